@@ -1,0 +1,356 @@
+"""The contract of a sandbox: a place for code that nobody has read."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+WORKSPACE = "/workspace"
+"""Where a sandbox's own files are, and the working directory of what runs in it."""
+
+MIB = 1024 * 1024
+
+
+class Isolation(StrEnum):
+    """Named levels, weakest first. A request names the least that it accepts."""
+
+    PROCESS = "process"
+    NAMESPACE = "namespace"
+    GVISOR = "gvisor"
+    CONTAINER = "container"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a sandbox may use. ``None`` means: no limit asked for.
+
+    ``network`` is ``"none"`` (the default), ``"open"``, or a tuple of allowed ``host:port``.
+    """
+
+    cpu_seconds: float | None = None
+    memory_bytes: int | None = 1024 * MIB
+    processes: int | None = 64
+    disk_bytes: int | None = 512 * MIB
+    wall_seconds: float | None = 60.0
+    output_bytes: int | None = 1 * MIB
+    network: Literal["none", "open"] | tuple[str, ...] = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A host path shown inside. Read-only unless said otherwise."""
+
+    source: Path
+    target: str
+    writable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxSpec:
+    """What a sandbox is to be.
+
+    ``workspace`` is the host folder shown at ``/workspace``, writable; ``None`` gives a fresh one
+    that goes with the sandbox. ``env`` is all of the environment that code inside sees besides a
+    minimal one; nothing of the host's is inherited.
+    """
+
+    limits: Limits = field(default_factory=Limits)
+    least: Isolation = Isolation.NAMESPACE
+    workspace: Path | None = None
+    mounts: tuple[Mount, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class OutputChunk:
+    """Some bytes of output, as they came."""
+
+    stream: Literal["stdout", "stderr"]
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a run used: seconds, and the peak of resident memory in bytes where it is known."""
+
+    wall_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_memory_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExecResult:
+    """The end of a command. ``exit_code`` is negative for the signal that ended it."""
+
+    exit_code: int
+    stdout: bytes = b""
+    stderr: bytes = b""
+    usage: Usage = field(default_factory=Usage)
+
+
+@dataclass(frozen=True, slots=True)
+class CodeResult:
+    """The end of a piece of code. ``error`` is the traceback of what it raised, or ``None``.
+
+    ``value`` is the ``repr`` of the last expression of the code, where the language has that.
+    """
+
+    stdout: str = ""
+    stderr: str = ""
+    value: str | None = None
+    error: str | None = None
+    usage: Usage = field(default_factory=Usage)
+
+
+@dataclass(frozen=True, slots=True)
+class FileInfo:
+    """One entry of a folder. ``size`` in bytes, ``modified`` in seconds since the epoch."""
+
+    path: str
+    is_dir: bool
+    size: int
+    modified: float
+
+
+OnOutput = Callable[[OutputChunk], None]
+"""Called with each chunk of output, in order, while code runs. Must not block."""
+
+
+class FileSystem(ABC):
+    """Files inside a sandbox. Paths are inside it, always; relative ones start at ``/workspace``.
+
+    Raises, for every verb: ``PermissionDenied`` for a path outside of what may be seen or written
+    (also through links and ``..``), ``SandboxFileNotFound``, ``SandboxGone``.
+    """
+
+    @abstractmethod
+    async def read(self, path: str, *, max_bytes: int | None = None) -> bytes: ...
+
+    @abstractmethod
+    async def write(self, path: str, data: bytes) -> None:
+        """Write the whole file, making the folders that are missing."""
+
+    @abstractmethod
+    async def list(self, path: str = ".", *, recursive: bool = False) -> list[FileInfo]: ...
+
+    @abstractmethod
+    async def stat(self, path: str) -> FileInfo: ...
+
+    @abstractmethod
+    async def remove(self, path: str) -> None:
+        """Remove a file, or a folder with all that is in it."""
+
+    @abstractmethod
+    async def move(self, source: str, target: str) -> None: ...
+
+    async def upload(self, host_path: Path, path: str) -> None:
+        """Copy a file of the host in."""
+        import anyio
+
+        await self.write(path, await anyio.Path(host_path).read_bytes())
+
+    async def download(self, path: str, host_path: Path) -> None:
+        """Copy a file out to the host."""
+        import anyio
+
+        await anyio.Path(host_path).write_bytes(await self.read(path))
+
+
+class Worker(ABC):
+    """A small process inside a sandbox that runs what it is sent, until it is closed.
+
+    One call at a time. What comes back is data (msgpack), never an object that is unpickled.
+    """
+
+    @abstractmethod
+    def call(
+        self,
+        target: str,
+        /,
+        *args: Any,
+        source: str | None = None,
+        timeout: float | None = None,
+        **kwargs: Any,
+    ) -> WorkerCall:
+        """Start calling ``target``.
+
+        ``target`` is ``module:qualname``; with ``source`` the module is made from that text and
+        kept by its hash. Arguments and results are msgpack data.
+        """
+
+    @abstractmethod
+    async def run_code(
+        self,
+        code: str,
+        *,
+        language: str = "python",
+        session: str = "main",
+        timeout: float | None = None,
+        on_output: OnOutput | None = None,
+    ) -> CodeResult:
+        """Run code in a session that keeps its state between calls.
+
+        An exception of the code is the result's ``error``, not an exception here.
+
+        Raises:
+            SandboxTimeout, OutOfMemory, OutputLimit, SandboxGone, WorkerProtocolError
+        """
+
+    @abstractmethod
+    async def close(self) -> None:
+        """End the process. Safe to call twice."""
+
+
+class WorkerCall(ABC):
+    """A call under way: await it for its value, or iterate its output as it comes first."""
+
+    @abstractmethod
+    def __await__(self) -> Generator[Any, None, Any]: ...
+
+    @abstractmethod
+    def output(self) -> AsyncIterator[OutputChunk]:
+        """Output of the call until its end. The value is awaited afterwards."""
+
+    @abstractmethod
+    async def cancel(self) -> None:
+        """Stop the call; the Worker is ended when the code does not stop by itself."""
+
+
+class Process(ABC):
+    """A command that runs inside, started by ``Sandbox.start``."""
+
+    @abstractmethod
+    def output(self) -> AsyncIterator[OutputChunk]:
+        """Output until the end of the command. ``OutputLimit`` when it is too much."""
+
+    @abstractmethod
+    async def write(self, data: bytes) -> None:
+        """Write to its standard input."""
+
+    @abstractmethod
+    async def close_stdin(self) -> None: ...
+
+    @abstractmethod
+    async def wait(self) -> ExecResult:
+        """The end of the command (``stdout`` and ``stderr`` are empty when they were streamed)."""
+
+    @abstractmethod
+    async def kill(self) -> None:
+        """End it and everything that it started."""
+
+
+class Sandbox(ABC):
+    """A place for code that nobody has read: no network, no host files, no host environment.
+
+    Raises, for every verb: ``SandboxGone`` after its end.
+    """
+
+    id: str
+    isolation: Isolation
+    limits: Limits
+
+    @property
+    @abstractmethod
+    def fs(self) -> FileSystem: ...
+
+    @abstractmethod
+    async def start(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: str = WORKSPACE,
+        env: Mapping[str, str] | None = None,
+        limits: Limits | None = None,
+        stdin: bool = False,
+    ) -> Process:
+        """Start a command. ``limits`` may only tighten the sandbox's own.
+
+        Raises:
+            CommandNotFound, PermissionDenied
+        """
+
+    @abstractmethod
+    async def exec(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: bytes = b"",
+        cwd: str = WORKSPACE,
+        env: Mapping[str, str] | None = None,
+        limits: Limits | None = None,
+        on_output: OnOutput | None = None,
+    ) -> ExecResult:
+        """Run a command to its end; a non-zero exit code is a result, not an exception.
+
+        Raises:
+            CommandNotFound, SandboxTimeout, OutOfMemory, OutputLimit, PermissionDenied
+        """
+
+    @abstractmethod
+    async def run_code(
+        self,
+        code: str,
+        *,
+        language: str = "python",
+        session: str = "main",
+        timeout: float | None = None,
+        on_output: OnOutput | None = None,
+    ) -> CodeResult:
+        """Run code that keeps its state between calls of one session. See ``Worker.run_code``."""
+
+    @abstractmethod
+    async def worker(self) -> Worker:
+        """A fresh Worker inside this sandbox; the caller closes it."""
+
+    @abstractmethod
+    async def kill(self) -> None:
+        """End the sandbox and everything in it. Safe to call twice."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.kill()
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxSupport:
+    """What a provider can do on this machine, found by trying.
+
+    ``enforced`` names the fields of ``Limits`` that really bite; ``reason`` says what is missing
+    and how to get it when ``available`` is false.
+    """
+
+    isolation: Isolation
+    available: bool
+    enforced: frozenset[str] = frozenset()
+    reason: str = ""
+
+
+class SandboxProvider(ABC):
+    """Makes sandboxes of one kind."""
+
+    name: str
+
+    @abstractmethod
+    async def probe(self) -> SandboxSupport:
+        """What this machine really gives. Tried once, then remembered. Never raises."""
+
+    @abstractmethod
+    async def create(self, spec: SandboxSpec) -> Sandbox:
+        """A new sandbox.
+
+        Raises:
+            SandboxUnavailable: the isolation, or a limit that was asked for, cannot be had here.
+                There is never a weaker one instead.
+        """

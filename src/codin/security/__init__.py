@@ -1,0 +1,15 @@
+"""Principals, scopes and permissions."""
+
+from codin.security.authorizer import DEFAULT_ROLES, Authorizer, ForbiddenError, RoleAuthorizer
+from codin.security.principal import LOCAL_TENANT, LOCAL_USER, Principal, Scope
+
+__all__ = [
+    "DEFAULT_ROLES",
+    "LOCAL_TENANT",
+    "LOCAL_USER",
+    "Authorizer",
+    "ForbiddenError",
+    "Principal",
+    "RoleAuthorizer",
+    "Scope",
+]

@@ -1,0 +1,46 @@
+"""Who calls, and whose data it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+LOCAL_TENANT = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who calls.
+
+    ``scopes`` narrows what ``roles`` allow: a token that was issued for less carries what it was
+    issued for. An empty set narrows nothing.
+    """
+
+    tenant: str
+    subject: str
+    roles: frozenset[str] = frozenset()
+    scopes: frozenset[str] = frozenset()
+
+    def narrowed(self, scopes: frozenset[str]) -> Principal:
+        """The same caller, allowed no more than ``scopes``."""
+        return replace(self, scopes=scopes & self.scopes if self.scopes else scopes)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose data it is. Stores take one on every call and enforce it themselves."""
+
+    tenant: str
+    user: str
+    agent: str | None = None
+    session: str | None = None
+
+    @classmethod
+    def of(
+        cls, principal: Principal, *, agent: str | None = None, session: str | None = None
+    ) -> Scope:
+        """The scope of what ``principal`` owns, down to an agent and a session."""
+        return cls(principal.tenant, principal.subject, agent, session)
+
+
+LOCAL_USER = Principal(LOCAL_TENANT, "local", roles=frozenset({"owner"}))
+"""The only caller while the platform runs for one person on one machine."""
