@@ -11,11 +11,11 @@ from codin.errors import CodinError
 from codin.sandbox.base import Limits, Mount, OutputChunk, Usage
 
 
-class RuntimeFailure(CodinError):  # noqa: N818 - the root of this package's errors
+class RuntimeFailure(CodinError):
     """Base of the runtime's errors."""
 
 
-class UnsupportedWorkload(RuntimeFailure):  # noqa: N818
+class UnsupportedWorkload(RuntimeFailure):
     """This backend does not run that kind of workload; the message names those that do."""
 
 

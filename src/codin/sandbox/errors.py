@@ -7,35 +7,35 @@ class SandboxError(CodinError):
     """Base of the sandbox's errors."""
 
 
-class SandboxUnavailable(SandboxError):  # noqa: N818 - reads as the state it reports
+class SandboxUnavailable(SandboxError):
     """The isolation that was asked for cannot be had here; the message says how to get it."""
 
 
-class SandboxGone(SandboxError):  # noqa: N818
+class SandboxGone(SandboxError):
     """The sandbox has ended: it was killed, or died."""
 
 
-class SandboxTimeout(SandboxError):  # noqa: N818
+class SandboxTimeout(SandboxError):
     """The wall time was used up; every process that was started is gone."""
 
 
-class OutOfMemory(SandboxError):  # noqa: N818
+class OutOfMemory(SandboxError):
     """The memory limit was reached; what ran is gone."""
 
 
-class OutputLimit(SandboxError):  # noqa: N818
+class OutputLimit(SandboxError):
     """More output than the limit allows; what ran is gone."""
 
 
-class PermissionDenied(SandboxError):  # noqa: N818
+class PermissionDenied(SandboxError):
     """A path outside, or something that this sandbox does not allow."""
 
 
-class SandboxFileNotFound(SandboxError):  # noqa: N818
+class SandboxFileNotFound(SandboxError):
     """No file at that path inside the sandbox."""
 
 
-class CommandNotFound(SandboxError):  # noqa: N818
+class CommandNotFound(SandboxError):
     """No such command inside the sandbox."""
 
 

@@ -1,0 +1,92 @@
+"""The contract of an agent, and the task that it is handed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from codin.agent.response import AgentResponse
+from codin.errors import CodinError
+from codin.security import Principal
+from codin.tool.base import Tool
+
+if TYPE_CHECKING:
+    from a2a.types import Message
+
+
+class AgentError(CodinError):
+    """Base of the agent package's errors."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelAccess:
+    """Where this run reaches its language model: an OpenAI-compatible base URL and its key.
+
+    The key is the run's own token, good at the platform's model proxy only.
+    """
+
+    base_url: str
+    api_key: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One piece of work for one agent: the A2A task, and what this run of it is given.
+
+    ``tools`` are proxies bound to the executor, the principal and this run. ``history`` holds the
+    messages before ``message``, oldest first.
+    """
+
+    id: str
+    context_id: str
+    message: Message
+    principal: Principal
+    history: tuple[Message, ...] = ()
+    tools: tuple[Tool, ...] = ()
+    model: ModelAccess | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """The text parts of the message, joined by newlines."""
+        return "\n".join(part.text for part in self.message.parts if part.HasField("text"))
+
+
+@runtime_checkable
+class Agent(Protocol):
+    """Whatever does a task.
+
+    ``tools`` are the agent's own declared tools (names it asks the platform for are in its
+    ``AgentInfo``); those of a run are in the task.
+    """
+
+    id: str
+    name: str
+    description: str
+    tools: list[Tool]
+
+    async def handle(self, task: Task) -> AgentResponse:
+        """Begin ``task`` and return its response at once; the work is done as it is consumed.
+
+        Never raises for what goes wrong in the run: that is the response's ``Failed`` event.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AgentInfo:
+    """What the platform knows of an agent without running it.
+
+    ``tools`` are the names of the registry's tools that it asks for in each run.
+    """
+
+    id: str
+    name: str
+    description: str
+    framework: str = "function"
+    tools: tuple[str, ...] = ()
+    skills: tuple[str, ...] = ()
+    isolation: str = "process"
+    trusted: bool = False

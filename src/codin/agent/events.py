@@ -1,0 +1,157 @@
+"""What an agent says while it works: the same events for every framework."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Event(BaseModel):
+    model_config = ConfigDict(frozen=True, ser_json_bytes="base64", val_json_bytes="base64")
+
+
+class TextDelta(_Event):
+    """A piece of an assistant message, as it is written. ``message_id`` names the message."""
+
+    kind: Literal["text_delta"] = "text_delta"
+    message_id: str
+    text: str
+
+
+class TextFinal(_Event):
+    """The whole text of an assistant message; it replaces the deltas before it."""
+
+    kind: Literal["text_final"] = "text_final"
+    message_id: str
+    text: str
+
+
+class Thought(_Event):
+    """Reasoning that the model shows and that is no part of the answer."""
+
+    kind: Literal["thought"] = "thought"
+    text: str
+
+
+class ToolCall(_Event):
+    """The agent calls a tool. ``call_id`` is unique in the run."""
+
+    kind: Literal["tool_call"] = "tool_call"
+    call_id: str
+    name: str
+    arguments: dict[str, Any] = Field(default_factory=dict)
+
+
+class ToolOutput(_Event):
+    """Output of a tool while it runs, such as what a sandbox prints."""
+
+    kind: Literal["tool_output"] = "tool_output"
+    call_id: str
+    name: str
+    stream: Literal["stdout", "stderr", "progress"] = "stdout"
+    text: str
+
+
+class ToolResult(_Event):
+    """The end of a tool call; ``content`` is JSON data or text."""
+
+    kind: Literal["tool_result"] = "tool_result"
+    call_id: str
+    name: str
+    content: Any = None
+    is_error: bool = False
+
+
+class HandOff(_Event):
+    """Control passes from one agent to another."""
+
+    kind: Literal["handoff"] = "handoff"
+    from_agent: str
+    to_agent: str
+
+
+class InputRequest(_Event):
+    """The run stops here until somebody answers ``prompt``. It ends this response."""
+
+    kind: Literal["input_request"] = "input_request"
+    request_id: str
+    prompt: str
+    answer_schema: dict[str, Any] | None = None
+    request_kind: Literal["input", "approval", "auth"] = "input"
+
+
+class ArtifactProduced(_Event):
+    """Something made: a file or data. Exactly one of ``text``, ``data``, ``raw``, ``url``."""
+
+    kind: Literal["artifact"] = "artifact"
+    artifact_id: str
+    name: str = ""
+    description: str = ""
+    media_type: str = ""
+    text: str | None = None
+    data: Any = None
+    raw: bytes | None = None
+    url: str | None = None
+
+
+class Usage(_Event):
+    """Tokens used by one model request, or by several together."""
+
+    kind: Literal["usage"] = "usage"
+    model: str = ""
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+class Completed(_Event):
+    """The run ended well."""
+
+    kind: Literal["completed"] = "completed"
+
+
+class Failed(_Event):
+    """The run ended with an error. It is said here, once, and nowhere else."""
+
+    kind: Literal["failed"] = "failed"
+    error_type: str
+    message: str
+
+
+class Canceled(_Event):
+    """The run was stopped from outside."""
+
+    kind: Literal["canceled"] = "canceled"
+    message: str = ""
+
+
+class Rejected(_Event):
+    """The agent does not take this task."""
+
+    kind: Literal["rejected"] = "rejected"
+    message: str
+
+
+TerminalEvent = Completed | Failed | Canceled | Rejected
+EndEvent = TerminalEvent | InputRequest
+"""What ends a response: a terminal state, or the need for an answer."""
+
+AgentEvent = Annotated[
+    TextDelta
+    | TextFinal
+    | Thought
+    | ToolCall
+    | ToolOutput
+    | ToolResult
+    | HandOff
+    | ArtifactProduced
+    | Usage
+    | InputRequest
+    | Completed
+    | Failed
+    | Canceled
+    | Rejected,
+    Field(discriminator="kind"),
+]
+
+END_EVENTS = (InputRequest, Completed, Failed, Canceled, Rejected)
