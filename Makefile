@@ -1,0 +1,52 @@
+# Two commands matter: `make run` and `make test`. Each sets up what it needs.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+SETUP := PYTHON=$(PYTHON) VENV=$(VENV) scripts/setup
+
+.DEFAULT_GOAL := help
+.PHONY: help run up test test-fast check format prove system clean
+
+help: ## what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+run: $(VENV)/.run-ready ## set up, then run the main job: make run GOAL="..."
+	@$(BIN)/codin model pull --if-needed
+	@$(BIN)/codin run --config examples/team/codin.toml $(if $(value GOAL),-- "$$GOAL")
+
+up: $(VENV)/.run-ready ## set up, then serve the example team and its web page
+	@$(BIN)/codin model pull --if-needed
+	@$(BIN)/codin up --config examples/team/codin.toml
+
+test: check $(VENV)/.test-ready ## set up, then run all tests
+	@$(BIN)/codin model pull --if-absent
+	@$(BIN)/pytest
+
+test-fast: $(VENV)/.test-ready ## the tests that take no more than a second or two each
+	@$(BIN)/pytest -m "not slow and not model and not browser" -q
+
+check: $(VENV)/.test-ready ## lint, format, strict types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(VENV)/.test-ready ## format the code
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+prove: $(VENV)/.test-ready ## the long proofs: ten goals on two data sets, and the planner's exam
+	@$(BIN)/codin model pull --if-absent
+	@$(BIN)/codin eval goals --config examples/team/codin.toml
+	@$(BIN)/codin eval plans
+
+system: ## install the Debian packages that some features need (as root)
+	@scripts/system
+
+$(VENV)/.run-ready: pyproject.toml scripts/setup
+	@$(SETUP) run
+
+$(VENV)/.test-ready: pyproject.toml scripts/setup
+	@$(SETUP) test
+
+clean: ## remove what was set up and built here
+	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

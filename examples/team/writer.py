@@ -1,0 +1,21 @@
+"""The writer: an Agno agent that writes findings down."""
+
+from agno.agent import Agent
+from agno.models.openai import OpenAIChat
+
+from codin import wrap
+
+INSTRUCTIONS = """You write down findings that you are given. Use only the facts and numbers in \
+the task, and copy numbers exactly. When a file is asked for, call write_file once with the whole \
+text, then answer with a short summary that repeats the main numbers."""
+
+agent = wrap(
+    Agent(model=OpenAIChat(id="default", temperature=0), instructions=INSTRUCTIONS),
+    id="writer",
+    name="Writer",
+    description=(
+        "Writes the result down: short reports, summaries, e-mails and tables as Markdown or "
+        "text files from given findings. Does not read data and does not calculate."
+    ),
+    tools=["write_file"],
+)
