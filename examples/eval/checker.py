@@ -195,13 +195,15 @@ def check(case: Case, answer: str, made: Mapping[str, bytes] | None = None) -> V
     return Verdict(case["id"], not missing, missing)
 
 
-def files_in(folder: Path, data: Path) -> dict[str, bytes]:
-    """The files below a folder that do not come from the data set."""
-    return {
+def files_in(folder: Path, given: Path = HERE.parent / "data") -> dict[str, bytes]:
+    """The files below a folder, without unchanged copies of what was given."""
+    originals = {path.read_bytes() for path in given.rglob("*") if path.is_file()}
+    found = {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and not (data / path.relative_to(folder)).exists()
+        if path.is_file()
     }
+    return {name: content for name, content in found.items() if content not in originals}
 
 
 def main() -> int:
@@ -216,8 +218,7 @@ def main() -> int:
         parser.error(f"no case {options.case!r}; there are {', '.join(cases)}")
     case = cases[options.case]
     answer = options.answer.read_text(encoding="utf-8") if options.answer else sys.stdin.read()
-    data = HERE.parent / "data" / case["data"]
-    verdict = check(case, answer, files_in(options.made, data) if options.made else None)
+    verdict = check(case, answer, files_in(options.made) if options.made else None)
     print(json.dumps(asdict(verdict)))
     return 0 if verdict.right else 1
 

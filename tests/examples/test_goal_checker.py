@@ -1,6 +1,7 @@
 """The checker takes right answers however they are written, and only those."""
 
 import json
+import shutil
 import struct
 import subprocess
 import sys
@@ -165,16 +166,24 @@ def run(examples: Path, answer: str, *arguments: str) -> subprocess.CompletedPro
     )
 
 
-def test_on_the_command_line_the_data_set_itself_is_no_report(
+def test_on_the_command_line_the_answer_and_the_files_made_are_judged(
     examples: Path, tmp_path: Path
 ) -> None:
     answer = "Monitor Arm, 4.25"
-    (tmp_path / "README.md").write_text(answer, encoding="utf-8")
     done = run(examples, answer, "sales-rating", "--made", str(tmp_path))
     assert (done.returncode, json.loads(done.stdout)["missing"]) == (1, ["report"])
     (tmp_path / "result.md").write_text(answer, encoding="utf-8")
     done = run(examples, answer, "sales-rating", "--made", str(tmp_path))
     assert (done.returncode, json.loads(done.stdout)["right"]) == (0, True)
+
+
+def test_what_was_given_is_not_what_was_made(
+    examples: Path, checker: ModuleType, tmp_path: Path
+) -> None:
+    shutil.copytree(examples / "data", tmp_path / "data")
+    assert checker.files_in(tmp_path) == {}
+    (tmp_path / "data" / "README.md").write_text("changed", encoding="utf-8")
+    assert checker.files_in(tmp_path) == {"data/README.md": b"changed"}
 
 
 def test_on_the_command_line_an_unknown_case_cannot_be_judged(examples: Path) -> None:
