@@ -36,7 +36,8 @@ class Task:
     """One piece of work for one agent: the A2A task, and what this run of it is given.
 
     ``tools`` are proxies bound to the executor, the principal and this run. ``history`` holds the
-    messages before ``message``, oldest first.
+    messages before ``message``, oldest first. ``token`` is the run's bearer token at the host API,
+    for an agent that runs in a process of its own; it stays out of ``repr``.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Task:
     tools: tuple[Tool, ...] = ()
     model: ModelAccess | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    token: str | None = field(default=None, repr=False)
 
     @property
     def text(self) -> str:
