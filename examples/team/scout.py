@@ -16,7 +16,8 @@ columns and its number of rows. Do not calculate anything."""
 
 def graph(tools: Sequence[BaseTool]) -> CompiledStateGraph:
     """The graph for one run: a compiled graph cannot be given tools later, so it is built here."""
-    return create_agent(ChatOpenAI(model="default", temperature=0), tools, system_prompt=INSTRUCTIONS)
+    model = ChatOpenAI(model="default", temperature=0)
+    return create_agent(model, tools, system_prompt=INSTRUCTIONS)
 
 
 agent = wrap(
