@@ -1,0 +1,127 @@
+"""The loopback door to the models: from inside a host to the platform's model proxy.
+
+It listens on the sandbox's own loopback, where provider SDKs can reach it, and forwards to the
+platform's Unix socket with the token of the run that the request belongs to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+import httpx
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from codin.agent.host.attribution import RUN_HEADER
+from codin.agent.host.disconnect import ClientLeft, while_connected
+from codin.agent.host.runs import ActiveRuns
+from codin.agent.host.wire import MAX_BODY
+
+PREFIXES = ("v1", "anthropic", "google")
+
+_NOT_FORWARDED = frozenset(
+    {
+        # Hop by hop (RFC 9110, section 7.6.1), and what httpx writes itself.
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "host",
+        "content-length",
+        # Placeholders of the SDKs, and what is said to this door only.
+        "authorization",
+        "x-api-key",
+        "x-goog-api-key",
+        RUN_HEADER,
+    }
+)
+_NOT_RETURNED = frozenset({"connection", "keep-alive", "transfer-encoding"})
+
+
+def forwarder_app(platform: httpx.AsyncClient, runs: ActiveRuns) -> Starlette:
+    """The ASGI app. ``platform`` is a client of the platform's host API."""
+    forwarder = _Forwarder(platform, runs)
+    routes = [
+        Route(f"/{prefix}/{{path:path}}", forwarder.forward, methods=["GET", "POST"])
+        for prefix in PREFIXES
+    ]
+    return Starlette(routes=routes)
+
+
+class _Forwarder:
+    def __init__(self, platform: httpx.AsyncClient, runs: ActiveRuns) -> None:
+        self._platform = platform
+        self._runs = runs
+
+    async def forward(self, request: Request) -> Response:
+        run = self._runs.find(request.headers.get(RUN_HEADER))
+        if run is None:
+            return openai_error(401, self._why_nobody(request))
+        if ".." in request.url.path.split("/"):
+            return openai_error(400, "the path of a model request must not contain '..'")
+        body = await _read(request)
+        if body is None:
+            return openai_error(413, f"the model request is larger than {MAX_BODY} bytes")
+        outgoing = self._outgoing(request, run.token, body)
+        try:
+            answer = await while_connected(request, self._platform.send(outgoing, stream=True))
+        except ClientLeft:
+            return Response(status_code=499)
+        except httpx.HTTPError as error:
+            return openai_error(502, f"the platform's model proxy did not answer: {error!r}")
+        kept = {k: v for k, v in answer.headers.items() if k.lower() not in _NOT_RETURNED}
+        return StreamingResponse(_body(answer), answer.status_code, headers=kept)
+
+    def _outgoing(self, request: Request, token: str, body: bytes) -> httpx.Request:
+        headers = [(k, v) for k, v in request.headers.items() if k not in _NOT_FORWARDED]
+        headers.append(("authorization", f"Bearer {token}"))
+        query = request.url.query
+        target = request.url.path + (f"?{_without_key(query)}" if query else "")
+        return self._platform.build_request(request.method, target, headers=headers, content=body)
+
+    def _why_nobody(self, request: Request) -> str:
+        if RUN_HEADER in request.headers:
+            return "the run that this model request belongs to has ended"
+        if len(self._runs) == 0:
+            return "no run is under way in this agent host; models can be used during a run only"
+        return (
+            f"{len(self._runs)} runs are under way and this model request does not say which it "
+            "belongs to: make it from the run's own context (in a thread: with "
+            "contextvars.copy_context)"
+        )
+
+
+def openai_error(status: int, message: str) -> JSONResponse:
+    """An error in the shape that OpenAI's clients read."""
+    kind = "authentication_error" if status == 401 else "invalid_request_error"
+    body = {"message": message, "type": kind if status < 500 else "server_error"}
+    return JSONResponse({"error": {**body, "param": None, "code": None}}, status)
+
+
+async def _read(request: Request) -> bytes | None:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY:
+            return None
+    return bytes(body)
+
+
+async def _body(answer: httpx.Response) -> AsyncIterator[bytes]:
+    # Raw, so that a content-encoding passes through as the header says.
+    try:
+        async with aclosing(answer.aiter_raw()) as chunks:
+            async for chunk in chunks:
+                yield chunk
+    finally:
+        await answer.aclose()
+
+
+def _without_key(query: str) -> str:
+    return "&".join(pair for pair in query.split("&") if not pair.startswith("key="))

@@ -1,0 +1,156 @@
+"""The host's side of the host API: who a run is, its tools, its log."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from codin.agent.host.wire import (
+    MAX_BODY,
+    LogRecord,
+    PlatformRefused,
+    RunInfo,
+    ToolAnswer,
+    ToolRequest,
+)
+from codin.tool.base import (
+    InvalidArguments,
+    ToolError,
+    ToolFailed,
+    ToolOutputLimit,
+    ToolSpec,
+    ToolTimeout,
+    UnknownTool,
+)
+
+_ERRORS: dict[str, type[ToolError]] = {
+    kind.__name__: kind
+    for kind in (InvalidArguments, ToolFailed, ToolOutputLimit, ToolTimeout, UnknownTool)
+}
+_GRACE_SECONDS = 30.0
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def platform_http(socket: str) -> httpx.AsyncClient:
+    """An HTTP client of the host API behind the Unix socket at ``socket``."""
+    transport = httpx.AsyncHTTPTransport(
+        uds=socket, limits=httpx.Limits(max_connections=256, max_keepalive_connections=16)
+    )
+    # A model may think for minutes; whoever waits decides how long is too long.
+    timeout = httpx.Timeout(None, connect=5.0)
+    return httpx.AsyncClient(
+        transport=transport, base_url="http://platform", timeout=timeout, trust_env=False
+    )
+
+
+class PlatformClient:
+    """Asks the host API on behalf of a run."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self._http = http
+
+    async def run(self, token: str) -> RunInfo:
+        """What the run behind ``token`` is.
+
+        Raises:
+            PlatformRefused: the token is not good, or the platform is not there.
+        """
+        answer = await self._request("GET", "/run", token, timeout=_GRACE_SECONDS)
+        return _parsed(RunInfo, answer)
+
+    async def call_tool(
+        self, token: str, spec: ToolSpec, arguments: dict[str, Any], call_id: str | None = None
+    ) -> ToolAnswer:
+        """Call a tool of the run.
+
+        Raises:
+            PlatformRefused: the call did not come to the tool.
+        """
+        body = ToolRequest(arguments=arguments, call_id=call_id).model_dump_json()
+        if len(body) > MAX_BODY:
+            raise InvalidArguments(f"the arguments of {spec.name} are larger than {MAX_BODY} bytes")
+        answer = await self._request(
+            "POST",
+            f"/tools/{spec.name}",
+            token,
+            content=body,
+            timeout=spec.limits.seconds + _GRACE_SECONDS,
+        )
+        return _parsed(ToolAnswer, answer)
+
+    async def history(self, token: str, limit: int = 50) -> list[dict[str, Any]]:
+        """The newest messages of the run's own context, oldest first, as A2A JSON."""
+        answer = await self._request(
+            "GET", f"/memory/history?limit={limit}", token, timeout=_GRACE_SECONDS
+        )
+        return list(answer.json()["messages"])
+
+    async def log(self, token: str, record: LogRecord) -> None:
+        """Write a line to the platform's log."""
+        await self._request("POST", "/logs", token, content=record.model_dump_json(), timeout=5.0)
+
+    async def _request(
+        self, method: str, path: str, token: str, *, timeout: float, content: str | None = None
+    ) -> httpx.Response:
+        headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+        try:
+            answer = await self._http.request(
+                method, path, headers=headers, content=content, timeout=timeout
+            )
+        except httpx.HTTPError as error:
+            raise PlatformRefused(
+                f"the platform did not answer {method} {path}: {error!r}"
+            ) from error
+        if answer.is_error:
+            raise PlatformRefused(f"the platform refused {method} {path}: {_reason(answer)}")
+        return answer
+
+
+class RemoteTool:
+    """A tool of the platform, as an agent in a host holds it: a proxy bound to the run."""
+
+    def __init__(self, platform: PlatformClient, token: str, spec: ToolSpec) -> None:
+        self.name = spec.name
+        self.spec = spec
+        self._platform = platform
+        self._token = token
+
+    def __repr__(self) -> str:
+        return f"RemoteTool({self.name!r})"
+
+    async def invoke(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the tool; positional arguments are taken in the order of its schema.
+
+        Raises:
+            ToolError: with a message that a model can act on.
+        """
+        names = list(self.spec.input_schema.get("properties", {}))
+        if len(args) > len(names):
+            raise InvalidArguments(
+                f"{self.name} takes {len(names)} arguments ({', '.join(names)}), got {len(args)}"
+            )
+        arguments = {**dict(zip(names, args, strict=False)), **kwargs}
+        try:
+            answer = await self._platform.call_tool(self._token, self.spec, arguments)
+        except PlatformRefused as error:
+            raise ToolError(str(error)) from error
+        if answer.is_error:
+            raise _ERRORS.get(answer.error_type, ToolError)(answer.text)
+        return answer.value
+
+
+def _parsed(kind: type[M], answer: httpx.Response) -> M:
+    try:
+        return kind.model_validate_json(answer.content)
+    except ValidationError as error:
+        raise PlatformRefused(f"the platform's answer cannot be read: {error}") from error
+
+
+def _reason(answer: httpx.Response) -> str:
+    try:
+        return str(answer.json()["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return f"HTTP {answer.status_code}"

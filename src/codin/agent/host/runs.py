@@ -1,0 +1,46 @@
+"""The runs that are under way in a host, and the token of each."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from codin.agent.host.attribution import current_run
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run under way. ``key`` names it inside the host only; the token never leaves memory."""
+
+    token: str = field(repr=False)
+    key: str = field(default_factory=lambda: secrets.token_urlsafe(12))
+
+
+class ActiveRuns:
+    """The runs under way."""
+
+    def __init__(self) -> None:
+        self._runs: dict[str, Run] = {}
+
+    @contextmanager
+    def entered(self, token: str) -> Iterator[Run]:
+        """A run for as long as the block lasts, current in its context."""
+        run = Run(token)
+        self._runs[run.key] = run
+        current = current_run.set(run.key)
+        try:
+            yield run
+        finally:
+            current_run.reset(current)
+            del self._runs[run.key]
+
+    def find(self, key: str | None) -> Run | None:
+        """The run of ``key``; without one, the only run there is."""
+        if key is not None:
+            return self._runs.get(key)
+        return next(iter(self._runs.values())) if len(self._runs) == 1 else None
+
+    def __len__(self) -> int:
+        return len(self._runs)

@@ -1,0 +1,117 @@
+"""What the platform and an agent host say to each other, and what can go wrong between them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from codin.agent.base import AgentError
+from codin.tool.base import ToolSpec
+
+INSIDE = "/run/codin"
+"""Where the host's run directory is shown inside its sandbox."""
+
+SERVICE_SOCKET = "service.sock"
+"""The host listens here: A2A from the platform."""
+
+PLATFORM_SOCKET = "platform.sock"
+"""The platform listens here: the host API."""
+
+RUN_EXTENSION = "urn:codin:a2a:run:1"
+"""Key of the message metadata by which the platform hands a run's history to a host."""
+
+MAX_BODY = 8 * 1024 * 1024
+"""Bytes of the body of one request, in either direction."""
+
+AgentId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+
+
+class HostError(AgentError):
+    """Base of what can go wrong with an agent host."""
+
+
+class HostStartError(HostError):
+    """The host did not get ready, or has no agent to serve; the message has the reason."""
+
+
+class HostDied(HostError):
+    """The host ended in the middle of a run; the message has its last lines."""
+
+
+class HostCrashLoop(HostError):
+    """The host died so often in so short a time that it is not started again for a while."""
+
+
+class PlatformRefused(HostError):
+    """The platform's host API refused a request of the host, such as one with an old token."""
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class HostedInfo(_Wire):
+    """What a host says of one of its agents. It comes out of a sandbox: claims, not facts."""
+
+    id: AgentId
+    name: Annotated[str, StringConstraints(max_length=200)]
+    description: Annotated[str, StringConstraints(max_length=8_000)] = ""
+    framework: Annotated[str, StringConstraints(max_length=64)] = "function"
+    tools: tuple[Annotated[str, StringConstraints(max_length=128)], ...] = Field((), max_length=256)
+    skills: tuple[Annotated[str, StringConstraints(max_length=500)], ...] = Field(
+        (), max_length=256
+    )
+
+
+class HostProblem(_Wire):
+    """An agent that a host could not load, and why."""
+
+    source: str
+    error_type: str
+    message: Annotated[str, StringConstraints(max_length=8_000)]
+
+
+class HostListing(_Wire):
+    """The answer to ``GET /agents``."""
+
+    agents: tuple[HostedInfo, ...] = Field((), max_length=256)
+    problems: tuple[HostProblem, ...] = Field((), max_length=256)
+
+
+class RunInfo(_Wire):
+    """The answer to ``GET /run``: what the run behind a token is, and what it may use."""
+
+    task_id: str
+    goal_id: str
+    context_id: str
+    agent_id: str
+    tenant: str
+    subject: str
+    expires_at: float
+    tools: tuple[ToolSpec, ...] = ()
+    model: str | None = None
+
+
+class ToolRequest(_Wire):
+    """The body of ``POST /tools/{name}``."""
+
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    call_id: str | None = Field(None, max_length=200)
+
+
+class ToolAnswer(_Wire):
+    """The end of a tool call. A tool's own failure is an answer, not an HTTP error."""
+
+    value: Any = None
+    text: str = ""
+    is_error: bool = False
+    error_type: str = ""
+    truncated: bool = False
+
+
+class LogRecord(_Wire):
+    """One line for the platform's log."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    message: str = Field(max_length=16_000)
