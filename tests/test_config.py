@@ -1,0 +1,58 @@
+"""Settings: where values come from, and what is said of those that cannot be used."""
+
+from pathlib import Path
+
+import pytest
+
+from codin.config import ConfigError, load_settings
+
+
+def write(folder: Path, text: str) -> Path:
+    file = folder / "codin.toml"
+    file.write_text(text)
+    return file
+
+
+def test_paths_in_the_file_are_relative_to_the_file(tmp_path: Path) -> None:
+    (tmp_path / "agents").mkdir()
+    (tmp_path / "agents" / "a.py").write_text("")
+    file = write(
+        tmp_path,
+        'data = ["data"]\n[[agents]]\nsource = "agents/a.py:agent"\n'
+        '[[agents]]\nsource = "package.module:agent"\n',
+    )
+    settings = load_settings(file)
+    assert settings.data == (tmp_path / "data",)
+    assert settings.agents[0].source == f"{tmp_path}/agents/a.py:agent"
+    assert settings.agents[1].source == "package.module:agent"
+
+
+def test_flags_win_over_environment_and_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write(tmp_path, 'model = "a:from-file"')
+    assert load_settings(file).model == "a:from-file"
+    monkeypatch.setenv("CODIN_MODEL", "b:from-env")
+    assert load_settings(file).model == "b:from-env"
+    assert load_settings(file, model="c:from-flag").model == "c:from-flag"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("modell = 'x'", "unknown key 'modell'; did you mean 'model'?"),
+        ("[server]\nprot = 1", "unknown key 'server.prot'; did you mean 'port'?"),
+        ("[server]\nport = 70000", "server.port"),
+        ("data = [", "is not TOML"),
+    ],
+)
+def test_what_cannot_be_used_is_named(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_settings(write(tmp_path, text))
+    assert said in str(caught.value)
+    assert "codin.toml" in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_settings(tmp_path / "none.toml")
