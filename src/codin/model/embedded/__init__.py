@@ -1,0 +1,1 @@
+"""The language model that comes with the platform: its weights, its process, its tool calling."""
