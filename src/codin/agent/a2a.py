@@ -1,0 +1,236 @@
+"""Agent events as A2A 1.0 stream responses, and back.
+
+Text goes as artifact updates, one artifact a message, marked by artifact metadata
+``{"codin": {"type": "text"}}``; what is produced goes as artifact updates marked ``"artifact"``;
+all else as status updates whose message carries a data part ``{"type": KIND, ...fields}``.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from a2a.types import (
+    Artifact,
+    Message,
+    Part,
+    Role,
+    StreamResponse,
+    TaskArtifactUpdateEvent,
+    TaskState,
+    TaskStatus,
+    TaskStatusUpdateEvent,
+)
+
+from codin.agent._decode import EventDecoder
+from codin.agent._parts import clean_text, data_part, struct, value_part
+from codin.agent.events import (
+    AgentEvent,
+    ArtifactProduced,
+    Canceled,
+    Completed,
+    EndEvent,
+    Failed,
+    InputRequest,
+    Rejected,
+    TextDelta,
+    TextFinal,
+    Thought,
+)
+
+__all__ = [
+    "EventDecoder",
+    "EventEncoder",
+    "agent_message",
+    "data_part",
+    "status_update",
+    "text_part",
+    "user_message",
+]
+
+_MARK = "codin"
+
+
+def text_part(text: str, *, media_type: str = "") -> Part:
+    """A text part. Lone surrogates are replaced, as the wire is UTF-8."""
+    return Part(text=clean_text(text), media_type=media_type)
+
+
+def user_message(
+    text: str = "",
+    *,
+    context_id: str = "",
+    task_id: str = "",
+    parts: Sequence[Part] = (),
+    metadata: Mapping[str, Any] | None = None,
+) -> Message:
+    """A message from the user's side: ``text`` first when there is any, then ``parts``."""
+    head = [text_part(text)] if text else []
+    return _message(Role.ROLE_USER, [*head, *parts], context_id, task_id, metadata)
+
+
+def agent_message(
+    parts: Sequence[Part],
+    *,
+    context_id: str = "",
+    task_id: str = "",
+    metadata: Mapping[str, Any] | None = None,
+) -> Message:
+    """A message from the agent's side."""
+    return _message(Role.ROLE_AGENT, parts, context_id, task_id, metadata)
+
+
+def status_update(
+    task_id: str,
+    context_id: str,
+    state: TaskState,
+    message: Message | None = None,
+    *,
+    at: datetime | None = None,
+) -> StreamResponse:
+    """A status update, stamped ``at`` (UTC now when not given)."""
+    status = TaskStatus(state=state, message=message)
+    status.timestamp.FromDatetime(at or datetime.now(UTC))
+    update = TaskStatusUpdateEvent(task_id=task_id, context_id=context_id, status=status)
+    return StreamResponse(status_update=update)
+
+
+class EventEncoder:
+    """Writes one run's events as A2A stream responses. It remembers which texts were begun.
+
+    Never gives a bare ``Message``: clients of the SDK stop reading a stream there.
+    """
+
+    def __init__(
+        self,
+        task_id: str,
+        context_id: str,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._task_id = task_id
+        self._context_id = context_id
+        self._now = now
+        self._begun: set[str] = set()
+
+    def encode(self, event: AgentEvent) -> list[StreamResponse]:
+        """The stream responses that say ``event``, in order."""
+        return [self._response(event)]
+
+    def _response(self, event: AgentEvent) -> StreamResponse:
+        match event:
+            case TextDelta() | TextFinal():
+                return self._text(event, last=isinstance(event, TextFinal))
+            case ArtifactProduced():
+                return self._produced(event)
+            case Completed() | Failed() | Canceled() | Rejected() | InputRequest():
+                return self._status(*_end(event))
+            case Thought(text=text):
+                return self._working([text_part(text)], {"type": "thought"})
+            case _:
+                return self._working([_event_part(event)])
+
+    def _text(self, event: TextDelta | TextFinal, *, last: bool) -> StreamResponse:
+        key = event.message_id
+        append = not last and key in self._begun
+        self._begun.add(key)
+        artifact = Artifact(artifact_id=f"text-{key}", parts=[text_part(event.text)])
+        artifact.metadata.CopyFrom(struct({_MARK: {"type": "text", "message_id": key}}))
+        return self._artifact(artifact, append=append, last=last)
+
+    def _produced(self, event: ArtifactProduced) -> StreamResponse:
+        artifact = Artifact(
+            artifact_id=event.artifact_id,
+            name=clean_text(event.name),
+            description=clean_text(event.description),
+            parts=[_content_part(event)],
+        )
+        artifact.metadata.CopyFrom(struct({_MARK: {"type": "artifact"}}))
+        return self._artifact(artifact, append=False, last=True)
+
+    def _artifact(self, artifact: Artifact, *, append: bool, last: bool) -> StreamResponse:
+        update = TaskArtifactUpdateEvent(
+            task_id=self._task_id,
+            context_id=self._context_id,
+            artifact=artifact,
+            append=append,
+            last_chunk=last,
+        )
+        return StreamResponse(artifact_update=update)
+
+    def _working(
+        self, parts: Sequence[Part], metadata: Mapping[str, Any] | None = None
+    ) -> StreamResponse:
+        return self._status(TaskState.TASK_STATE_WORKING, parts, metadata)
+
+    def _status(
+        self,
+        state: TaskState,
+        parts: Sequence[Part] = (),
+        metadata: Mapping[str, Any] | None = None,
+    ) -> StreamResponse:
+        message = None
+        if parts:
+            message = agent_message(
+                parts, context_id=self._context_id, task_id=self._task_id, metadata=metadata
+            )
+        return status_update(self._task_id, self._context_id, state, message, at=self._now())
+
+
+def _message(
+    role: Role,
+    parts: Sequence[Part],
+    context_id: str,
+    task_id: str,
+    metadata: Mapping[str, Any] | None,
+) -> Message:
+    message = Message(
+        message_id=uuid.uuid4().hex,
+        role=role,
+        parts=parts,
+        context_id=context_id,
+        task_id=task_id,
+    )
+    if metadata:
+        message.metadata.CopyFrom(struct(metadata))
+    return message
+
+
+def _event_part(event: AgentEvent) -> Part:
+    return data_part({"type": event.kind, **event.model_dump(exclude={"kind"})})
+
+
+def _end(event: EndEvent) -> tuple[TaskState, list[Part]]:
+    match event:
+        case Failed(message=text):
+            payload = {"type": "error", **event.model_dump(exclude={"kind"})}
+            return TaskState.TASK_STATE_FAILED, [text_part(text), data_part(payload)]
+        case Canceled(message=text):
+            return TaskState.TASK_STATE_CANCELED, [text_part(text)] if text else []
+        case Rejected(message=text):
+            return TaskState.TASK_STATE_REJECTED, [text_part(text)]
+        case InputRequest(prompt=text):
+            return _input_state(event), [text_part(text), _event_part(event)]
+        case _:
+            return TaskState.TASK_STATE_COMPLETED, []
+
+
+def _input_state(event: InputRequest) -> TaskState:
+    auth = event.request_kind == "auth"
+    return TaskState.TASK_STATE_AUTH_REQUIRED if auth else TaskState.TASK_STATE_INPUT_REQUIRED
+
+
+def _content_part(event: ArtifactProduced) -> Part:
+    if event.raw is not None:
+        part = Part(raw=event.raw)
+    elif event.url is not None:
+        part = Part(url=clean_text(event.url))
+    elif event.text is not None:
+        part = Part(text=clean_text(event.text))
+    else:
+        part = value_part(event.data)
+    part.filename = clean_text(event.name)
+    part.media_type = clean_text(event.media_type)
+    return part
