@@ -1,0 +1,182 @@
+"""What a goal looks like at a moment: built up from its events, shown by whoever renders it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from codin.agent.a2a import EventDecoder
+from codin.agent.events import (
+    AgentEvent,
+    ArtifactProduced,
+    Canceled,
+    Completed,
+    Failed,
+    InputRequest,
+    Rejected,
+    TextDelta,
+    TextFinal,
+    ToolCall,
+    ToolOutput,
+    ToolResult,
+)
+from codin.task import LogEvent, data_parts, to_stream_response
+
+
+@dataclass(slots=True)
+class CallView:
+    """One tool call; ``seconds`` once it has ended."""
+
+    name: str
+    arguments: Mapping[str, Any]
+    started: float
+    output: str = ""
+    seconds: float | None = None
+    is_error: bool = False
+    result: Any = None
+
+
+@dataclass(slots=True)
+class WorkView:
+    """The text and the calls of one agent's task."""
+
+    texts: dict[str, str] = field(default_factory=dict)
+    calls: dict[str, CallView] = field(default_factory=dict)
+    decoder: EventDecoder = field(default_factory=EventDecoder)
+
+    @property
+    def text(self) -> str:
+        """The last message so far."""
+        return next(reversed(self.texts.values()), "")
+
+    def apply(self, event: AgentEvent, time: float) -> None:
+        match event:
+            case TextDelta(message_id=key, text=text):
+                self.texts[key] = self.texts.get(key, "") + text
+            case TextFinal(message_id=key, text=text):
+                self.texts.pop(key, None)
+                self.texts[key] = text
+            case ToolCall(call_id=key, name=name, arguments=arguments):
+                self.calls[key] = CallView(name, arguments, time)
+            case ToolOutput(name=name, text=text):
+                if call := self._running(name):
+                    call.output += text
+            case ToolResult(call_id=key) if key in self.calls:
+                call = self.calls[key]
+                call.seconds = time - call.started
+                call.is_error, call.result = event.is_error, event.content
+
+    def _running(self, name: str) -> CallView | None:
+        """The executor numbers calls by itself: output belongs to the running call of that name."""
+        running = [c for c in self.calls.values() if c.name == name and c.seconds is None]
+        return running[-1] if running else None
+
+
+@dataclass(slots=True)
+class StepView:
+    """One step of the plan, with what its agent does."""
+
+    id: str
+    agent: str
+    instruction: str
+    needs: tuple[str, ...] = ()
+    state: str = "waiting"
+    attempt: int = 1
+    error: str = ""
+    started: float | None = None
+    ended: float | None = None
+    work: WorkView = field(default_factory=WorkView)
+
+
+@dataclass(slots=True)
+class GoalView:
+    """A goal, from its first event to its last."""
+
+    task_id: str = ""
+    goal: str = ""
+    started: float = 0.0
+    now: float = 0.0
+    model: str = ""
+    reason: str = ""
+    steps: dict[str, StepView] = field(default_factory=dict)
+    files: list[ArtifactProduced] = field(default_factory=list)
+    work: WorkView = field(default_factory=WorkView)
+    end: AgentEvent | None = None
+
+    @property
+    def answer(self) -> str:
+        return self.work.text
+
+    def apply(self, event: LogEvent) -> None:
+        """Take in the next event of the goal's log."""
+        self.now = event.time
+        if event.kind == "task":
+            self._begin(event)
+        elif event.kind == "child":
+            self._child(event.body, event.time)
+        else:
+            self._own(event)
+
+    def _begin(self, event: LogEvent) -> None:
+        self.task_id, self.started = event.task_id, event.time
+        history = event.body.get("history") or [{}]
+        parts = history[-1].get("parts", [])
+        self.goal = "\n".join(part["text"] for part in parts if "text" in part)
+
+    def _own(self, event: LogEvent) -> None:
+        for payload in data_parts(event.body):
+            self._payload(payload, event.time)
+        for decoded in _decoded(self.work.decoder, event.kind, event.body):
+            self.work.apply(decoded, event.time)
+            if isinstance(decoded, ArtifactProduced):
+                self.files.append(decoded)
+            elif isinstance(decoded, Completed | Failed | Canceled | Rejected | InputRequest):
+                self.end = decoded
+
+    def _payload(self, payload: Mapping[str, Any], time: float) -> None:
+        match payload.get("type"):
+            case "plan":
+                self._plan(payload["plan"])
+            case "step":
+                self._step(payload, time)
+            case "model":
+                self.model = str(payload.get("label", ""))
+
+    def _plan(self, plan: Mapping[str, Any]) -> None:
+        self.reason = str(plan.get("reason", ""))
+        planned = {
+            str(step["id"]): StepView(
+                str(step["id"]),
+                str(step["agent"]),
+                str(step["instruction"]),
+                tuple(step.get("needs", ())),
+            )
+            for step in plan.get("steps", ())
+        }
+        self.steps = {key: self.steps.get(key, step) for key, step in planned.items()}
+
+    def _step(self, payload: Mapping[str, Any], time: float) -> None:
+        step = self.steps.get(str(payload.get("id")))
+        if step is None:
+            return
+        step.state = str(payload.get("state", step.state))
+        step.error = str(payload.get("error") or "")
+        attempt = int(payload.get("attempt") or step.attempt)
+        if step.state == "working" and (step.started is None or attempt != step.attempt):
+            step.started, step.ended, step.work = time, None, WorkView()
+        elif step.state not in ("working", "waiting"):
+            step.ended = time
+        step.attempt = attempt
+
+    def _child(self, body: Mapping[str, Any], time: float) -> None:
+        step = self.steps.get(str(body.get("step")))
+        if step is None:
+            return
+        for decoded in _decoded(step.work.decoder, str(body.get("kind")), body.get("body") or {}):
+            step.work.apply(decoded, time)
+
+
+def _decoded(decoder: EventDecoder, kind: str, body: Mapping[str, Any]) -> Iterator[AgentEvent]:
+    response = to_stream_response(kind, body)
+    yield from decoder.decode(response) if response is not None else ()
