@@ -1,0 +1,36 @@
+"""What can go wrong with tasks and their log."""
+
+from __future__ import annotations
+
+from codin.errors import CodinError, InvalidInputError, NotFoundError
+
+
+class TaskError(CodinError):
+    """Base of the task package's errors."""
+
+
+class UnknownTask(TaskError, NotFoundError):
+    """No such task for this caller; unknown and somebody else's look the same."""
+
+    def __init__(self, task_id: str) -> None:
+        super().__init__(f"there is no task {task_id!r}")
+
+
+class TaskExists(TaskError, InvalidInputError):
+    """A task of this id was created before."""
+
+
+class FencedError(TaskError):
+    """The lease is stale: another owner has the task now, and nothing was written."""
+
+
+class TaskEnded(TaskError):
+    """The task is in a terminal state: nothing can follow, and nothing was written."""
+
+
+class LogError(TaskError):
+    """The log cannot be used: its file is locked, broken or closed."""
+
+
+class LogVersionError(LogError):
+    """The log's database was made by a newer codin."""

@@ -1,0 +1,94 @@
+"""The tables of the SQLite log, one migration a version."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from codin.task.errors import LogVersionError
+from codin.task.states import INTERRUPTED, TERMINAL
+
+NOW = "((julianday('now') - 2440587.5) * 86400.0)"
+"""The database's clock, in seconds since the epoch."""
+
+ROW = f"""task_id, tenant, subject, context_id, agent_id, goal_id, parent_id, state, status,
+ last_seq, created, updated, owner, lease_expires < {NOW}, cancel_requested"""
+"""The columns of a ``TaskRow``, in its order."""
+
+HELD = ", ".join(f"'{state}'" for state in sorted(TERMINAL | INTERRUPTED))
+ENDED = ", ".join(f"'{state}'" for state in sorted(TERMINAL))
+
+_MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        """CREATE TABLE task (
+            task_id TEXT PRIMARY KEY,
+            tenant TEXT NOT NULL,
+            subject TEXT NOT NULL,
+            context_id TEXT NOT NULL,
+            agent_id TEXT NOT NULL,
+            goal_id TEXT NOT NULL,
+            parent_id TEXT,
+            state TEXT NOT NULL,
+            status TEXT NOT NULL,
+            last_seq INTEGER NOT NULL,
+            created REAL NOT NULL,
+            updated REAL NOT NULL,
+            owner TEXT,
+            fence INTEGER NOT NULL,
+            lease_expires REAL NOT NULL,
+            cancel_requested INTEGER NOT NULL DEFAULT 0
+        ) WITHOUT ROWID""",
+        "CREATE INDEX task_by_subject ON task (tenant, subject, updated DESC, task_id DESC)",
+        "CREATE INDEX task_by_owner ON task (owner) WHERE owner IS NOT NULL",
+        """CREATE TABLE step (
+            task_id TEXT NOT NULL REFERENCES task,
+            step_id TEXT NOT NULL,
+            position INTEGER NOT NULL,
+            agent TEXT NOT NULL,
+            instruction TEXT NOT NULL,
+            needs TEXT NOT NULL,
+            state TEXT NOT NULL,
+            attempt INTEGER NOT NULL,
+            child_id TEXT,
+            error TEXT,
+            PRIMARY KEY (task_id, step_id)
+        ) WITHOUT ROWID""",
+        """CREATE TABLE task_event (
+            task_id TEXT NOT NULL REFERENCES task,
+            seq INTEGER NOT NULL,
+            kind TEXT NOT NULL,
+            body TEXT NOT NULL,
+            time REAL NOT NULL,
+            child_id TEXT,
+            child_seq INTEGER,
+            PRIMARY KEY (task_id, seq)
+        ) WITHOUT ROWID""",
+        """CREATE UNIQUE INDEX task_event_child ON task_event (child_id, child_seq)
+            WHERE child_id IS NOT NULL""",
+    ),
+)
+
+VERSION = len(_MIGRATIONS)
+
+
+def migrate(connection: sqlite3.Connection, path: str) -> None:
+    """Bring the database to ``VERSION``, in one transaction.
+
+    Raises:
+        LogVersionError: it is ahead of this version already.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        found: int = connection.execute("PRAGMA user_version").fetchone()[0]
+        if found > VERSION:
+            raise LogVersionError(
+                f"the task log {path} was made by a newer codin (schema {found}, this one knows "
+                f"{VERSION}): upgrade codin, or give it another data folder"
+            )
+        for statements in _MIGRATIONS[found:]:
+            for statement in statements:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")

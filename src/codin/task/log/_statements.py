@@ -1,0 +1,235 @@
+"""What the SQLite log does inside one transaction. Each function runs on the writer's thread and
+returns its result with the ids of the tasks that it wrote to."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from codin.security import Principal
+from codin.task.errors import FencedError, TaskEnded, TaskExists, UnknownTask
+from codin.task.log._schema import ENDED, NOW, ROW
+from codin.task.log.base import Adopt, Entry, Lease, NewTask, Pulse, StepRow, TaskRow, state_of
+from codin.task.states import TERMINAL
+
+Written = tuple[Any, tuple[str, ...]]
+
+_INSERT = "INSERT INTO task_event (task_id, seq, kind, body, time) VALUES (?, ?, ?, ?, ?)"
+
+
+def row_of(found: Sequence[Any]) -> TaskRow:
+    """A ``TaskRow`` from the columns of ``ROW``."""
+    values = list(found)
+    values[8] = json.loads(values[8])
+    values[13] = values[12] is None or bool(values[13])
+    values[14] = bool(values[14])
+    return TaskRow(*values)
+
+
+def find(connection: sqlite3.Connection, principal: Principal, task_id: str) -> TaskRow:
+    """The principal's task.
+
+    Raises:
+        UnknownTask: there is none.
+    """
+    found = connection.execute(
+        f"SELECT {ROW} FROM task WHERE task_id = ? AND tenant = ? AND subject = ?",  # noqa: S608
+        (task_id, principal.tenant, principal.subject),
+    ).fetchone()
+    if found is None:
+        raise UnknownTask(task_id)
+    return row_of(found)
+
+
+def clock(connection: sqlite3.Connection) -> float:
+    """The database's clock, in seconds since the epoch."""
+    return float(connection.execute(f"SELECT {NOW}").fetchone()[0])
+
+
+def create(
+    connection: sqlite3.Connection,
+    principal: Principal,
+    task: NewTask,
+    first: Entry,
+    *,
+    owner: str,
+    ttl: float,
+) -> Written:
+    if connection.execute("SELECT 1 FROM task WHERE task_id = ?", (task.task_id,)).fetchone():
+        raise TaskExists(f"there is a task {task.task_id!r} already: choose another id")
+    if task.parent_id is not None:
+        find(connection, principal, task.parent_id)
+    now = clock(connection)
+    connection.execute(
+        """INSERT INTO task (task_id, tenant, subject, context_id, agent_id, goal_id, parent_id,
+            state, status, last_seq, created, updated, owner, fence, lease_expires)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, 1, ?)""",
+        (
+            task.task_id,
+            principal.tenant,
+            principal.subject,
+            task.context_id,
+            task.agent_id,
+            task.goal_id,
+            task.parent_id,
+            state_of(first.kind, first.body),
+            _dump(first.body["status"]),
+            now,
+            now,
+            owner,
+            now + ttl,
+        ),
+    )
+    connection.execute(_INSERT, (task.task_id, 1, first.kind, _dump(first.body), now))
+    return Lease(task.task_id, owner, 1, now + ttl), (task.task_id,)
+
+
+def append(
+    connection: sqlite3.Connection,
+    lease: Lease,
+    entries: Sequence[Entry | Adopt],
+    steps: Sequence[StepRow],
+) -> Written:
+    found = connection.execute(
+        "SELECT owner, fence, state, last_seq FROM task WHERE task_id = ?", (lease.task_id,)
+    ).fetchone()
+    if found is None or found[:2] != (lease.owner, lease.fence):
+        raise FencedError(
+            f"task {lease.task_id} is in other hands now: what {lease.owner} wanted to add was not"
+            " written"
+        )
+    state, seq, now = found[2], found[3], clock(connection)
+    for entry in entries:
+        if state in TERMINAL:
+            raise TaskEnded(f"task {lease.task_id} has ended ({state}): nothing can follow")
+        if isinstance(entry, Adopt):
+            seq = _adopt(connection, lease.task_id, entry, seq)
+            continue
+        seq += 1
+        connection.execute(_INSERT, (lease.task_id, seq, entry.kind, _dump(entry.body), now))
+        changed = state_of(entry.kind, entry.body)
+        if changed is not None and changed != state:
+            state = changed
+            _set_state(connection, lease.task_id, state, entry.body["status"], now)
+    _put_steps(connection, lease.task_id, steps)
+    connection.execute("UPDATE task SET last_seq = ? WHERE task_id = ?", (seq, lease.task_id))
+    return seq, (lease.task_id,)
+
+
+def _set_state(
+    connection: sqlite3.Connection, task_id: str, state: str, status: Any, now: float
+) -> None:
+    connection.execute(
+        "UPDATE task SET state = ?, status = ?, updated = ? WHERE task_id = ?",
+        (state, _dump(status), now, task_id),
+    )
+
+
+def _adopt(connection: sqlite3.Connection, task_id: str, entry: Adopt, seq: int) -> int:
+    child = connection.execute(
+        "SELECT last_seq FROM task WHERE task_id = ? AND parent_id = ?", (entry.child_id, task_id)
+    ).fetchone()
+    if child is None:
+        raise UnknownTask(entry.child_id)
+    (taken,) = connection.execute(
+        "SELECT COALESCE(MAX(child_seq), 0) FROM task_event WHERE child_id = ?", (entry.child_id,)
+    ).fetchone()
+    # The child's numbers have no gaps, so shifting them gives numbers without gaps here.
+    connection.execute(
+        """INSERT INTO task_event (task_id, seq, kind, body, time, child_id, child_seq)
+            SELECT ?, ? + seq, 'child', ?, time, task_id, seq FROM task_event
+            WHERE task_id = ? AND seq > ?""",
+        (
+            task_id,
+            seq - taken,
+            _dump({"step": entry.step, "agent": entry.agent}),
+            entry.child_id,
+            taken,
+        ),
+    )
+    return seq + int(child[0]) - int(taken)
+
+
+def _put_steps(connection: sqlite3.Connection, task_id: str, steps: Sequence[StepRow]) -> None:
+    for step in steps:
+        connection.execute(
+            """INSERT INTO step (task_id, step_id, position, agent, instruction, needs, state,
+                attempt, child_id, error)
+                VALUES (?, ?, (SELECT COUNT(*) FROM step WHERE task_id = ?), ?, ?, ?, ?, ?, ?, ?)
+                ON CONFLICT (task_id, step_id) DO UPDATE SET agent = excluded.agent,
+                instruction = excluded.instruction, needs = excluded.needs,
+                state = excluded.state, attempt = excluded.attempt,
+                child_id = excluded.child_id, error = excluded.error""",
+            (
+                task_id,
+                step.step_id,
+                task_id,
+                step.agent,
+                step.instruction,
+                _dump(list(step.needs)),
+                step.state,
+                step.attempt,
+                step.child_id,
+                step.error,
+            ),
+        )
+
+
+def claim(
+    connection: sqlite3.Connection,
+    principal: Principal,
+    task_id: str,
+    *,
+    owner: str,
+    ttl: float,
+    dead: str | None,
+) -> Written:
+    row = find(connection, principal, task_id)
+    free = row.expired or (dead is not None and row.owner == dead)
+    if row.ended or not free:
+        return None, ()
+    expires = clock(connection) + ttl
+    connection.execute(
+        """UPDATE task SET owner = ?, fence = fence + 1, lease_expires = ?, cancel_requested = 0
+            WHERE task_id = ?""",
+        (owner, expires, task_id),
+    )
+    (fence,) = connection.execute("SELECT fence FROM task WHERE task_id = ?", (task_id,)).fetchone()
+    return Lease(task_id, owner, fence, expires), (task_id,)
+
+
+def release(connection: sqlite3.Connection, lease: Lease) -> Written:
+    connection.execute(
+        "UPDATE task SET owner = NULL WHERE task_id = ? AND owner = ? AND fence = ?",
+        (lease.task_id, lease.owner, lease.fence),
+    )
+    return None, ()
+
+
+def pulse(connection: sqlite3.Connection, owner: str, ttl: float) -> Written:
+    connection.execute(
+        f"""UPDATE task SET lease_expires = {NOW} + ?
+            WHERE owner = ? AND state NOT IN ({ENDED})""",  # noqa: S608
+        (ttl, owner),
+    )
+    held = connection.execute(
+        f"""SELECT task_id, cancel_requested FROM task
+            WHERE owner = ? AND state NOT IN ({ENDED})""",  # noqa: S608
+        (owner,),
+    ).fetchall()
+    cancel = frozenset(task_id for task_id, wanted in held if wanted)
+    return Pulse(frozenset(task_id for task_id, _ in held), cancel), ()
+
+
+def request_cancel(connection: sqlite3.Connection, principal: Principal, task_id: str) -> Written:
+    row = find(connection, principal, task_id)
+    if row.ended:
+        raise TaskEnded(f"task {task_id} has ended ({row.state}): there is nothing to cancel")
+    connection.execute("UPDATE task SET cancel_requested = 1 WHERE task_id = ?", (task_id,))
+    return find(connection, principal, task_id), (task_id,)
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,302 @@
+"""The contract of the event log: the one truth about tasks.
+
+Rules that every implementation keeps, and that ``codin.testing.log_conformance`` checks:
+
+- The events of a task are numbered from 1 without gaps or repeats, in the order of commit.
+- One call of ``append`` is one transaction: all of it is there, or nothing.
+- A task's state is what its last status event says; nothing follows a terminal state.
+- Only the holder of the task's current lease writes to it.
+- A reader sees only what its principal owns: somebody else's task looks like an unknown one.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from codin.security import Principal
+from codin.task.notify import Notifier
+from codin.task.states import INTERRUPTED, TERMINAL
+
+Kind = Literal["task", "message", "status", "artifact", "child", "call"]
+"""What a body holds: ``task``, ``message``, ``status`` and ``artifact`` the JSON of A2A's Task (at
+its creation), Message (a later one of the user), TaskStatusUpdateEvent, TaskArtifactUpdateEvent;
+``child`` an event of a child task; ``call`` a record of a tool call."""
+
+READ_LIMIT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class LogEvent:
+    """One entry of a task's log. ``time`` is in seconds since the epoch.
+
+    A ``child`` event's body is ``{"step", "agent", "task_id", "seq", "kind", "body"}`` with the
+    child's own event inside, read through the reference that the log keeps.
+    """
+
+    task_id: str
+    seq: int
+    kind: Kind
+    time: float
+    body: dict[str, Any]
+
+    @property
+    def state(self) -> str | None:
+        """The state that the task is in from this event on; ``None`` when it says nothing of it."""
+        return state_of(self.kind, self.body)
+
+
+def state_of(kind: str, body: dict[str, Any]) -> str | None:
+    """The task state that an event of ``kind`` with ``body`` sets, if any."""
+    if kind not in ("task", "status"):
+        return None
+    return str(body["status"]["state"])
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An event to be appended."""
+
+    kind: Literal["task", "message", "status", "artifact", "call"]
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Adopt:
+    """Take in, by reference, the events of a child task that are not in this log yet."""
+
+    child_id: str
+    step: str
+    agent: str
+
+
+StepState = Literal["waiting", "working", "completed", "failed", "canceled", "skipped"]
+
+
+@dataclass(frozen=True, slots=True)
+class StepRow:
+    """A step of a goal as it stands. ``child_id`` is the task that does it, once there is one."""
+
+    step_id: str
+    agent: str
+    instruction: str
+    needs: tuple[str, ...] = ()
+    state: StepState = "waiting"
+    attempt: int = 0
+    child_id: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewTask:
+    """A task to be created. ``goal_id`` is the task at the root, its own id when it is one."""
+
+    task_id: str
+    context_id: str
+    agent_id: str
+    goal_id: str
+    parent_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRow:
+    """A task as it stands. ``status`` is the JSON of A2A's TaskStatus when the state last changed;
+    ``created`` and ``updated`` (of that change) are in seconds since the epoch.
+
+    ``owner`` holds the lease, if anybody does; ``expired`` says that it has run out.
+    """
+
+    task_id: str
+    tenant: str
+    subject: str
+    context_id: str
+    agent_id: str
+    goal_id: str
+    parent_id: str | None
+    state: str
+    status: dict[str, Any]
+    last_seq: int
+    created: float
+    updated: float
+    owner: str | None = None
+    expired: bool = True
+    cancel_requested: bool = False
+
+    @property
+    def ended(self) -> bool:
+        return self.state in TERMINAL
+
+    @property
+    def interrupted(self) -> bool:
+        return self.state in INTERRUPTED
+
+    @property
+    def principal(self) -> Principal:
+        """The owner of the data, with no role at all."""
+        return Principal(self.tenant, self.subject)
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to write to a task. ``fence`` grows with each claim; ``expires`` is in seconds
+    since the epoch, by the database's clock."""
+
+    task_id: str
+    owner: str
+    fence: int
+    expires: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """What an owner holds, and which of these somebody wants canceled."""
+
+    held: frozenset[str]
+    cancel: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFilter:
+    """Which tasks to list. ``roots`` leaves out the tasks that are steps of another."""
+
+    agent_id: str | None = None
+    context_id: str | None = None
+    state: str | None = None
+    updated_from: float | None = None
+    roots: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPage:
+    """Tasks by last change of state, newest first. ``cursor`` is where the next page begins, or
+    ``None``; ``total`` counts all that match."""
+
+    tasks: tuple[TaskRow, ...]
+    total: int
+    cursor: tuple[float, str] | None = field(default=None)
+
+
+class EventLog(ABC):
+    """Tasks, their steps and their events.
+
+    Safe to use from many asyncio tasks at once; nothing blocks the loop. A cancelled call may or
+    may not have been committed, and is never half done. All methods raise ``LogError`` when the
+    store cannot be used.
+    """
+
+    notifier: Notifier
+    """Wakes readers after each commit of this process."""
+
+    @abstractmethod
+    async def create(
+        self, principal: Principal, task: NewTask, first: Entry, *, owner: str, ttl: float
+    ) -> Lease:
+        """Create ``task`` for ``principal`` with its first event, leased to ``owner`` for ``ttl``
+        seconds, in one transaction.
+
+        Raises:
+            TaskExists: the id is taken, by whomever.
+            UnknownTask: ``parent_id`` is no task of this principal.
+        """
+
+    @abstractmethod
+    async def append(
+        self, lease: Lease, entries: Sequence[Entry | Adopt], *, steps: Sequence[StepRow] = ()
+    ) -> int:
+        """Append ``entries`` in order, write ``steps`` over the rows of their ids, and give the seq
+        of the last event there is then. The task's state follows its status entries.
+
+        Raises:
+            FencedError: the lease is stale.
+            TaskEnded: the task is in a terminal state, or an entry follows one that ends it.
+            UnknownTask: an adopted child is none of this task.
+        """
+
+    @abstractmethod
+    async def read(
+        self,
+        principal: Principal,
+        task_id: str,
+        after: int = 0,
+        limit: int = READ_LIMIT,
+        *,
+        kinds: Collection[Kind] | None = None,
+    ) -> list[LogEvent]:
+        """The events with ``seq > after``, at most ``limit``, of ``kinds`` only when given.
+
+        Raises:
+            UnknownTask: there is none for this principal.
+        """
+
+    @abstractmethod
+    async def task(self, principal: Principal, task_id: str) -> TaskRow:
+        """The task as it stands.
+
+        Raises:
+            UnknownTask: there is none for this principal.
+        """
+
+    @abstractmethod
+    async def tasks(
+        self,
+        principal: Principal,
+        where: TaskFilter | None = None,
+        *,
+        limit: int = 50,
+        after: tuple[float, str] | None = None,
+    ) -> TaskPage:
+        """A page of the principal's tasks; ``after`` is the cursor of the page before."""
+
+    @abstractmethod
+    async def steps(self, principal: Principal, task_id: str) -> list[StepRow]:
+        """The steps of a goal in the order of its plan; empty when it has none.
+
+        Raises:
+            UnknownTask: there is none for this principal.
+        """
+
+    @abstractmethod
+    async def claim(
+        self,
+        principal: Principal,
+        task_id: str,
+        *,
+        owner: str,
+        ttl: float,
+        dead: str | None = None,
+    ) -> Lease | None:
+        """The task's lease when it is free, has expired or is held by ``dead``; else ``None``.
+        A task that has ended cannot be claimed.
+
+        Raises:
+            UnknownTask: there is none for this principal.
+        """
+
+    @abstractmethod
+    async def release(self, lease: Lease) -> None:
+        """Give the lease back. A stale one changes nothing."""
+
+    @abstractmethod
+    async def pulse(self, owner: str, ttl: float) -> Pulse:
+        """Renew all leases of ``owner`` for ``ttl`` seconds from now, and tell what it holds."""
+
+    @abstractmethod
+    async def request_cancel(self, principal: Principal, task_id: str) -> TaskRow:
+        """Ask the task's owner, in whatever process, to cancel it; it learns of it by ``pulse``.
+
+        Raises:
+            UnknownTask: there is none for this principal.
+            TaskEnded: it is over.
+        """
+
+    @abstractmethod
+    async def unfinished(self, *, limit: int = 1000) -> list[TaskRow]:
+        """Tasks of all principals that should be in somebody's hands: neither ended nor waiting for
+        input. For the platform's own recovery only; what it does to one, it does as the row's
+        ``principal``."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Commit what was handed in, and let go of the store. Closing twice does nothing."""

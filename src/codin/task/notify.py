@@ -1,0 +1,105 @@
+"""Wake-ups for readers of the log.
+
+A wake-up carries nothing: it says that there may be something to read. So one that is lost costs
+only time, and a reader in another process gets by with its slow poll.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from types import TracebackType
+
+
+class Subscription(ABC):
+    """Wake-ups about one task, from the moment it is made until it is closed."""
+
+    @abstractmethod
+    async def wait(self, timeout: float) -> bool:
+        """Return ``True`` at once when there was a wake-up since the last call, or when one comes;
+        ``False`` after ``timeout`` seconds without any."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End it. Closing twice does nothing."""
+
+    def __enter__(self) -> Subscription:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Notifier(ABC):
+    """Passes wake-ups from whoever commits to whoever reads."""
+
+    @abstractmethod
+    def subscribe(self, task_id: str) -> Subscription:
+        """Wake-ups about ``task_id`` for the running event loop. Subscribe first, then read."""
+
+    @abstractmethod
+    def notify(self, task_ids: Iterable[str]) -> None:
+        """Wake whoever waits for these tasks. Any thread may call it; never raises."""
+
+
+class LocalNotifier(Notifier):
+    """Wake-ups inside this process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: dict[str, set[_LocalSubscription]] = {}
+
+    def subscribe(self, task_id: str) -> Subscription:
+        subscription = _LocalSubscription(self, task_id)
+        with self._lock:
+            self._waiting.setdefault(task_id, set()).add(subscription)
+        return subscription
+
+    def notify(self, task_ids: Iterable[str]) -> None:
+        with self._lock:
+            woken = [one for key in set(task_ids) for one in self._waiting.get(key, ())]
+        for subscription in woken:
+            subscription.wake()
+
+    def forget(self, subscription: _LocalSubscription) -> None:
+        """Drop a closed subscription."""
+        with self._lock:
+            others = self._waiting.get(subscription.task_id)
+            if others is None:
+                return
+            others.discard(subscription)
+            if not others:
+                del self._waiting[subscription.task_id]
+
+
+class _LocalSubscription(Subscription):
+    def __init__(self, notifier: LocalNotifier, task_id: str) -> None:
+        self.task_id = task_id
+        self._notifier = notifier
+        self._loop = asyncio.get_running_loop()
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._woken.set)
+        except RuntimeError:  # its loop is closed: nobody waits there any more
+            self.close()
+
+    async def wait(self, timeout: float) -> bool:
+        try:
+            async with asyncio.timeout(timeout):
+                await self._woken.wait()
+        except TimeoutError:
+            return False
+        self._woken.clear()
+        return True
+
+    def close(self) -> None:
+        self._notifier.forget(self)
