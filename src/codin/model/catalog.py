@@ -79,7 +79,7 @@ def parse(text: str, env: Mapping[str, str] | None = None) -> ModelChoice:
     name = name.strip() or _DEFAULT_NAMES.get(provider, "")
     if not name:
         raise UnknownModel(f"{text!r} names no model: write {provider}:NAME")
-    known = cast(Provider, provider)
+    known = cast("Provider", provider)
     return ModelChoice(known, name, _base_url(known, env), f"{name} ({_place(known, env)})")
 
 

@@ -23,7 +23,6 @@ class Weights:
     part_package: str
     part_version: str
     parts: int
-    template_url: str = ""
 
 
 WEIGHTS = Weights(
