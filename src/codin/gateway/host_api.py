@@ -1,0 +1,255 @@
+"""The host API: what the platform gives to agent hosts, over a Unix socket, to a run's token.
+
+The token is all that a host has. It stands for one run: its principal, its tools, its context,
+its time. Everything asked here is answered for that run and nothing else.
+
+    GET  /run                  what the run is, with the specs of its tools
+    GET  /tools                the specs alone
+    POST /tools/{name}         call a tool; the tool's own failure is an answer with ``is_error``
+    GET  /memory/history       the newest messages of the run's own context
+    POST /logs                 a line for the platform's log
+    /v1, /anthropic, /google   the model proxy, which looks at the token itself
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from codin.agent.host.disconnect import ClientLeft, while_connected
+from codin.agent.host.wire import MAX_BODY, LogRecord, RunInfo, ToolAnswer, ToolRequest
+from codin.gateway.limits import BodyLimitMiddleware
+from codin.security import GrantError, RunGrant, RunGrants
+from codin.tool.base import Tool, ToolError
+
+_log = logging.getLogger("codin.host_api")
+
+MODEL_PREFIXES = ("/v1", "/anthropic", "/google")
+MAX_HISTORY = 200
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Outcome(Protocol):
+    """The end of a tool call, as the executor gives it."""
+
+    @property
+    def value(self) -> Any: ...
+    @property
+    def text(self) -> str: ...
+    @property
+    def is_error(self) -> bool: ...
+    @property
+    def truncated(self) -> bool: ...
+
+
+class Executor(Protocol):
+    """What this API needs of the tool executor."""
+
+    def bind(self, grant: RunGrant) -> Sequence[Tool]:
+        """Proxies of the tools that ``grant`` allows."""
+        ...
+
+    async def call(
+        self,
+        grant: RunGrant,
+        name: str,
+        arguments: dict[str, Any],
+        *,
+        call_id: str | None = None,
+    ) -> Outcome:
+        """Call a tool for ``grant``, with every check."""
+        ...
+
+
+HistoryReader = Callable[[RunGrant, int], Awaitable[Sequence[Mapping[str, Any]]]]
+"""The newest messages of the grant's own context, oldest first, as A2A JSON; at most so many."""
+
+LogWriter = Callable[[RunGrant, LogRecord], Awaitable[None]]
+
+
+async def write_to_logger(grant: RunGrant, record: LogRecord) -> None:
+    """The log writer that is used when none is given: the ``codin.host_api`` logger."""
+    level = logging.getLevelNamesMapping()[record.level.upper()]
+    _log.log(level, "%s (task %s): %s", grant.agent_id, grant.task_id, record.message)
+
+
+async def _no_history(grant: RunGrant, limit: int) -> Sequence[Mapping[str, Any]]:
+    return ()
+
+
+def host_api(
+    grants: RunGrants,
+    executor: Executor,
+    *,
+    model_proxy: ASGIApp | None = None,
+    model_name: str | None = None,
+    history: HistoryReader = _no_history,
+    log: LogWriter = write_to_logger,
+    max_body: int = MAX_BODY,
+) -> ASGIApp:
+    """The host API as an ASGI app.
+
+    Args:
+        grants: resolves tokens.
+        executor: calls tools, with every check again.
+        model_proxy: answers below ``/v1``, ``/anthropic`` and ``/google``. It gets the whole path
+            and authenticates the token itself.
+        model_name: the name of the model that runs get, told to agents that ask for one.
+        history: reads the messages of a run's context.
+        log: takes the hosts' log lines.
+        max_body: bytes of one request's body; more is answered with 413.
+    """
+    api = _HostApi(grants, executor, model_name, history, log)
+    routes: list[BaseRoute] = [
+        Route("/run", api.run, methods=["GET"]),
+        Route("/tools", api.tools, methods=["GET"]),
+        Route("/tools/{name}", api.call_tool, methods=["POST"]),
+        Route("/memory/history", api.read_history, methods=["GET"]),
+        Route("/logs", api.write_log, methods=["POST"]),
+    ]
+    if model_proxy is not None:
+        proxy = _WholePath(model_proxy)
+        routes += [Mount(prefix, app=proxy) for prefix in MODEL_PREFIXES]
+    app = Starlette(
+        routes=routes,
+        exception_handlers={HTTPException: _refusal, Exception: _breakdown},
+    )
+    return BodyLimitMiddleware(app, max_body)
+
+
+class _HostApi:
+    def __init__(
+        self,
+        grants: RunGrants,
+        executor: Executor,
+        model_name: str | None,
+        history: HistoryReader,
+        log: LogWriter,
+    ) -> None:
+        self._grants = grants
+        self._executor = executor
+        self._model_name = model_name
+        self._history = history
+        self._write_log = log
+
+    async def run(self, request: Request) -> Response:
+        grant = self._grant(request)
+        info = RunInfo(
+            task_id=grant.task_id,
+            goal_id=grant.goal_id,
+            context_id=grant.context_id,
+            agent_id=grant.agent_id,
+            tenant=grant.principal.tenant,
+            subject=grant.principal.subject,
+            expires_at=grant.expires_at,
+            tools=tuple(tool.spec for tool in self._executor.bind(grant)),
+            model=self._model_name,
+        )
+        return _json(info)
+
+    async def tools(self, request: Request) -> Response:
+        grant = self._grant(request)
+        specs = [tool.spec.model_dump(mode="json") for tool in self._executor.bind(grant)]
+        return JSONResponse({"tools": specs})
+
+    async def call_tool(self, request: Request) -> Response:
+        grant = self._grant(request)
+        asked = await _body(request, ToolRequest)
+        name = request.path_params["name"]
+        call = self._executor.call(grant, name, asked.arguments, call_id=asked.call_id)
+        try:
+            outcome = await while_connected(request, _awaited(call))
+        except ClientLeft:
+            return Response(status_code=499)
+        except ToolError as error:
+            kind = type(error).__name__
+            return _json(ToolAnswer(text=str(error), is_error=True, error_type=kind))
+        return _json(_answer(outcome))
+
+    async def read_history(self, request: Request) -> Response:
+        grant = self._grant(request)
+        asked = request.query_params.get("limit", "50")
+        if not asked.isdecimal() or not 1 <= int(asked) <= MAX_HISTORY:
+            raise HTTPException(400, f"limit is a number from 1 to {MAX_HISTORY}, not {asked!r}")
+        messages = await self._history(grant, int(asked))
+        return JSONResponse({"messages": [dict(message) for message in messages]})
+
+    async def write_log(self, request: Request) -> Response:
+        grant = self._grant(request)
+        await self._write_log(grant, await _body(request, LogRecord))
+        return Response(status_code=204)
+
+    def _grant(self, request: Request) -> RunGrant:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise HTTPException(401, "the host API needs a run's token: Authorization: Bearer ...")
+        try:
+            return self._grants.resolve(token)
+        except GrantError as error:
+            raise HTTPException(401, str(error)) from None
+
+
+def _answer(outcome: Outcome) -> ToolAnswer:
+    return ToolAnswer(
+        value=outcome.value,
+        text=outcome.text,
+        is_error=outcome.is_error,
+        error_type=str(getattr(outcome, "error_type", "")),
+        truncated=outcome.truncated,
+    )
+
+
+async def _awaited(call: Awaitable[Outcome]) -> Outcome:
+    return await call
+
+
+async def _body(request: Request, kind: type[M]) -> M:
+    try:
+        return kind.model_validate_json(await request.body())
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(str(part) for part in problem["loc"]) or "the body"
+        raise HTTPException(400, f"{where}: {problem['msg']}") from None
+
+
+def _json(model: BaseModel) -> Response:
+    return Response(model.model_dump_json(), media_type="application/json")
+
+
+def _error(status: int, message: str) -> Response:
+    # The shape that OpenAI's clients read, so that one shape serves the whole socket.
+    kind = "authentication_error" if status == 401 else "invalid_request_error"
+    kind = kind if status < 500 else "server_error"
+    return JSONResponse(
+        {"error": {"message": message, "type": kind, "param": None, "code": None}}, status
+    )
+
+
+async def _refusal(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return _error(error.status_code, error.detail)
+
+
+async def _breakdown(request: Request, error: Exception) -> Response:
+    # What went wrong is in the platform's log; a sandbox is not told of the platform's inside.
+    return _error(500, "the platform failed at this request; its log says why")
+
+
+class _WholePath:
+    """Undoes what mounting does to the path: the proxy's routes have their prefix themselves."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app({**scope, "root_path": scope.get("app_root_path", "")}, receive, send)
