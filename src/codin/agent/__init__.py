@@ -9,7 +9,7 @@ from codin.agent.base import Agent, AgentError, AgentInfo, ModelAccess, Task
 from codin.agent.response import AgentResponse, Outcome
 
 if TYPE_CHECKING:
-    from codin.agent.wrap import wrap
+    from codin.agent.wrapping import wrap
 
 __all__ = [
     "Agent",
@@ -25,5 +25,5 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "wrap":
-        return import_module("codin.agent.wrap").wrap
+        return import_module("codin.agent.wrapping").wrap
     raise AttributeError(f"module 'codin.agent' has no attribute {name!r}")

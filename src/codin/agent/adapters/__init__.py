@@ -1,0 +1,1 @@
+"""One adapter a framework. Each module imports its framework only when an agent runs."""

@@ -1,0 +1,28 @@
+"""Errors of frameworks and model clients as the event that ends a run."""
+
+from __future__ import annotations
+
+from codin.agent.events import Failed
+from codin.agent.response import failure
+
+_UNREACHABLE = {"APIConnectionError", "ConnectError", "ConnectTimeout"}
+_TIMED_OUT = {"APITimeoutError", "ReadTimeout"}
+
+
+def explain(error: Exception) -> Failed:
+    """``error`` as a ``Failed`` event; those of model clients say that it was the model."""
+    names = {cls.__name__ for cls in type(error).__mro__}
+    if names & _TIMED_OUT:
+        return Failed(error_type="ModelTimeout", message=_model("did not answer in time", error))
+    if names & _UNREACHABLE:
+        return Failed(error_type="ModelUnreachable", message=_model("cannot be reached", error))
+    if "APIStatusError" in names:
+        return Failed(error_type="ModelError", message=_model("answered with an error", error))
+    return failure(error)
+
+
+def _model(what: str, error: Exception) -> str:
+    cause = error.__cause__ or error
+    return f"the agent's model {what}: {error}" + (
+        f" ({type(cause).__name__}: {cause})" if cause is not error and str(cause) else ""
+    )

@@ -1,0 +1,168 @@
+"""What all adapters have in common.
+
+One rule for conversations: the platform's log is the memory. Every run is handed the messages
+before it (``Task.history``); a framework's own session is made for the run and dropped with it. It
+is kept only while the run waits for an answer, in this process, under the task's id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, Generic, TypeVar
+
+import anyio
+from anyio.streams.memory import MemoryObjectSendStream
+
+from codin.agent.adapters._failure import explain
+from codin.agent.adapters._run import Run
+from codin.agent.base import AgentError, AgentInfo, Task
+from codin.agent.events import AgentEvent, Failed
+from codin.agent.response import AgentResponse
+from codin.tool.base import Tool
+
+logger = logging.getLogger(__name__)
+
+MAX_MODEL_CALLS = 25
+"""Model requests that one run may make, unless the adapter is told otherwise."""
+
+_WAITING = 1_000
+_STOP_SECONDS = 10.0
+_BUFFER = 64
+
+S = TypeVar("S")
+
+
+class Adapter(ABC):
+    """An agent of some framework as an ``Agent``.
+
+    The framework's work is done in a task of its own: whatever it does with cancel scopes or
+    context variables stays there, and closing the response cancels it and waits for it.
+    """
+
+    framework: ClassVar[str]
+
+    def __init__(
+        self,
+        subject: Any,
+        info: AgentInfo,
+        *,
+        tools: Sequence[Tool] = (),
+        max_model_calls: int = MAX_MODEL_CALLS,
+    ) -> None:
+        self.subject = subject
+        self.tools = list(tools)
+        self.max_model_calls = max_model_calls
+        self._set_info(info)
+
+    @property
+    def info(self) -> AgentInfo:
+        """What the platform shows of this agent."""
+        return self._info
+
+    def rename(self, agent_id: str, name: str) -> None:
+        """Take another id and name: those that it was given where it was found."""
+        self._set_info(replace(self._info, id=agent_id, name=name))
+
+    async def handle(self, task: Task) -> AgentResponse:
+        return AgentResponse(self._events(task))
+
+    @abstractmethod
+    async def _run(self, task: Task, run: Run) -> None:
+        """Do the task and tell ``run`` what happens. What is raised ends the run as failed."""
+
+    def _explain(self, error: Exception) -> Failed:
+        return explain(error)
+
+    def _set_info(self, info: AgentInfo) -> None:
+        self._info = info
+        self.id, self.name, self.description = info.id, info.name, info.description
+
+    async def _events(self, task: Task) -> AsyncGenerator[AgentEvent, None]:
+        send, receive = anyio.create_memory_object_stream[AgentEvent](_BUFFER)
+        worker = asyncio.create_task(self._work(task, send), name=f"agent {self.id}")
+        try:
+            async with receive:
+                async for event in receive:
+                    yield event
+            await asyncio.wait({worker})
+            if worker.cancelled():
+                yield Failed(error_type="Cancelled", message=f"{self.id} cancelled its own run")
+        finally:
+            await _stop(worker)
+
+    async def _work(self, task: Task, send: MemoryObjectSendStream[AgentEvent]) -> None:
+        async with send:
+            run = Run(send.send)
+            try:
+                await self._run(task, run)
+                await run.finish()
+            except anyio.BrokenResourceError:
+                return  # The response was closed: nobody listens any more.
+            except Exception as error:
+                logger.debug("agent %s failed", self.id, exc_info=True)
+                await send.send(self._explain(error))
+
+
+class Waiting(Generic[S]):
+    """What runs need in order to go on when their question is answered: by caller and task.
+
+    The oldest is forgotten when there are too many; such a task then starts anew, from its history.
+    """
+
+    def __init__(self, limit: int = _WAITING) -> None:
+        self._limit = limit
+        self._kept: OrderedDict[tuple[str, str, str], S] = OrderedDict()
+
+    def keep(self, task: Task, state: S) -> None:
+        self._kept[_key(task)] = state
+        while len(self._kept) > self._limit:
+            self._kept.popitem(last=False)
+
+    def take(self, task: Task) -> S | None:
+        return self._kept.pop(_key(task), None)
+
+
+def is_factory(subject: Any) -> bool:
+    """Whether ``subject`` builds an agent for a run instead of being one."""
+    return inspect.isroutine(subject) or type(subject).__name__ == "partial"
+
+
+async def build(factory: Callable[..., Any], task: Task, tools: Sequence[Any]) -> Any:
+    """Call ``factory()``, ``factory(tools)`` or ``factory(tools, model)``; it may be async.
+
+    Raises:
+        AgentError: it takes something else.
+    """
+    given = {"tools": list(tools), "model": task.model}
+    parameters = [p for p in inspect.signature(factory).parameters.values() if p.default is p.empty]
+    names = [p.name for p in inspect.signature(factory).parameters.values() if p.name in given]
+    if any(p.name not in given for p in parameters) and len(parameters) > 2:
+        raise AgentError(
+            f"{getattr(factory, '__name__', factory)!r} cannot build an agent: "
+            "it has to take (), (tools) or (tools, model)"
+        )
+    unknown = [p for p in parameters if p.name not in given]
+    if unknown:
+        result = factory(*list(given.values())[: len(parameters)])
+    else:
+        result = factory(**{name: given[name] for name in names})
+    return await result if inspect.isawaitable(result) else result
+
+
+def _key(task: Task) -> tuple[str, str, str]:
+    return task.principal.tenant, task.principal.subject, task.id
+
+
+async def _stop(worker: asyncio.Task[None]) -> None:
+    if worker.done():
+        return
+    worker.cancel()
+    _, pending = await asyncio.wait({worker}, timeout=_STOP_SECONDS)
+    if pending:
+        logger.error("%s did not stop within %s s", worker.get_name(), _STOP_SECONDS)

@@ -1,0 +1,108 @@
+"""A plain async function as an agent."""
+
+from __future__ import annotations
+
+import inspect
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any, ClassVar, get_args, get_type_hints
+
+from codin.agent._parts import jsonable
+from codin.agent.adapters._run import Run, prompt
+from codin.agent.adapters.base import Adapter
+from codin.agent.base import AgentError, Task
+from codin.agent.events import END_EVENTS, AgentEvent, TextFinal
+from codin.agent.response import AgentResponse
+from codin.tool.base import Tool, ToolSpec
+
+_EVENTS: tuple[type[Any], ...] = get_args(get_args(AgentEvent)[0])
+
+
+class FunctionAgent(Adapter):
+    """``async def f(task)`` or ``async def f(text: str)``, a coroutine or an async generator.
+
+    It returns a string, an ``AgentResponse``, an event or nothing; or it yields strings, which are
+    pieces of its one answer, and events. What it raises fails the run. Its calls of ``task.tools``
+    are told as tool calls, and raise ``ToolError``.
+    """
+
+    framework: ClassVar[str] = "function"
+
+    async def _run(self, task: Task, run: Run) -> None:
+        task = replace(task, tools=tuple(_ToldTool(tool, run) for tool in task.tools))
+        result = self._call(task)
+        if hasattr(result, "__aiter__") and not isinstance(result, AgentResponse):
+            await self._pieces(result, run)
+        else:
+            await self._returned(await result if inspect.isawaitable(result) else result, run)
+
+    def _call(self, task: Task) -> Any:
+        function: Callable[..., Any] = self.subject
+        parameters = inspect.signature(function).parameters
+        if not parameters:
+            return function()
+        return function(prompt(task.message) if _wants_text(function) else task)
+
+    async def _pieces(self, pieces: AsyncIterator[Any], run: Run) -> None:
+        message_id = uuid.uuid4().hex
+        async with aclosing(pieces):  # type: ignore[type-var]
+            async for piece in pieces:
+                if isinstance(piece, str):
+                    await run.delta(message_id, piece)
+                elif isinstance(piece, _EVENTS):
+                    await run.emit(piece)
+                else:
+                    raise AgentError(self._wrong("yielded", piece))
+
+    async def _returned(self, value: Any, run: Run) -> None:
+        if isinstance(value, AgentResponse):
+            async for event in value:
+                await run.emit(event)
+                if isinstance(event, END_EVENTS):
+                    return
+        elif isinstance(value, str):
+            await run.emit(TextFinal(message_id=uuid.uuid4().hex, text=value))
+        elif isinstance(value, _EVENTS):
+            await run.emit(value)
+        elif value is not None:
+            raise AgentError(self._wrong("returned", value))
+
+    def _wrong(self, verb: str, value: Any) -> str:
+        return (
+            f"agent {self.id!r} {verb} a {type(value).__name__}; "
+            "an agent gives text (str), agent events, or an AgentResponse"
+        )
+
+
+class _ToldTool:
+    """A tool whose calls are told as events of the run."""
+
+    def __init__(self, tool: Tool, run: Run) -> None:
+        self.name = tool.name
+        self.spec: ToolSpec = tool.spec
+        self._tool = tool
+        self._said = run
+
+    async def invoke(self, *args: Any, **kwargs: Any) -> Any:
+        call_id = uuid.uuid4().hex
+        names = [*self.spec.input_schema.get("properties", {})]
+        shown = {**dict(zip(names, args, strict=False)), **kwargs}
+        await self._said.call(call_id, self.name, shown)
+        try:
+            value = await self._tool.invoke(*args, **kwargs)
+        except Exception as error:
+            await self._said.result(call_id, self.name, str(error), is_error=True)
+            raise
+        await self._said.result(call_id, self.name, jsonable(value))
+        return value
+
+
+def _wants_text(function: Callable[..., Any]) -> bool:
+    first = next(iter(inspect.signature(function).parameters.values()))
+    try:
+        annotation = get_type_hints(function).get(first.name)
+    except Exception:
+        annotation = first.annotation
+    return annotation is str or annotation == "str"
