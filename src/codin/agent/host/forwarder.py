@@ -7,7 +7,6 @@ platform's Unix socket with the token of the run that the request belongs to.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 
 import httpx
 from starlette.applications import Starlette
@@ -116,9 +115,8 @@ async def _read(request: Request) -> bytes | None:
 async def _body(answer: httpx.Response) -> AsyncIterator[bytes]:
     # Raw, so that a content-encoding passes through as the header says.
     try:
-        async with aclosing(answer.aiter_raw()) as chunks:
-            async for chunk in chunks:
-                yield chunk
+        async for chunk in answer.aiter_raw():
+            yield chunk
     finally:
         await answer.aclose()
 

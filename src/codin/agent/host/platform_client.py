@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from codin.agent.host.unix import unix_http
 from codin.agent.host.wire import (
     MAX_BODY,
     LogRecord,
@@ -36,14 +37,7 @@ M = TypeVar("M", bound=BaseModel)
 
 def platform_http(socket: str) -> httpx.AsyncClient:
     """An HTTP client of the host API behind the Unix socket at ``socket``."""
-    transport = httpx.AsyncHTTPTransport(
-        uds=socket, limits=httpx.Limits(max_connections=256, max_keepalive_connections=16)
-    )
-    # A model may think for minutes; whoever waits decides how long is too long.
-    timeout = httpx.Timeout(None, connect=5.0)
-    return httpx.AsyncClient(
-        transport=transport, base_url="http://platform", timeout=timeout, trust_env=False
-    )
+    return unix_http(socket, base_url="http://platform")
 
 
 class PlatformClient:

@@ -24,6 +24,12 @@ RUN_EXTENSION = "urn:codin:a2a:run:1"
 MAX_BODY = 8 * 1024 * 1024
 """Bytes of the body of one request, in either direction."""
 
+MAX_LISTING = 1024 * 1024
+"""Bytes of a host's list of agents."""
+
+HOST_URL = "http://agent-host"
+"""What stands as a host's address in URLs; its socket is the real one."""
+
 AgentId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 
 

@@ -1,0 +1,86 @@
+"""The HTTP face of an agent host: its agents over A2A, what they are, and whether it is well."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from a2a.server.request_handlers import DefaultRequestHandler
+from a2a.server.routes import create_agent_card_routes, create_jsonrpc_routes
+from a2a.server.tasks import InMemoryTaskStore
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route
+
+from codin.agent.base import Agent, AgentInfo
+from codin.agent.cards import agent_card
+from codin.agent.host.executor import HostedExecutor
+from codin.agent.host.platform_client import PlatformClient
+from codin.agent.host.runs import ActiveRuns
+from codin.agent.host.wire import HOST_URL, HostedInfo, HostListing, HostProblem
+
+
+@runtime_checkable
+class Hosted(Agent, Protocol):
+    """An agent that says what it is."""
+
+    @property
+    def info(self) -> AgentInfo: ...
+
+
+class HostApp:
+    """``/healthz``, ``/agents``, and each agent over A2A at ``/agents/{id}/``.
+
+    Tasks are kept in memory: what has to last is in the platform's log.
+    """
+
+    def __init__(
+        self,
+        agents: Sequence[Hosted],
+        problems: Sequence[HostProblem],
+        platform: PlatformClient,
+        runs: ActiveRuns,
+        model_url: str,
+    ) -> None:
+        self._runs = runs
+        self._listing = HostListing(
+            agents=tuple(_claims(agent.info) for agent in agents), problems=tuple(problems)
+        )
+        self._handlers: list[DefaultRequestHandler] = []
+        mounts = []
+        for agent in agents:
+            executor = HostedExecutor(agent, platform, runs, model_url)
+            mounts.append(self._mount(agent.info, executor))
+        routes = [Route("/healthz", self._healthz), Route("/agents", self._list), *mounts]
+        self.app = Starlette(routes=routes)
+
+    async def aclose(self) -> None:
+        """End the runs that are under way."""
+        await asyncio.gather(*(handler.aclose() for handler in self._handlers))
+
+    def _mount(self, info: AgentInfo, executor: HostedExecutor) -> Mount:
+        card = agent_card(info, f"{HOST_URL}/agents/{info.id}/")
+        handler = DefaultRequestHandler(executor, InMemoryTaskStore(), card)
+        self._handlers.append(handler)
+        routes = [*create_agent_card_routes(card), *create_jsonrpc_routes(handler, "/")]
+        return Mount(f"/agents/{info.id}", routes=routes)
+
+    async def _healthz(self, request: Request) -> Response:
+        agents = len(self._listing.agents)
+        return JSONResponse({"status": "ok", "agents": agents, "runs": len(self._runs)})
+
+    async def _list(self, request: Request) -> Response:
+        return JSONResponse(self._listing.model_dump(mode="json"))
+
+
+def _claims(info: AgentInfo) -> HostedInfo:
+    return HostedInfo(
+        id=info.id,
+        name=info.name,
+        description=info.description,
+        framework=info.framework,
+        tools=info.tools,
+        skills=info.skills,
+    )

@@ -1,0 +1,191 @@
+"""The platform's side of agent hosts: start them and end them."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import codin
+from codin.agent.host.hosted import HostedAgent
+from codin.agent.host.process import HostProcess, HostSpec
+from codin.agent.host.wire import INSIDE, PLATFORM_SOCKET, HostProblem, HostStartError
+from codin.runtime.base import Deployment, Runtime, Service
+from codin.sandbox.base import MIB, Limits, Mount
+
+HOST_LIMITS = Limits(
+    memory_bytes=2048 * MIB, processes=256, wall_seconds=None, output_bytes=None, network="none"
+)
+"""What one host may use when nothing else is said: two GiB, no network, as long as it likes."""
+
+AGENTS_INSIDE = "/agents"
+"""Where the folders of agents' files are shown inside."""
+
+
+class AgentHost:
+    """A host that was started: its agents, what it could not load, and its end."""
+
+    def __init__(self, process: HostProcess) -> None:
+        self._process = process
+        self.agents = tuple(HostedAgent(info, process) for info in process.listing.agents)
+
+    @property
+    def name(self) -> str:
+        return self._process.spec.name
+
+    @property
+    def problems(self) -> tuple[HostProblem, ...]:
+        """What could not be loaded when the process was last started."""
+        return self._process.listing.problems
+
+    @property
+    def starts(self) -> int:
+        """How often its process was started: 1 when nothing went wrong."""
+        return self._process.starts
+
+    async def logs(self) -> list[str]:
+        """The newest lines of its output."""
+        return await self._process.logs()
+
+    async def stop(self) -> None:
+        """End it with everything in it; what runs on its agents fails. Safe to call twice."""
+        await self._process.stop()
+
+
+class AgentHosts:
+    """Starts agent hosts on a runtime, and ends them.
+
+    Args:
+        runtime: where hosts are deployed; it gives the sandbox.
+        host_api_socket: the Unix socket on which the platform serves the host API.
+        run_root: where the hosts' run directories are made, a temporary folder by default. Keep
+            it short: the path of a Unix socket may have no more than some 100 bytes.
+        limits: of each host.
+        ready_seconds: how long a host may take to import its agents and answer.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        host_api_socket: Path,
+        *,
+        run_root: Path | None = None,
+        limits: Limits = HOST_LIMITS,
+        ready_seconds: float = 60.0,
+    ) -> None:
+        self._runtime = runtime
+        self._socket = host_api_socket
+        self._root = run_root
+        self._limits = limits
+        self._ready_seconds = ready_seconds
+        self._hosts: list[AgentHost] = []
+
+    @property
+    def hosts(self) -> tuple[AgentHost, ...]:
+        return tuple(self._hosts)
+
+    async def start(
+        self,
+        sources: Sequence[str],
+        *,
+        name: str | None = None,
+        mounts: Sequence[Mount] = (),
+        env: Mapping[str, str] | None = None,
+    ) -> AgentHost:
+        """Start one host with the agents of ``sources``; returns when it is ready.
+
+        Agents of one host share a process and trust each other. What could not be loaded is in
+        ``problems``; the others are served.
+
+        Raises:
+            HostStartError: it did not get ready, or none of its agents could be loaded.
+        """
+        spec = HostSpec(name or _name(sources), tuple(sources), tuple(mounts), env or {})
+        process = HostProcess(spec, self._deploy, run_root=self._root)
+        try:
+            await process.ensure()
+            if not process.listing.agents:
+                raise HostStartError(_nothing_loaded(spec, process.listing.problems))
+        except BaseException:
+            await process.stop()
+            raise
+        host = AgentHost(process)
+        self._hosts.append(host)
+        return host
+
+    async def stop(self) -> None:
+        """End every host. Safe to call twice."""
+        hosts, self._hosts = self._hosts, []
+        await asyncio.gather(*(host.stop() for host in hosts))
+
+    async def _deploy(self, spec: HostSpec, run_dir: str) -> Deployment:
+        sources, mounts = shown_inside(spec.sources)
+        service = Service(
+            name=spec.name,
+            argv=(sys.executable, "-m", "codin.agent.host", *sources),
+            run_dir=run_dir,
+            mounts=(
+                *_library(),
+                *mounts,
+                Mount(self._socket, f"{INSIDE}/{PLATFORM_SOCKET}", writable=True),
+                *spec.mounts,
+            ),
+            env={"PYTHONUNBUFFERED": "1", **spec.env},
+            limits=self._limits,
+            ready_seconds=self._ready_seconds,
+        )
+        return await self._runtime.deploy(service)
+
+
+def shown_inside(sources: Iterable[str]) -> tuple[tuple[str, ...], tuple[Mount, ...]]:
+    """Sources as the host sees them, and the read-only mounts that show them there.
+
+    A file is shown with its folder, so that it can import its neighbours. ``module:attr`` stays.
+
+    Raises:
+        HostStartError: there is no such file.
+    """
+    inside: list[str] = []
+    targets: dict[Path, str] = {}
+    for source in sources:
+        path, attribute = _split(source)
+        if path is None:
+            inside.append(source)
+            continue
+        folder = path if path.is_dir() else path.parent
+        target = targets.setdefault(folder, f"{AGENTS_INSIDE}/{len(targets)}")
+        name = target if path.is_dir() else f"{target}/{path.name}"
+        inside.append(f"{name}:{attribute}" if attribute else name)
+    mounts = tuple(Mount(folder, target) for folder, target in targets.items())
+    return tuple(inside), mounts
+
+
+def _split(source: str) -> tuple[Path | None, str]:
+    """The path of a source and its attribute; no path when it names a module."""
+    name, _, attribute = source.partition(":")
+    path = Path(name)
+    if path.exists():
+        return path.resolve(), attribute
+    if path.suffix == ".py" or "/" in name:
+        raise HostStartError(f"there is no agent file {name}: check the source {source!r}")
+    return None, attribute
+
+
+def _library() -> tuple[Mount, ...]:
+    """The folder of codin itself where it is not part of the environment that a sandbox shows."""
+    home = Path(codin.__file__).resolve().parent.parent
+    if home.is_relative_to(sys.prefix):
+        return ()
+    return (Mount(home, str(home)),)
+
+
+def _name(sources: Sequence[str]) -> str:
+    if not sources:
+        raise HostStartError("an agent host needs at least one agent file or module:attr")
+    return Path(sources[0].partition(":")[0]).stem
+
+
+def _nothing_loaded(spec: HostSpec, problems: Sequence[HostProblem]) -> str:
+    reasons = "; ".join(f"{p.source}: {p.error_type}: {p.message}" for p in problems)
+    return f"no agent of {', '.join(spec.sources)} could be loaded: {reasons or 'none was found'}"
