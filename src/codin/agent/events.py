@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from codin.tool.events import ToolOutput as ToolOutput
+
 
 class _Event(BaseModel):
     model_config = ConfigDict(frozen=True, ser_json_bytes="base64", val_json_bytes="base64")
@@ -41,16 +43,6 @@ class ToolCall(_Event):
     call_id: str
     name: str
     arguments: dict[str, Any] = Field(default_factory=dict)
-
-
-class ToolOutput(_Event):
-    """Output of a tool while it runs, such as what a sandbox prints."""
-
-    kind: Literal["tool_output"] = "tool_output"
-    call_id: str
-    name: str
-    stream: Literal["stdout", "stderr", "progress"] = "stdout"
-    text: str
 
 
 class ToolResult(_Event):

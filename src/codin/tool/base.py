@@ -67,6 +67,22 @@ class ToolError(CodinError):
     """Base of what a tool call can end with. The message is written for the caller to act on."""
 
 
+class ToolDefinitionError(ToolError):
+    """This cannot be a tool; the message names the part that stands in the way."""
+
+
+class ToolClash(ToolError):
+    """Two tools want the same name; the message names both."""
+
+
+class UnboundTool(ToolError):
+    """A bare tool was invoked outside of a run; only the executor runs tools."""
+
+
+class RunEnded(ToolError):
+    """The run that the call belongs to is over: its grant has expired."""
+
+
 class UnknownTool(ToolError):
     """No such tool for this caller; unknown and forbidden look the same."""
 

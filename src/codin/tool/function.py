@@ -1,0 +1,265 @@
+"""Python functions as tools."""
+
+from __future__ import annotations
+
+import inspect
+import linecache
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import cache, partial
+from importlib import resources
+from pathlib import Path
+from typing import Any, overload
+
+from codin.sandbox.base import Limits
+from codin.tool._failure import raise_for
+from codin.tool.base import (
+    Effects,
+    InvalidArguments,
+    Origin,
+    ToolDefinitionError,
+    ToolFailed,
+    ToolLimits,
+    ToolSpec,
+)
+from codin.tool.context import ToolContext
+from codin.tool.invocation import Invocation, RunnableTool
+from codin.tool.schema import signature_of
+
+
+class FunctionTool(RunnableTool):
+    """A function that agents can call. Calling the object itself calls the plain function.
+
+    Unless it is ``trusted``, the source of the function's module is shipped to a sandbox and the
+    function is called there by its name: it sees no network, no files and no environment of the
+    host, and no module state of this process. What it imports has to be installed.
+    """
+
+    def __init__(
+        self, fn: Callable[..., Any], spec: ToolSpec, *, context: str | None, convert: Any
+    ) -> None:
+        self.name = spec.name
+        self.spec = spec
+        self.__wrapped_tool__ = fn
+        self.__doc__ = fn.__doc__
+        self.__name__ = getattr(fn, "__name__", spec.name)
+        self.__module__ = getattr(fn, "__module__", "")
+        self._context = context
+        self._adapters = convert
+
+    @classmethod
+    def from_function(
+        cls,
+        fn: Callable[..., Any],
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        trusted: bool = False,
+        limits: ToolLimits | None = None,
+        permissions: tuple[str, ...] = (),
+        effects: Effects = "repeatable",
+        tags: tuple[str, ...] = (),
+        origin: Origin = "function",
+    ) -> FunctionTool:
+        """A tool from ``fn``, sync or async; name, schema and description come from it.
+
+        Args:
+            trusted: the operator's own code, run in this process, with a timeout only. A sync
+                function runs in a thread, which goes on after its timeout: Python cannot end one.
+
+        Raises:
+            ToolDefinitionError: ``fn`` cannot be a tool; the message names what stands in the way.
+        """
+        if not callable(fn) or isinstance(fn, type):
+            raise ToolDefinitionError(f"a tool is made from a function, not from {fn!r}")
+        name = name or str(getattr(fn, "__name__", type(fn).__name__))
+        if name == "<lambda>":
+            raise ToolDefinitionError("a lambda has no name and no types: write a function")
+        if not trusted:
+            _check_shippable(fn, name)
+        read = signature_of(fn, name)
+        spec = ToolSpec(
+            name=name,
+            description=read.description if description is None else description,
+            input_schema=read.input_schema,
+            output_schema=read.output_schema,
+            origin=origin,
+            permissions=permissions,
+            limits=limits or ToolLimits(),
+            effects=effects,
+            trusted=trusted,
+            tags=tags,
+        )
+        return cls(fn, spec, context=read.context, convert=read.adapters)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.__wrapped_tool__(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<FunctionTool {self.name}{' trusted' if self.spec.trusted else ''}>"
+
+    async def run(self, call: Invocation) -> Any:
+        """Call the function, in its sandbox or, when trusted, here."""
+        context = ToolContext(
+            call_id=call.call_id,
+            task_id=call.grant.task_id,
+            goal_id=call.grant.goal_id,
+            agent_id=call.grant.agent_id,
+            tenant=call.grant.principal.tenant,
+            user=call.grant.principal.subject,
+        )
+        return await (self._run_here if self.spec.trusted else self._run_inside)(call, context)
+
+    async def _run_here(self, call: Invocation, context: ToolContext) -> Any:
+        import anyio.to_thread
+
+        fn, arguments = self.__wrapped_tool__, self._converted(call.arguments)
+        if self._context:
+            arguments[self._context] = context
+        try:
+            if inspect.iscoroutinefunction(fn):
+                return await fn(**arguments)
+            work = partial(fn, **arguments)
+            value = await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
+            return await value if inspect.isawaitable(value) else value
+        except Exception as error:
+            raise ToolFailed(_own_failure(self.name, error, fn)) from error
+
+    def _converted(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        from pydantic import ValidationError
+
+        converted = dict(arguments)
+        for key in self._adapters.keys() & arguments.keys():
+            try:
+                converted[key] = self._adapters[key].validate_python(arguments[key])
+            except ValidationError as error:
+                first = error.errors(include_url=False)[0]
+                place = ".".join(str(part) for part in (key, *first["loc"]))
+                raise InvalidArguments(
+                    f"{self.name}: argument '{place}': {first['msg']}"
+                ) from error
+        return converted
+
+    async def _run_inside(self, call: Invocation, context: ToolContext) -> Any:
+        from codin.runtime.base import Function
+
+        fn = self.__wrapped_tool__
+        workload = Function(
+            target="codin_tool_entry:call",
+            source=_entry_source(),
+            args=(
+                {
+                    "source": _module_source(fn, self.name),
+                    "filename": Path(fn.__code__.co_filename).name,
+                    "qualname": fn.__qualname__,
+                    "arguments": call.arguments,
+                    "context": {self._context: asdict(context)} if self._context else {},
+                    "convert": list(self._adapters),
+                },
+            ),
+            limits=Limits(memory_bytes=call.limits.memory_bytes, wall_seconds=call.limits.seconds),
+        )
+        result = await call.runtime.run(workload, stream=True)
+        try:
+            async for chunk in result.output():
+                call.emit(chunk)
+            result = await result.done()
+        except BaseException:
+            await result.cancel()
+            raise
+        call.usage = result.usage
+        raise_for(self.name, call.limits, result)
+        return self._answer(result.value)
+
+    def _answer(self, answer: Any) -> Any:
+        match answer:
+            case {"value": value}:
+                return value
+            case {"invalid": str(problem)}:
+                raise InvalidArguments(f"{self.name}: {problem}")
+            case {"error": {"type": str(kind), "message": str(message), "lines": [*lines]}}:
+                raise ToolFailed(_message(self.name, kind, message, [str(line) for line in lines]))
+        raise ToolFailed(f"{self.name} answered what a tool cannot answer: {str(answer)[:200]}")
+
+
+@overload
+def tool(fn: Callable[..., Any], /) -> FunctionTool: ...
+
+
+@overload
+def tool(
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    trusted: bool = False,
+    limits: ToolLimits | None = None,
+    permissions: tuple[str, ...] = (),
+    effects: Effects = "repeatable",
+    tags: tuple[str, ...] = (),
+) -> Callable[[Callable[..., Any]], FunctionTool]: ...
+
+
+def tool(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    """Make a function a tool: ``@tool``, or ``@tool(name=..., limits=...)``.
+
+    The options are those of ``FunctionTool.from_function``.
+
+    Raises:
+        ToolDefinitionError: the function cannot be a tool.
+    """
+    if fn is not None:
+        return FunctionTool.from_function(fn, **options)
+    return partial(FunctionTool.from_function, **options)
+
+
+def _check_shippable(fn: Callable[..., Any], name: str) -> None:
+    way_out = "move it to the top of a module, or mark it trusted=True if it is your own"
+    if not inspect.isfunction(fn):
+        raise ToolDefinitionError(
+            f"tool '{name}': {fn!r} is not a plain function, so its source cannot be sent to a "
+            f"sandbox; {way_out}"
+        )
+    if "<locals>" in fn.__qualname__:
+        raise ToolDefinitionError(
+            f"tool '{name}': {fn.__qualname__} is defined inside another function and cannot be "
+            f"found again in a sandbox; {way_out}"
+        )
+    _module_source(fn, name)
+
+
+def _module_source(fn: Callable[..., Any], name: str) -> str:
+    filename = fn.__code__.co_filename
+    source = "".join(linecache.getlines(filename, getattr(fn, "__globals__", None)))
+    if not source:
+        raise ToolDefinitionError(
+            f"tool '{name}': there is no source file {filename} to send to a sandbox; write the "
+            "function in a file, or mark it trusted=True if it is your own"
+        )
+    return source
+
+
+@cache
+def _entry_source() -> str:
+    return resources.files("codin.tool").joinpath("_entry.py").read_text("utf-8")
+
+
+def _own_failure(name: str, error: Exception, fn: Callable[..., Any]) -> str:
+    import traceback
+
+    code = getattr(fn, "__code__", None)
+    lines = [
+        f"line {frame.lineno}: {frame.line}"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if code is not None and frame.filename == code.co_filename
+    ]
+    return _message(name, type(error).__name__, str(error), lines[-3:])
+
+
+def _message(name: str, kind: str, message: str, lines: list[str]) -> str:
+    head = f"{name} failed: {kind}: {message}".rstrip(": ")
+    if kind == "ModuleNotFoundError":
+        head += (
+            " (a tool is sent to its sandbox as one file: keep what it needs in that file, "
+            "install it, or mark the tool trusted=True if it is your own)"
+        )
+    return "\n".join([head, *(line[:300] for line in lines)])
