@@ -1,0 +1,70 @@
+"""The HTTP face: the page, its API, and every agent over A2A."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from codin.gateway.app import create_app
+    from codin.gateway.auth import Authenticator, LoopbackAuthenticator
+    from codin.gateway.base import (
+        FileContent,
+        GatewayParts,
+        GoalFiles,
+        LogEntry,
+        ModelBadge,
+        ServedAgent,
+        TaskEvents,
+        WorkspaceFile,
+    )
+    from codin.gateway.errors import AddressInUse, GatewayError, UnsafeAddress
+    from codin.gateway.server import HttpServer, UnixServer, run_until_signal
+
+_HOMES = {
+    "create_app": "app",
+    "Authenticator": "auth",
+    "LoopbackAuthenticator": "auth",
+    "FileContent": "base",
+    "GatewayParts": "base",
+    "GoalFiles": "base",
+    "LogEntry": "base",
+    "ModelBadge": "base",
+    "ServedAgent": "base",
+    "TaskEvents": "base",
+    "WorkspaceFile": "base",
+    "AddressInUse": "errors",
+    "GatewayError": "errors",
+    "UnsafeAddress": "errors",
+    "HttpServer": "server",
+    "UnixServer": "server",
+    "run_until_signal": "server",
+}
+
+__all__ = [
+    "AddressInUse",
+    "Authenticator",
+    "FileContent",
+    "GatewayError",
+    "GatewayParts",
+    "GoalFiles",
+    "HttpServer",
+    "LogEntry",
+    "LoopbackAuthenticator",
+    "ModelBadge",
+    "ServedAgent",
+    "TaskEvents",
+    "UnixServer",
+    "UnsafeAddress",
+    "WorkspaceFile",
+    "create_app",
+    "run_until_signal",
+]
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        home = _HOMES[name]
+    except KeyError:
+        raise AttributeError(f"module 'codin.gateway' has no attribute {name!r}") from None
+    return getattr(import_module(f"codin.gateway.{home}"), name)

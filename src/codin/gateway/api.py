@@ -1,0 +1,162 @@
+"""What the page needs, under ``/api``.
+
+Goals and tasks go through the orchestrator's own A2A handler, so the page can do nothing that
+another client cannot.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from a2a.types import CancelTaskRequest, GetTaskRequest, ListTasksRequest, SendMessageRequest
+from google.protobuf.json_format import MessageToDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+import codin
+from codin.agent.a2a import user_message
+from codin.errors import InvalidInputError
+from codin.gateway.auth import CallContexts, principal_of
+from codin.gateway.base import GatewayParts
+from codin.gateway.files import download
+from codin.gateway.streams import TaskStream
+
+PAGE_SIZE = 50
+
+
+class Goal(BaseModel):
+    """Body of ``POST /api/goals``. ``context_id`` continues a conversation."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    goal: str = Field(min_length=1)
+    context_id: str = Field(default="", max_length=200)
+
+
+class PageApi:
+    """The handlers behind ``/api``, for one gateway."""
+
+    def __init__(self, parts: GatewayParts) -> None:
+        self._parts = parts
+        self._orchestrator = parts.orchestrator.handler
+        self._contexts = CallContexts()
+
+    def routes(self) -> list[Route]:
+        """The routes, with their full paths."""
+        return [
+            Route("/api/about", self.about, methods=["GET"]),
+            Route("/api/goals", self.submit, methods=["POST"]),
+            Route("/api/tasks", self.tasks, methods=["GET"]),
+            Route("/api/tasks/{id}", self.task, methods=["GET"]),
+            Route("/api/tasks/{id}/events", self.events, methods=["GET"]),
+            Route("/api/tasks/{id}/cancel", self.cancel, methods=["POST"]),
+            Route("/api/tasks/{id}/files", self.files, methods=["GET"]),
+            Route("/api/tasks/{id}/files/{path:path}", self.file, methods=["GET"]),
+            Route("/api/agents", self.agents, methods=["GET"]),
+            Route("/api/tools", self.tools, methods=["GET"]),
+        ]
+
+    async def about(self, request: Request) -> Response:
+        badge = self._parts.model()
+        model = {"label": badge.label, "basic": badge.basic} if badge else None
+        return JSONResponse({"version": codin.__version__, "model": model})
+
+    async def submit(self, request: Request) -> Response:
+        goal = _parsed(await request.body())
+        if not goal.goal.strip():
+            raise InvalidInputError("the goal is empty: say in words what is to be done")
+        message = SendMessageRequest(message=user_message(goal.goal, context_id=goal.context_id))
+        message.configuration.return_immediately = True
+        started = await self._orchestrator.on_message_send(message, self._contexts.build(request))
+        answer = {
+            "task_id": getattr(started, "id", "") or getattr(started, "task_id", ""),
+            "context_id": started.context_id,
+        }
+        return JSONResponse(answer, status_code=201)
+
+    async def tasks(self, request: Request) -> Response:
+        asked = ListTasksRequest(
+            page_size=PAGE_SIZE, page_token=request.query_params.get("page", "")
+        )
+        found = await self._orchestrator.on_list_tasks(asked, self._contexts.build(request))
+        rows = [_summary(MessageToDict(task)) for task in found.tasks]
+        return JSONResponse({"tasks": rows, "next": found.next_page_token})
+
+    async def task(self, request: Request) -> Response:
+        asked = GetTaskRequest(id=request.path_params["id"])
+        task = await self._orchestrator.on_get_task(asked, self._contexts.build(request))
+        return _task_response(task)
+
+    async def cancel(self, request: Request) -> Response:
+        asked = CancelTaskRequest(id=request.path_params["id"])
+        task = await self._orchestrator.on_cancel_task(asked, self._contexts.build(request))
+        return _task_response(task)
+
+    async def events(self, request: Request) -> Response:
+        stream = TaskStream(self._parts.events, self._parts.heartbeat_seconds)
+        return await stream.open(
+            principal_of(request), request.path_params["id"], after=_cursor(request)
+        )
+
+    async def files(self, request: Request) -> Response:
+        found = await self._parts.files.files(principal_of(request), request.path_params["id"])
+        rows = [{"path": f.path, "size": f.size, "media_type": f.media_type} for f in found]
+        return JSONResponse({"files": rows})
+
+    async def file(self, request: Request) -> Response:
+        goal_id, path = request.path_params["id"], request.path_params["path"]
+        found = await self._parts.files.read(principal_of(request), goal_id, path)
+        return download(path, found.content, found.media_type)
+
+    async def agents(self, request: Request) -> Response:
+        served = self._parts.agents(principal_of(request))
+        fields = ("id", "name", "description", "framework", "tools", "isolation", "trusted")
+        rows = [{name: getattr(agent.info, name) for name in fields} for agent in served]
+        return JSONResponse({"agents": rows})
+
+    async def tools(self, request: Request) -> Response:
+        specs = self._parts.tools(principal_of(request))
+        return JSONResponse({"tools": [spec.model_dump(mode="json") for spec in specs]})
+
+
+def _parsed(body: bytes) -> Goal:
+    try:
+        return Goal.model_validate(json.loads(body))
+    except ValidationError as error:
+        found = error.errors()[0]
+        where = ".".join(str(part) for part in found["loc"]) or "the body"
+        raise InvalidInputError(f"{where}: {found['msg']}") from None
+    except (ValueError, RecursionError):
+        raise InvalidInputError('the body is no JSON: send {"goal": "..."}') from None
+
+
+def _cursor(request: Request) -> int:
+    """Where to go on: the header that a browser sends by itself, else the query."""
+    given = request.headers.get("last-event-id") or request.query_params.get("after") or "0"
+    if not (given.isascii() and given.isdigit() and len(given) < 19):
+        raise InvalidInputError(
+            f"Last-Event-ID must be a number that a stream gave: {given[:40]!r}"
+        )
+    return int(given)
+
+
+def _task_response(task: Any) -> Response:
+    return JSONResponse(MessageToDict(task))
+
+
+def _summary(task: dict[str, Any]) -> dict[str, Any]:
+    status = task.get("status", {})
+    asked: dict[str, Any] = next(
+        (m for m in task.get("history", []) if m.get("role") == "ROLE_USER"), {}
+    )
+    goal = "\n".join(part["text"] for part in asked.get("parts", []) if "text" in part)
+    return {
+        "id": task.get("id", ""),
+        "context_id": task.get("contextId", ""),
+        "goal": goal[:300],
+        "state": status.get("state", ""),
+        "updated": status.get("timestamp", ""),
+    }

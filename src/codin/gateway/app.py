@@ -1,0 +1,88 @@
+"""The gateway's HTTP application, put together."""
+
+from __future__ import annotations
+
+import logging
+
+from a2a.utils.errors import A2A_ERROR_MAPPING, A2AError
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount
+from starlette.types import ASGIApp
+
+from codin.errors import CodinError, InvalidInputError, NotFoundError
+from codin.gateway.a2a import AgentsApp, a2a_routes
+from codin.gateway.api import PageApi
+from codin.gateway.auth import GuardMiddleware
+from codin.gateway.base import GatewayParts
+from codin.gateway.headers import SecurityHeadersMiddleware
+from codin.gateway.health import health_routes
+from codin.gateway.limits import BodyLimitMiddleware
+from codin.gateway.page import page_routes
+from codin.gateway.responses import error_response
+from codin.security import ForbiddenError
+
+logger = logging.getLogger(__name__)
+
+
+def create_app(parts: GatewayParts) -> ASGIApp:
+    """The application: the page, its API, and every agent over A2A.
+
+    The orchestrator answers JSON-RPC by ``POST /`` and HTTP+JSON at the root; each other agent
+    does the same below ``/agents/{id}``.
+    """
+    routes = [
+        *page_routes(),
+        *health_routes(parts.readiness),
+        *PageApi(parts).routes(),
+        Mount("/agents", app=AgentsApp(parts.agents, parts.card)),
+        *a2a_routes(parts.orchestrator, parts.card),
+    ]
+    inner = Starlette(
+        routes=routes,
+        exception_handlers={
+            HTTPException: _http_error,
+            A2AError: _a2a_error,
+            CodinError: _codin_error,
+            Exception: _unexpected,
+        },
+    )
+    inner.router.redirect_slashes = False
+    limited = BodyLimitMiddleware(inner, parts.max_body_bytes)
+    guarded = GuardMiddleware(limited, parts.authenticator)
+    # outermost, so that refusals and crashes carry the headers too
+    return SecurityHeadersMiddleware(guarded)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    codes = {404: "not_found", 405: "method_not_allowed"}
+    code = codes.get(error.status_code, "invalid_request")
+    headers = dict(error.headers) if error.headers else None
+    return error_response(error.status_code, code, error.detail, headers=headers)
+
+
+async def _a2a_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, A2AError)
+    mapping = A2A_ERROR_MAPPING.get(type(error))
+    status = mapping.http_code if mapping else 500
+    reason = mapping.reason.lower() if mapping else "internal"
+    return error_response(status, reason, error.message)
+
+
+async def _codin_error(request: Request, error: Exception) -> Response:
+    if isinstance(error, NotFoundError):
+        return error_response(404, "not_found", str(error))
+    if isinstance(error, InvalidInputError):
+        return error_response(400, "invalid_request", str(error))
+    if isinstance(error, ForbiddenError):
+        return error_response(403, "forbidden", str(error))
+    logger.error("%s %s failed: %s", request.method, request.url.path, error)
+    return error_response(500, "internal", str(error))
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    # the server logs the traceback; the caller learns nothing of the inside
+    return error_response(500, "internal", "something went wrong here; the server's log has it")

@@ -1,0 +1,134 @@
+"""Who calls: the one place where a request gets its principal, or is turned away."""
+
+from __future__ import annotations
+
+import ipaddress
+from abc import ABC, abstractmethod
+from urllib.parse import urlsplit
+
+from a2a.server.context import ServerCallContext
+from a2a.server.routes import DefaultServerCallContextBuilder
+from a2a.utils.constants import VERSION_HEADER
+from starlette.requests import HTTPConnection, Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from codin.gateway.errors import Unauthenticated
+from codin.gateway.responses import error_response
+from codin.security import LOCAL_USER, Principal
+
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Authenticator(ABC):
+    """Tells who a request comes from."""
+
+    @abstractmethod
+    async def authenticate(self, connection: HTTPConnection) -> Principal:
+        """The caller.
+
+        Raises:
+            Unauthenticated: it cannot be told, or is nobody who may call.
+        """
+
+
+class LoopbackAuthenticator(Authenticator):
+    """Whoever calls from this machine is its one local user; nobody else is anybody."""
+
+    async def authenticate(self, connection: HTTPConnection) -> Principal:
+        client = connection.client
+        if client is None or not _is_loopback(client.host):
+            raise Unauthenticated("this gateway answers callers on its own machine only")
+        return LOCAL_USER
+
+
+class GuardMiddleware:
+    """Refuses what a foreign web page could have sent, and resolves the principal.
+
+    The Host header must name this machine, because a page may point its own name at a loopback
+    address (DNS rebinding). A request that changes something must come from no page or from ours:
+    a browser states the origin on each of them. Any port will do, so that tunnels work.
+    """
+
+    def __init__(self, app: ASGIApp, authenticator: Authenticator) -> None:
+        self._app = app
+        self._authenticator = authenticator
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            return  # websockets are not served; the server closes the handshake
+        connection = HTTPConnection(scope)
+        refusal = _host_problem(connection) or _origin_problem(connection, scope["method"])
+        if refusal:
+            await error_response(403, "forbidden", refusal)(scope, receive, send)
+            return
+        try:
+            principal = await self._authenticator.authenticate(connection)
+        except Unauthenticated as error:
+            await error_response(401, "unauthenticated", str(error))(scope, receive, send)
+            return
+        scope.setdefault("state", {})["principal"] = principal
+        await self._app(scope, receive, send)
+
+
+class CallContexts(DefaultServerCallContextBuilder):
+    """The SDK's call context with our principal, and the version from the query where a client
+    cannot set headers (A2A 1.0, section 3.6.1)."""
+
+    def build(self, request: Request) -> ServerCallContext:
+        context = super().build(request)
+        context.state["principal"] = principal_of(request)
+        headers = context.state["headers"]
+        version = request.query_params.get(VERSION_HEADER)
+        if version and VERSION_HEADER.lower() not in headers:
+            headers[VERSION_HEADER.lower()] = version
+        return context
+
+
+def principal_of(request: HTTPConnection) -> Principal:
+    """The principal that the guard put there; a request without one never gets this far."""
+    principal = request.state.principal
+    assert isinstance(principal, Principal)
+    return principal
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback
+
+
+def _host_problem(connection: HTTPConnection) -> str | None:
+    hosts = connection.headers.getlist("host")
+    if len(hosts) == 1 and _host_name(hosts[0]) in LOOPBACK_NAMES:
+        return None
+    return "the Host header must name this machine: open the page at http://localhost"
+
+
+def _host_name(host: str) -> str | None:
+    name, colon, port = host.rpartition(":")
+    if not colon or name.endswith(":") or host.endswith("]"):
+        name, port = host, "80"
+    return name.lower() if port.isascii() and port.isdigit() else None
+
+
+def _origin_problem(connection: HTTPConnection, method: str) -> str | None:
+    headers = connection.headers
+    site = headers.get("sec-fetch-site", "none")
+    navigating = method == "GET" and headers.get("sec-fetch-mode") == "navigate"
+    if site not in {"none", "same-origin"} and not navigating:
+        return "requests that pages of other sites make are refused"
+    if method in _SAFE_METHODS or "origin" not in headers:
+        return None
+    origins = headers.getlist("origin")
+    origin = urlsplit(origins[0])
+    ours = origin.scheme in {"http", "https"} and origin.netloc.lower() == headers["host"].lower()
+    if len(origins) == 1 and ours:
+        return None
+    return "requests that pages of other sites make are refused"
