@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from codin.errors import CodinError
@@ -91,6 +92,21 @@ Workload = Function | Module | Class | Command | Container | Endpoint
 
 WORKLOAD_KINDS: tuple[type, ...] = (Function, Module, Class, Command, Container, Endpoint)
 
+_CODE = ("local", "docker", "kubernetes", "ray", "daytona", "e2b")
+_BACKENDS: Mapping[type, tuple[str, ...]] = {
+    Function: _CODE,
+    Module: _CODE,
+    Class: _CODE,
+    Command: _CODE,
+    Container: ("docker", "kubernetes", "daytona"),
+    Endpoint: ("local", "docker", "kubernetes", "ray", "http"),
+}
+
+
+def backends_for(kind: type) -> tuple[str, ...]:
+    """The names of the backends that run workloads of ``kind``, whether they are here or not."""
+    return _BACKENDS.get(kind, ())
+
 
 @dataclass(frozen=True, slots=True)
 class RunFailure:
@@ -117,6 +133,11 @@ class RuntimeResult(ABC):
     limits_hit: tuple[str, ...]
 
     @property
+    @abstractmethod
+    def ended(self) -> bool:
+        """Whether the run has ended, and all fields are what they will be."""
+
+    @property
     def ok(self) -> bool:
         """Whether it ended without an error and, for a command, with exit code 0."""
         return self.failure is None and self.exit_code in (None, 0)
@@ -137,8 +158,8 @@ class Service(WorkloadOptions):
     """Something long-running: an agent host, a tool server.
 
     It is started with ``argv`` in a sandbox and serves on the Unix socket at ``socket`` inside
-    ``run_dir``, which is shown writable in the sandbox at ``/run/codin``. It is ready when that
-    socket answers ``GET health_path`` with 200.
+    ``run_dir``, a folder of this machine that is shown writable in the sandbox at ``/run/codin``.
+    It is ready when that socket answers ``GET health_path`` with 200.
     """
 
     name: str
@@ -147,6 +168,11 @@ class Service(WorkloadOptions):
     socket: str = "service.sock"
     health_path: str = "/healthz"
     ready_seconds: float = 60.0
+
+    @property
+    def run_path(self) -> Path:
+        """``run_dir`` as a path of this machine."""
+        return Path(self.run_dir)
 
 
 Health = Literal["starting", "healthy", "unhealthy", "stopped"]

@@ -15,6 +15,9 @@ WORKSPACE = "/workspace"
 
 MIB = 1024 * 1024
 
+MAX_READ_BYTES = 256 * MIB
+"""The largest file that is read whole into this process."""
+
 
 class Isolation(StrEnum):
     """Named levels, weakest first. A request names the least that it accepts."""
@@ -98,6 +101,8 @@ class CodeResult:
     """The end of a piece of code. ``error`` is the traceback of what it raised, or ``None``.
 
     ``value`` is the ``repr`` of the last expression of the code, where the language has that.
+    ``state_lost`` says that this session began anew because the process that held its state was
+    ended since the last call (a limit, a crash, a cancelled call).
     """
 
     stdout: str = ""
@@ -105,6 +110,7 @@ class CodeResult:
     value: str | None = None
     error: str | None = None
     usage: Usage = field(default_factory=Usage)
+    state_lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +135,20 @@ class FileSystem(ABC):
     """
 
     @abstractmethod
-    async def read(self, path: str, *, max_bytes: int | None = None) -> bytes: ...
+    async def read(self, path: str, *, max_bytes: int | None = None) -> bytes:
+        """The bytes of a file: the first ``max_bytes`` of it, or all.
+
+        Raises:
+            OutputLimit: all was asked for, and it is more than ``MAX_READ_BYTES``.
+        """
 
     @abstractmethod
     async def write(self, path: str, data: bytes) -> None:
-        """Write the whole file, making the folders that are missing."""
+        """Write the whole file, making the folders that are missing.
+
+        Raises:
+            DiskLimit: there would be more on disk than ``Limits.disk_bytes``.
+        """
 
     @abstractmethod
     async def list(self, path: str = ".", *, recursive: bool = False) -> list[FileInfo]: ...
@@ -184,6 +199,31 @@ class Worker(ABC):
         """
 
     @abstractmethod
+    def construct(
+        self,
+        instance: str,
+        target: str,
+        /,
+        *args: Any,
+        source: str | None = None,
+        timeout: float | None = None,
+        **kwargs: Any,
+    ) -> WorkerCall:
+        """Start making an object by calling ``target``; it is kept under the name ``instance``."""
+
+    @abstractmethod
+    def method(
+        self,
+        instance: str,
+        method: str,
+        /,
+        *args: Any,
+        timeout: float | None = None,
+        **kwargs: Any,
+    ) -> WorkerCall:
+        """Start calling a method of an object that ``construct`` made."""
+
+    @abstractmethod
     async def run_code(
         self,
         code: str,
@@ -195,10 +235,15 @@ class Worker(ABC):
     ) -> CodeResult:
         """Run code in a session that keeps its state between calls.
 
-        An exception of the code is the result's ``error``, not an exception here.
+        ``language`` is ``"python"`` or ``"bash"`` (working directory and exported variables are
+        kept). An exception of the code is the result's ``error``, not an exception here; so is an
+        exit status other than 0 of bash.
 
         Raises:
-            SandboxTimeout, OutOfMemory, OutputLimit, SandboxGone, WorkerProtocolError
+            LimitExceeded: ``SandboxTimeout``, ``OutOfMemory``, ``OutputLimit``, ``DiskLimit``.
+            WorkerGone: the process ended, by itself or by ``close``.
+            WorkerProtocolError: it answered what the protocol does not allow.
+            InvalidInputError: a language that is not spoken here.
         """
 
     @abstractmethod
@@ -207,10 +252,25 @@ class Worker(ABC):
 
 
 class WorkerCall(ABC):
-    """A call under way: await it for its value, or iterate its output as it comes first."""
+    """A call under way: await it for its value, or iterate its output or its items first.
+
+    ``usage`` is what it used, once it has ended.
+    """
+
+    usage: Usage = Usage()
 
     @abstractmethod
-    def __await__(self) -> Generator[Any, None, Any]: ...
+    def __await__(self) -> Generator[Any, None, Any]:
+        """The value; the list of all items where the target is a generator.
+
+        Raises:
+            RemoteError: the code raised.
+            LimitExceeded, WorkerGone, WorkerProtocolError: as ``Worker.run_code`` does.
+        """
+
+    @abstractmethod
+    def items(self) -> AsyncIterator[Any]:
+        """What a generator yields, as it comes; nothing for any other target."""
 
     @abstractmethod
     def output(self) -> AsyncIterator[OutputChunk]:
@@ -218,7 +278,7 @@ class WorkerCall(ABC):
 
     @abstractmethod
     async def cancel(self) -> None:
-        """Stop the call; the Worker is ended when the code does not stop by itself."""
+        """Stop the call by ending the Worker: code that runs cannot be asked to stop."""
 
 
 class Process(ABC):
@@ -237,7 +297,12 @@ class Process(ABC):
 
     @abstractmethod
     async def wait(self) -> ExecResult:
-        """The end of the command (``stdout`` and ``stderr`` are empty when they were streamed)."""
+        """The end of the command, with the output that ``output`` has not given already.
+
+        Raises:
+            LimitExceeded: ``SandboxTimeout``, ``OutOfMemory``, ``OutputLimit``, ``DiskLimit``.
+            CommandNotFound, PermissionDenied
+        """
 
     @abstractmethod
     async def kill(self) -> None:
@@ -270,8 +335,8 @@ class Sandbox(ABC):
     ) -> Process:
         """Start a command. ``limits`` may only tighten the sandbox's own.
 
-        Raises:
-            CommandNotFound, PermissionDenied
+        Each command has processes and a ``/tmp`` of its own, and shares ``/workspace``. When it
+        ends, whatever it started and left behind ends too.
         """
 
     @abstractmethod
@@ -301,7 +366,12 @@ class Sandbox(ABC):
         timeout: float | None = None,
         on_output: OnOutput | None = None,
     ) -> CodeResult:
-        """Run code that keeps its state between calls of one session. See ``Worker.run_code``."""
+        """Run code that keeps its state between calls of one session. See ``Worker.run_code``.
+
+        Each session has a process of its own. When that ends, by a limit or by itself, the next
+        call begins a fresh one and says so (``state_lost``). Code that ends its own process is
+        told by the result's ``error``.
+        """
 
     @abstractmethod
     async def worker(self) -> Worker:
@@ -353,4 +423,8 @@ class SandboxProvider(ABC):
         Raises:
             SandboxUnavailable: the isolation, or a limit that was asked for, cannot be had here.
                 There is never a weaker one instead.
+            PermissionDenied: a workspace or a mount that cannot be shown.
         """
+
+    async def close(self) -> None:  # noqa: B027 - a provider that holds nothing needs none
+        """End every sandbox that was made here. Safe to call twice."""

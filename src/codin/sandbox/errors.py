@@ -15,16 +15,44 @@ class SandboxGone(SandboxError):
     """The sandbox has ended: it was killed, or died."""
 
 
-class SandboxTimeout(SandboxError):
+class WorkerGone(SandboxGone):
+    """The process of a Worker has ended, and the state of its sessions with it."""
+
+
+class LimitExceeded(SandboxError):
+    """A limit was reached; what ran is gone. ``limit`` is the field of ``Limits`` that bit."""
+
+    limit = ""
+
+
+class SandboxTimeout(LimitExceeded):
     """The wall time was used up; every process that was started is gone."""
 
+    limit = "wall_seconds"
 
-class OutOfMemory(SandboxError):
+
+class CpuLimit(SandboxTimeout):
+    """The processor time was used up; every process that was started is gone."""
+
+    limit = "cpu_seconds"
+
+
+class OutOfMemory(LimitExceeded):
     """The memory limit was reached; what ran is gone."""
 
+    limit = "memory_bytes"
 
-class OutputLimit(SandboxError):
+
+class OutputLimit(LimitExceeded):
     """More output than the limit allows; what ran is gone."""
+
+    limit = "output_bytes"
+
+
+class DiskLimit(LimitExceeded):
+    """More on disk than the limit allows; what ran is gone, or nothing was written."""
+
+    limit = "disk_bytes"
 
 
 class PermissionDenied(SandboxError):

@@ -1,0 +1,251 @@
+"""One command in namespaces of its own, from its start until nothing of it is left."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from codin.sandbox import _bwrap
+from codin.sandbox._meter import Meter, Sample
+from codin.sandbox._pump import OutputPump
+from codin.sandbox.base import Limits, Usage
+from codin.sandbox.errors import (
+    CommandNotFound,
+    CpuLimit,
+    DiskLimit,
+    LimitExceeded,
+    OutOfMemory,
+    OutputLimit,
+    PermissionDenied,
+    SandboxError,
+    SandboxUnavailable,
+)
+
+_NOTE_BYTES = 64
+_STATUS_BYTES = 64 * 1024
+
+
+class Box:
+    """A started command.
+
+    It ends by itself, by ``end``, or with the platform; all that it started ends with it, because
+    they share a process namespace whose init the kernel kills first. ``verdict`` is why it was
+    ended, where it did not end by itself.
+    """
+
+    def __init__(self, limits: Limits, argv: Sequence[str]) -> None:
+        self.limits = limits
+        self.argv = list(argv)
+        self.active = True
+        self.verdict: SandboxError | None = None
+        self.pump = OutputPump(self._over)
+        self.started = time.monotonic()
+        self._process: asyncio.subprocess.Process
+        self._meter: Meter
+        self._loop = asyncio.get_running_loop()
+        self._status = bytearray()
+        self._init_pid: int | None = None
+        self._init_fd: int | None = None
+        self._status_fd = self._note_fd = -1
+        self._finished: asyncio.Future[int] | None = None
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def stdin(self) -> asyncio.StreamWriter | None:
+        return self._process.stdin
+
+    @property
+    def alive(self) -> bool:
+        return self._finished is None or not self._finished.done()
+
+    async def launch(
+        self,
+        bwrap: Path,
+        launch: _bwrap.Launch,
+        *,
+        keep: Sequence[int] = (),
+        stdin: bool = False,
+    ) -> None:
+        """Start it. ``keep`` are descriptors that it inherits; they stay open here.
+
+        Raises:
+            SandboxUnavailable: it could not be started at all.
+        """
+        self._status_fd, status = os.pipe()
+        self._note_fd, note = os.pipe()
+        out, err = self.pump.pipe("stdout"), self.pump.pipe("stderr")
+        args = os.memfd_create("codin-args")
+        os.write(args, _bwrap.arguments(launch, status))
+        os.lseek(args, 0, os.SEEK_SET)
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *_bwrap.command_line(bwrap, launch, args_fd=args, note_fd=note),
+                stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                pass_fds=(status, note, args, *keep),
+                env={},
+                cwd="/",
+            )
+        except OSError as error:
+            self.pump.close()
+            os.close(self._status_fd)
+            os.close(self._note_fd)
+            raise SandboxUnavailable(f"the sandbox could not be started: {error}") from error
+        finally:
+            for fd in (status, note, args, out, err):
+                os.close(fd)
+        os.set_blocking(self._status_fd, False)
+        os.set_blocking(self._note_fd, False)
+        self._loop.add_reader(self._status_fd, self._read_status)
+        self._finished = asyncio.ensure_future(self._finish())
+
+    def meter_with(self, meter: Meter) -> None:
+        """What measures this box; set before anything is asked."""
+        self._meter = meter
+
+    def end(self, reason: SandboxError | None = None) -> None:
+        """Kill it and all that it started. Returns at once; ``wait`` waits until it is so."""
+        if not self.alive:
+            return
+        if self.verdict is None:
+            self.verdict = reason
+        self._read_status()
+        if self._init_fd is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._init_fd, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+
+    async def wait(self) -> int:
+        """Until nothing of it is left; gives the exit code, negative for a signal.
+
+        Raises:
+            LimitExceeded: a limit ended it.
+            CommandNotFound, PermissionDenied: there was nothing to start.
+            SandboxUnavailable: bubblewrap itself failed.
+        """
+        assert self._finished is not None
+        code = await asyncio.shield(self._finished)
+        if self.verdict is not None:
+            raise self.verdict
+        return code
+
+    def check(self, sample: Sample) -> None:
+        """End it when it has used more than it may."""
+        limits = self.limits
+        if limits.cpu_seconds is not None and sample.cpu_seconds > limits.cpu_seconds:
+            used = f"more than {limits.cpu_seconds:g} s of processor time was used"
+            self.end(CpuLimit(f"{used} by {self._name}; ask for more cpu_seconds, or do less"))
+        elif sample.oom_kills or (
+            limits.memory_bytes is not None and sample.memory_bytes > limits.memory_bytes
+        ):
+            self.end(self._out_of_memory())
+        elif limits.processes is not None and sample.processes > 2 * limits.processes:
+            self.end(PermissionDenied(f"{self._name} started too many processes"))
+
+    def sample(self) -> Sample:
+        return self._meter.sample()
+
+    def reset_usage(self) -> float:
+        """Begin the peak of memory anew; gives the processor time until now."""
+        self._meter.reset()
+        return self._meter.sample().cpu_seconds
+
+    def usage(self, *, since: float | None = None, cpu_before: float = 0.0) -> Usage:
+        """What it used since its start, or since the given moment and processor time."""
+        sample = self._meter.sample()
+        wall = time.monotonic() - (self.started if since is None else since)
+        return Usage(wall, max(sample.cpu_seconds - cpu_before, 0.0), self._meter.peak())
+
+    async def _finish(self) -> int:
+        code = await self._process.wait()
+        self._read_status()
+        await self._init_gone()
+        self.pump.drain()
+        self.pump.close()
+        sample = self._meter.sample()
+        await asyncio.to_thread(self._meter.remove)
+        note = self._close_status()
+        if self.verdict is None:
+            self.verdict = self._judge(code, note, sample)
+        return 128 - code if 128 < code <= 128 + signal.NSIG else code
+
+    async def _init_gone(self) -> None:
+        """Wait for the init of the process namespace: it goes last."""
+        if self._init_fd is None:
+            return
+        gone = asyncio.Event()
+        self._loop.add_reader(self._init_fd, gone.set)
+        try:
+            signal.pidfd_send_signal(self._init_fd, signal.SIGKILL)
+            await gone.wait()
+        except ProcessLookupError:
+            pass
+        finally:
+            self._loop.remove_reader(self._init_fd)
+
+    def _judge(self, code: int, note: bytes, sample: Sample) -> SandboxError | None:
+        if sample.oom_kills:
+            return self._out_of_memory()
+        if note.startswith(b"missing"):
+            return CommandNotFound(f"there is no command {self.argv[0]!r} inside the sandbox")
+        if note.startswith(b"denied"):
+            return PermissionDenied(f"{self.argv[0]!r} is not a program that may be run")
+        if code - 128 == signal.SIGXFSZ:
+            return DiskLimit(f"{self._name} wrote more than {self.limits.disk_bytes} bytes")
+        if b'"exit-code"' not in self._status and code > 0:
+            return SandboxUnavailable(
+                f"bubblewrap could not make the sandbox (exit code {code}); " + _bwrap.HOW_TO_GET_IT
+            )
+        return None
+
+    def _read_status(self) -> None:
+        if self._status_fd < 0:
+            return
+        with contextlib.suppress(BlockingIOError):
+            data = os.read(self._status_fd, 4096)
+            self._status += data
+            if not data or len(self._status) > _STATUS_BYTES:
+                self._loop.remove_reader(self._status_fd)
+        if self._init_pid is None and b"\n" in self._status:
+            self._init_pid = int(json.loads(self._status.split(b"\n")[0])["child-pid"])
+            with contextlib.suppress(ProcessLookupError):
+                self._init_fd = os.pidfd_open(self._init_pid)
+
+    def _close_status(self) -> bytes:
+        self._loop.remove_reader(self._status_fd)
+        note = b""
+        with contextlib.suppress(BlockingIOError):
+            note = os.read(self._note_fd, _NOTE_BYTES)
+        for fd in (self._status_fd, self._note_fd, self._init_fd):
+            if fd is not None:
+                os.close(fd)
+        self._status_fd, self._init_fd = -1, None
+        return note
+
+    def _over(self) -> None:
+        self.end(
+            OutputLimit(
+                f"{self._name} printed more than {self.limits.output_bytes} bytes; "
+                "print less, or write to a file"
+            )
+        )
+
+    def _out_of_memory(self) -> LimitExceeded:
+        return OutOfMemory(
+            f"{self._name} used more than {self.limits.memory_bytes} bytes of memory"
+        )
+
+    @property
+    def _name(self) -> str:
+        return repr(Path(self.argv[0]).name)

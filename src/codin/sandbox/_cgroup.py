@@ -1,0 +1,188 @@
+"""Control groups: limits that the kernel keeps over a whole tree of processes.
+
+Version 1 and version 2 hierarchies are spoken, whichever can be written here. Groups are made at
+the root of the hierarchy (``/codin/<owner>/...``), as container engines do; the owner is the
+platform's process id and the namespace in which that id means something.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from time import sleep
+
+from codin.sandbox.base import Limits
+
+ROOT = Path("/sys/fs/cgroup")
+OWN_PROCESSES = 3
+"""Processes of a box that are not the code's own: the launcher, bubblewrap, and its init."""
+
+
+class Group(ABC):
+    """One group, made on construction. Every read gives ``None`` or 0 when it is not known."""
+
+    def __init__(self, folders: list[Path]) -> None:
+        self._folders = folders
+        for folder in folders:
+            folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def join(self) -> list[Path]:
+        """The files to which a process writes its id to enter."""
+        return [folder / "cgroup.procs" for folder in self._folders]
+
+    @abstractmethod
+    def limit(self, limits: Limits, *, processes: bool = True) -> None: ...
+
+    @abstractmethod
+    def memory_peak(self) -> int | None:
+        """Bytes, since the last ``reset_peak``."""
+
+    @abstractmethod
+    def reset_peak(self) -> None: ...
+
+    @abstractmethod
+    def cpu_seconds(self) -> float: ...
+
+    @abstractmethod
+    def oom_kills(self) -> int: ...
+
+    def remove(self) -> None:
+        """Take the group away; what still runs in it is killed."""
+        for folder in self._folders:
+            _remove(folder)
+
+
+GroupKind = Callable[[str], Group]
+"""Makes a group of the given name."""
+
+
+class GroupV1(Group):
+    """A group in each of the version 1 hierarchies ``memory``, ``pids`` and ``cpuacct``."""
+
+    def __init__(self, name: str) -> None:
+        self._memory, self._pids, self._cpu = (
+            ROOT / controller / "codin" / name for controller in ("memory", "pids", "cpuacct")
+        )
+        super().__init__([self._memory, self._pids, self._cpu])
+
+    def limit(self, limits: Limits, *, processes: bool = True) -> None:
+        if limits.memory_bytes is not None:
+            (self._memory / "memory.limit_in_bytes").write_text(str(limits.memory_bytes))
+            with contextlib.suppress(OSError):  # only where swap is accounted
+                (self._memory / "memory.memsw.limit_in_bytes").write_text(str(limits.memory_bytes))
+        if processes and limits.processes is not None:
+            (self._pids / "pids.max").write_text(str(limits.processes + OWN_PROCESSES))
+
+    def memory_peak(self) -> int | None:
+        return _number(self._memory / "memory.max_usage_in_bytes")
+
+    def reset_peak(self) -> None:
+        with contextlib.suppress(OSError):
+            (self._memory / "memory.max_usage_in_bytes").write_text("0")
+
+    def cpu_seconds(self) -> float:
+        return (_number(self._cpu / "cpuacct.usage") or 0) / 1e9
+
+    def oom_kills(self) -> int:
+        return _field(self._memory / "memory.oom_control", "oom_kill")
+
+
+class GroupV2(Group):
+    """A group of the one version 2 hierarchy."""
+
+    def __init__(self, name: str) -> None:
+        self._folder = ROOT / "codin" / name
+        for parent in reversed(self._folder.relative_to(ROOT).parents):
+            above = ROOT / parent
+            above.mkdir(exist_ok=True)
+            (above / "cgroup.subtree_control").write_text("+memory +pids")
+        super().__init__([self._folder])
+
+    def limit(self, limits: Limits, *, processes: bool = True) -> None:
+        if limits.memory_bytes is not None:
+            (self._folder / "memory.max").write_text(str(limits.memory_bytes))
+            (self._folder / "memory.oom.group").write_text("1")
+            with contextlib.suppress(OSError):
+                (self._folder / "memory.swap.max").write_text("0")
+        if processes and limits.processes is not None:
+            (self._folder / "pids.max").write_text(str(limits.processes + OWN_PROCESSES))
+
+    def memory_peak(self) -> int | None:
+        return _number(self._folder / "memory.peak")
+
+    def reset_peak(self) -> None:
+        """A version 2 peak is reset only through a descriptor kept open: left as it is."""
+
+    def cpu_seconds(self) -> float:
+        return _field(self._folder / "cpu.stat", "usage_usec") / 1e6
+
+    def oom_kills(self) -> int:
+        return _field(self._folder / "memory.events", "oom_kill")
+
+
+def owner() -> str:
+    """The name under which this process keeps its groups."""
+    return f"{os.getpid()}.{os.stat('/proc/self/ns/pid').st_ino}"
+
+
+def find_kind() -> GroupKind | None:
+    """The kind of group that can be made on this machine, found by making one."""
+    kinds: tuple[GroupKind, ...] = (GroupV1, GroupV2)
+    for kind in kinds:
+        try:
+            group = kind(f"{owner()}/probe")
+            group.limit(Limits())
+        except OSError:
+            continue
+        group.remove()
+        return kind
+    return None
+
+
+def sweep() -> None:
+    """Remove what platforms that were killed have left behind, with whatever runs in it."""
+    for base in (
+        *(ROOT / name / "codin" for name in ("memory", "pids", "cpuacct")),
+        ROOT / "codin",
+    ):
+        with contextlib.suppress(OSError):
+            for left in list(base.iterdir()):
+                pid, _, namespace = left.name.partition(".")
+                if namespace == owner().partition(".")[2] and not Path("/proc", pid).exists():
+                    for folder, _, _ in os.walk(left, topdown=False):
+                        _remove(Path(folder))
+
+
+def _remove(folder: Path) -> None:
+    for _ in range(20):
+        try:
+            folder.rmdir()
+        except FileNotFoundError:
+            return
+        except OSError:
+            with contextlib.suppress(OSError):
+                for pid in (folder / "cgroup.procs").read_text().split():
+                    os.kill(int(pid), signal.SIGKILL)
+            sleep(0.002)
+        else:
+            return
+
+
+def _number(path: Path) -> int | None:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _field(path: Path, name: str) -> int:
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.split()[:1] == [name]), 0)

@@ -1,0 +1,99 @@
+"""A Worker in a box: started with one end of a socket pair."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from codin.sandbox import worker as worker_package
+from codin.sandbox._box import Box
+from codin.sandbox.base import Limits, OutputChunk, Usage
+from codin.sandbox.errors import SandboxError
+from codin.sandbox.worker.client import WorkerClient, WorkerLink, frame_limit
+
+# The program is loaded by its path, under a name that no module of the code's has.
+_BOOT = """
+import importlib.util as u, sys
+p, fd, most = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+s = u.spec_from_file_location("_codin_worker", p + "/__init__.py", submodule_search_locations=[p])
+m = sys.modules[s.name] = u.module_from_spec(s); s.loader.exec_module(m)
+sys.argv[:] = [""]
+from _codin_worker._main import main
+main(fd, most)
+"""
+
+
+class OpenBox(Protocol):
+    """Starts a box. See ``LocalSandbox.open_box``."""
+
+    def __call__(self, argv: Sequence[str], *, keep: Sequence[int]) -> Awaitable[Box]: ...
+
+
+async def start_worker(open_box: OpenBox, limits: Limits, wake: Callable[[], None]) -> WorkerClient:
+    """A Worker in a new box. ``wake`` is called when a call begins."""
+    here, inside = socket.socketpair()
+    program = str(Path(worker_package.__file__).parent)
+    numbers = [str(inside.fileno()), str(frame_limit(limits))]
+    argv = [sys.executable, "-I", "-B", "-X", "utf8", "-c", _BOOT, program, *numbers]
+    try:
+        box = await open_box(argv, keep=[inside.fileno()])
+    except BaseException:
+        here.close()
+        raise
+    finally:
+        inside.close()
+    reader, writer = await asyncio.open_unix_connection(sock=here)
+    return WorkerClient(BoxLink(box, reader, writer, limits, wake))
+
+
+class BoxLink(WorkerLink):
+    """The link to a Worker in a box."""
+
+    def __init__(
+        self,
+        box: Box,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        limits: Limits,
+        wake: Callable[[], None],
+    ) -> None:
+        self.limits = limits
+        self._box = box
+        self._reader = reader
+        self._writer = writer
+        self._wake = wake
+        self._since = self._cpu = 0.0
+        box.active = False
+
+    async def send(self, data: bytes) -> None:
+        self._writer.write(data)
+        await self._writer.drain()
+
+    async def receive(self, size: int) -> bytes:
+        return await self._reader.readexactly(size)
+
+    def begin(self, sink: Callable[[OutputChunk], None]) -> None:
+        self._box.active = True
+        self._wake()
+        self._since, self._cpu = time.monotonic(), self._box.reset_usage()
+        self._box.pump.begin(sink, self.limits.output_bytes)
+
+    def finish(self) -> Usage:
+        self._box.pump.drain()
+        self._box.pump.pause()
+        self._box.active = False
+        return self._box.usage(since=self._since, cpu_before=self._cpu)
+
+    def end(self, reason: SandboxError | None = None) -> None:
+        self._box.end(reason)
+
+    async def wait(self) -> int:
+        try:
+            return await self._box.wait()
+        finally:
+            self._writer.close()

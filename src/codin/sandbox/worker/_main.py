@@ -1,0 +1,177 @@
+"""The program inside a sandbox: reads requests, runs them, and sends back data.
+
+It is loaded by path and needs the standard library and msgpack only. Output goes to its standard
+output and error as it comes; frames go over a socket of their own, which code does not inherit.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import socket
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from . import frames
+from ._python import PythonSession, format_error
+from ._shell import ShellSession
+
+_WORKSPACE = "/workspace"
+
+
+class Program:
+    """Serves one connection until it is closed."""
+
+    def __init__(self, connection: socket.socket, max_frame: int) -> None:
+        self._connection = connection
+        self._max_frame = max_frame
+        self._sessions: dict[tuple[str, str], PythonSession | ShellSession] = {}
+        self._instances: dict[str, Any] = {}
+        self._modules: dict[str, ModuleType] = {}
+
+    def serve(self) -> None:
+        """Answer requests, one at a time, until the other side has gone."""
+        version = ".".join(map(str, sys.version_info[:3]))
+        self._send({"t": "hello", "version": frames.VERSION, "python": version})
+        while (request := self._receive()) is not None:
+            self._answer(request)
+
+    def _answer(self, request: dict[str, Any]) -> None:
+        number = request["id"]
+        try:
+            answer = self._handle(request)
+        except BaseException as error:
+            answer = _error(error)
+        _flush()
+        try:
+            self._send({**answer, "id": number})
+        except Exception as error:
+            self._send({**_error(error), "id": number})
+
+    def _handle(self, request: dict[str, Any]) -> dict[str, Any]:
+        match request["t"]:
+            case "code":
+                session = self._session(request["language"], request["session"])
+                value, error = session.run(request["code"])
+                return {"t": "done", "value": value, "error": error}
+            case "call":
+                function: Any = self._resolve(request)
+            case "construct":
+                self._instances[request["instance"]] = _invoke(self._resolve(request), request)
+                return {"t": "done", "value": None}
+            case "method":
+                instance = self._instances[request["instance"]]
+                function = _public(instance, request["method"])
+            case other:
+                raise ValueError(f"no request of kind {other!r}")
+        return self._done(_invoke(function, request), request["id"])
+
+    def _done(self, value: Any, number: int) -> dict[str, Any]:
+        if inspect.isasyncgen(value):
+            import asyncio
+
+            asyncio.run(self._stream(value, number))
+        elif inspect.isgenerator(value):
+            for item in value:
+                self._send({"t": "item", "id": number, "value": item})
+        else:
+            return {"t": "done", "value": value}
+        return {"t": "done", "stream": True}
+
+    async def _stream(self, items: Any, number: int) -> None:
+        async for item in items:
+            self._send({"t": "item", "id": number, "value": item})
+
+    def _session(self, language: str, name: str) -> PythonSession | ShellSession:
+        kinds: dict[str, Callable[[], PythonSession | ShellSession]] = {
+            "python": PythonSession,
+            "bash": ShellSession,
+        }
+        key = (language, name)
+        if key not in self._sessions:
+            self._sessions[key] = kinds[language]()
+        return self._sessions[key]
+
+    def _resolve(self, request: dict[str, Any]) -> Any:
+        name, _, path = request["target"].partition(":")
+        found: Any = self._module(name, request.get("source"))
+        for part in path.split("."):
+            found = _public(found, part)
+        return found
+
+    def _module(self, name: str, source: str | None) -> ModuleType:
+        if source is None:
+            return importlib.import_module(name)
+        key = f"{name}\0{source}"
+        if key not in self._modules:
+            import linecache
+
+            module = ModuleType(name)
+            file = f"<{name}>"
+            linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+            sys.modules[name] = module  # dataclasses and pickling look their module up there
+            exec(compile(source, file, "exec"), module.__dict__)  # noqa: S102
+            self._modules[key] = module
+        return self._modules[key]
+
+    def _send(self, message: dict[str, Any]) -> None:
+        self._connection.sendall(frames.pack(message, limit=self._max_frame))
+
+    def _receive(self) -> dict[str, Any] | None:
+        head = self._read(frames.LENGTH.size)
+        if head is None:
+            return None
+        body = self._read(frames.LENGTH.unpack(head)[0])
+        return None if body is None else frames.unpack(body)
+
+    def _read(self, size: int) -> bytes | None:
+        parts = bytearray()
+        while len(parts) < size:
+            data = self._connection.recv(min(size - len(parts), 1 << 20))
+            if not data:
+                return None
+            parts += data
+        return bytes(parts)
+
+
+def _invoke(function: Any, request: dict[str, Any]) -> Any:
+    value = function(*request["args"], **request["kwargs"])
+    if inspect.iscoroutine(value):
+        import asyncio
+
+        return asyncio.run(value)
+    return value
+
+
+def _public(owner: Any, name: str) -> Any:
+    if name.startswith("__"):
+        raise AttributeError(f"{name!r} is not to be reached from outside")
+    return getattr(owner, name)
+
+
+def _error(error: BaseException) -> dict[str, Any]:
+    return {
+        "t": "error",
+        "type": type(error).__name__,
+        "message": str(error)[:10_000],
+        "traceback": format_error(error)[-100_000:],
+    }
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except Exception:  # noqa: S112 - code may have closed or replaced it
+            continue
+
+
+def main(fd: int, max_frame: int) -> None:
+    """Serve the connection that is open at descriptor ``fd``."""
+    os.set_inheritable(fd, False)
+    sys.path.insert(0, _WORKSPACE)
+    connection = socket.socket(fileno=fd)
+    Program(connection, max_frame).serve()
