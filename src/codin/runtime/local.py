@@ -137,7 +137,7 @@ class LocalRuntime(Runtime):
         async def work(emit: Emit) -> Outcome:
             async with _ended(sandbox):
                 call = worker.call(
-                    workload.target, *workload.args, source=workload.source, **workload.kwargs
+                    workload.target, workload.args, workload.kwargs, source=workload.source
                 )
                 return await _follow(call, emit)
 
@@ -233,16 +233,14 @@ def _construct(worker: Worker, workload: Class) -> WorkerCall:
     return worker.construct(
         workload.instance or "it",
         workload.target,
-        *workload.init_args,
+        workload.init_args,
+        workload.init_kwargs,
         source=workload.source,
-        **workload.init_kwargs,
     )
 
 
 def _method(worker: Worker, workload: Class) -> WorkerCall:
-    return worker.method(
-        workload.instance or "it", workload.method, *workload.args, **workload.kwargs
-    )
+    return worker.method(workload.instance or "it", workload.method, workload.args, workload.kwargs)
 
 
 async def _follow(call: WorkerCall, emit: Emit) -> Outcome:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequenc
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Literal, Self
 
 WORKSPACE = "/workspace"
@@ -187,10 +187,11 @@ class Worker(ABC):
         self,
         target: str,
         /,
-        *args: Any,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] = MappingProxyType({}),
+        *,
         source: str | None = None,
         timeout: float | None = None,
-        **kwargs: Any,
     ) -> WorkerCall:
         """Start calling ``target``.
 
@@ -204,10 +205,11 @@ class Worker(ABC):
         instance: str,
         target: str,
         /,
-        *args: Any,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] = MappingProxyType({}),
+        *,
         source: str | None = None,
         timeout: float | None = None,
-        **kwargs: Any,
     ) -> WorkerCall:
         """Start making an object by calling ``target``; it is kept under the name ``instance``."""
 
@@ -217,9 +219,10 @@ class Worker(ABC):
         instance: str,
         method: str,
         /,
-        *args: Any,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] = MappingProxyType({}),
+        *,
         timeout: float | None = None,
-        **kwargs: Any,
     ) -> WorkerCall:
         """Start calling a method of an object that ``construct`` made."""
 

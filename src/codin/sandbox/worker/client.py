@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from codin.errors import InvalidInputError
@@ -91,38 +92,41 @@ class WorkerClient(Worker):
         self,
         target: str,
         /,
-        *args: Any,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] = MappingProxyType({}),
+        *,
         source: str | None = None,
         timeout: float | None = None,
-        **kwargs: Any,
     ) -> WorkerCall:
         request = {"t": "call", "target": target, "source": source}
-        return _Call(self, {**request, "args": args, "kwargs": kwargs}, timeout)
+        return _Call(self, {**request, "args": list(args), "kwargs": dict(kwargs)}, timeout)
 
     def construct(
         self,
         instance: str,
         target: str,
         /,
-        *args: Any,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] = MappingProxyType({}),
+        *,
         source: str | None = None,
         timeout: float | None = None,
-        **kwargs: Any,
     ) -> WorkerCall:
         request = {"t": "construct", "instance": instance, "target": target, "source": source}
-        return _Call(self, {**request, "args": args, "kwargs": kwargs}, timeout)
+        return _Call(self, {**request, "args": list(args), "kwargs": dict(kwargs)}, timeout)
 
     def method(
         self,
         instance: str,
         method: str,
         /,
-        *args: Any,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] = MappingProxyType({}),
+        *,
         timeout: float | None = None,
-        **kwargs: Any,
     ) -> WorkerCall:
         request = {"t": "method", "instance": instance, "method": method}
-        return _Call(self, {**request, "args": args, "kwargs": kwargs}, timeout)
+        return _Call(self, {**request, "args": list(args), "kwargs": dict(kwargs)}, timeout)
 
     async def run_code(
         self,

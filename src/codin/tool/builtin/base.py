@@ -61,9 +61,9 @@ async def look(call: Invocation, sandbox: Sandbox, function: str, **arguments: A
     try:
         return await worker.call(
             f"codin_looking:{function}",
+            kwargs=arguments,
             source=_looking_source(),
             timeout=call.limits.seconds,
-            **arguments,
         )
     except RemoteError as error:
         raise ToolFailed(await explained(sandbox, error, arguments.get("path", ""))) from error
