@@ -96,6 +96,11 @@ def api_key(choice: ModelChoice, env: Mapping[str, str] | None = None) -> str | 
     return next((env[name] for name in _KEYS.get(choice.provider, ()) if env.get(name)), None)
 
 
+def key_names(provider: str) -> tuple[str, ...]:
+    """The variables in which a provider's key may stand."""
+    return _KEYS.get(provider, ())
+
+
 async def discover(
     explicit: str | None = None,
     *,

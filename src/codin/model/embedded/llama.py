@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -54,7 +54,7 @@ class Llama:
             last.output_tokens,
         )
 
-    async def stream(self, prompt: str, **options: Any) -> AsyncIterator[Piece]:
+    async def stream(self, prompt: str, **options: Any) -> AsyncGenerator[Piece]:
         """The completion as it comes. Leaving the iterator ends the generation.
 
         Options are those of llama.cpp's ``/completion``: ``grammar``, ``json_schema``, ``stop``,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -94,14 +94,14 @@ class Shim:
     """Answers OpenAI chat requests with the embedded model.
 
     Honoured: ``messages``, ``tools``, ``tool_choice``, ``response_format``, ``max_tokens`` (or
-    ``max_completion_tokens``), ``stop``, ``temperature`` (0 unless given), ``top_p``, ``seed``. A turn
-    makes at most one tool call.
+    ``max_completion_tokens``), ``stop``, ``temperature`` (0 unless given), ``top_p``, ``seed``.
+    A turn makes at most one tool call.
     """
 
     def __init__(self, llama: Llama) -> None:
         self._llama = llama
 
-    async def turn(self, body: Mapping[str, Any]) -> AsyncIterator[TurnEvent]:
+    async def turn(self, body: Mapping[str, Any]) -> AsyncGenerator[TurnEvent]:
         """The events of the model's next turn; a `Finished` is the last.
 
         Raises:
@@ -125,7 +125,7 @@ class Shim:
 
     async def _attempt(
         self, body: Mapping[str, Any], tools: dict[str, ToolShape], result_chars: int
-    ) -> AsyncIterator[TurnEvent]:
+    ) -> AsyncGenerator[TurnEvent]:
         turn = _begin(body, tools, result_chars)
         names = _allowed(turn)
         # Each round either ends the turn or takes a repeated call out of the choice.
@@ -215,7 +215,7 @@ class Shim:
             )
         return piece.text, values
 
-    async def _answer(self, turn: _Turn) -> AsyncIterator[TurnEvent]:
+    async def _answer(self, turn: _Turn) -> AsyncGenerator[TurnEvent]:
         start = f"{turn.prompt}{ACTION}{ANSWER}\n" if turn.tools else turn.prompt
         schema = _answer_schema(turn.body)
         options = {**turn.options, "n_predict": _most(turn.body), "stop": _stops(turn)}

@@ -14,7 +14,6 @@ from typing import Any
 
 _CODE_NAMES = {"code": "python", "script": "python", "source": "", "sql": "sql", "command": "sh"}
 _TEXT_NAMES = ("content", "text", "body", "markdown", "report")
-_SCALARS = ("string", "integer", "number", "boolean")
 _DESCRIPTION_CHARS = 400
 
 
@@ -122,17 +121,19 @@ def _type(schema: object) -> str:
         return "any"
     if "enum" in schema:
         return "|".join(json.dumps(value) for value in schema["enum"])
-    kind = schema.get("type")
-    if kind in _SCALARS:
-        return str(kind)
+    options = schema.get("anyOf") or schema.get("oneOf")
+    if options:
+        return "|".join(_type(option) for option in options)
+    return _plain_type(schema)
+
+
+def _plain_type(schema: dict[str, Any]) -> str:
+    kind = str(schema.get("type") or "any")
     if kind == "array":
         return f"list[{_type(schema.get('items'))}]"
-    for key in ("anyOf", "oneOf"):
-        if key in schema:
-            return "|".join(_type(option) for option in schema[key])
     properties = schema.get("properties")
     if properties:
         return (
             "{" + ", ".join(f"{name}: {_type(value)}" for name, value in properties.items()) + "}"
         )
-    return str(kind or "any")
+    return kind

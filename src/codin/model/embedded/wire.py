@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -33,7 +33,7 @@ async def completion(shim: Shim, body: Mapping[str, Any], model: str) -> dict[st
     return {**_head("chat.completion", model), "choices": [choice], "usage": _usage(end)}
 
 
-async def chunks(shim: Shim, body: Mapping[str, Any], model: str) -> AsyncIterator[dict[str, Any]]:
+async def chunks(shim: Shim, body: Mapping[str, Any], model: str) -> AsyncGenerator[dict[str, Any]]:
     """The ``chat.completion.chunk`` objects of a streamed answer; the last one has the usage."""
     head = _head("chat.completion.chunk", model)
     yield {**head, "choices": [_choice({"role": "assistant", "content": ""})]}
