@@ -9,14 +9,9 @@ if TYPE_CHECKING:
     from codin.gateway.app import create_app
     from codin.gateway.auth import Authenticator, LoopbackAuthenticator
     from codin.gateway.base import (
-        FileContent,
         GatewayParts,
-        GoalFiles,
-        LogEntry,
         ModelBadge,
         ServedAgent,
-        TaskEvents,
-        WorkspaceFile,
     )
     from codin.gateway.errors import AddressInUse, GatewayError, UnsafeAddress
     from codin.gateway.server import HttpServer, UnixServer, run_until_signal
@@ -25,14 +20,9 @@ _HOMES = {
     "create_app": "app",
     "Authenticator": "auth",
     "LoopbackAuthenticator": "auth",
-    "FileContent": "base",
     "GatewayParts": "base",
-    "GoalFiles": "base",
-    "LogEntry": "base",
     "ModelBadge": "base",
     "ServedAgent": "base",
-    "TaskEvents": "base",
-    "WorkspaceFile": "base",
     "AddressInUse": "errors",
     "GatewayError": "errors",
     "UnsafeAddress": "errors",
@@ -44,19 +34,14 @@ _HOMES = {
 __all__ = [
     "AddressInUse",
     "Authenticator",
-    "FileContent",
     "GatewayError",
     "GatewayParts",
-    "GoalFiles",
     "HttpServer",
-    "LogEntry",
     "LoopbackAuthenticator",
     "ModelBadge",
     "ServedAgent",
-    "TaskEvents",
     "UnixServer",
     "UnsafeAddress",
-    "WorkspaceFile",
     "create_app",
     "run_until_signal",
 ]

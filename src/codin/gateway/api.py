@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from a2a.types import CancelTaskRequest, GetTaskRequest, ListTasksRequest, SendMessageRequest
+from a2a.types import CancelTaskRequest, GetTaskRequest, SendMessageRequest
 from google.protobuf.json_format import MessageToDict
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
@@ -22,7 +22,9 @@ from codin.errors import InvalidInputError
 from codin.gateway.auth import CallContexts, principal_of
 from codin.gateway.base import GatewayParts
 from codin.gateway.files import download
-from codin.gateway.streams import TaskStream
+from codin.gateway.streams import task_stream
+from codin.security import Principal
+from codin.task.log import TaskFilter, TaskRow
 
 PAGE_SIZE = 50
 
@@ -78,12 +80,16 @@ class PageApi:
         return JSONResponse(answer, status_code=201)
 
     async def tasks(self, request: Request) -> Response:
-        asked = ListTasksRequest(
-            page_size=PAGE_SIZE, page_token=request.query_params.get("page", "")
+        principal = principal_of(request)
+        page = await self._parts.log.tasks(
+            principal,
+            TaskFilter(agent_id=self._parts.orchestrator.info.id, roots=True),
+            limit=PAGE_SIZE,
+            after=_page(request),
         )
-        found = await self._orchestrator.on_list_tasks(asked, self._contexts.build(request))
-        rows = [_summary(MessageToDict(task)) for task in found.tasks]
-        return JSONResponse({"tasks": rows, "next": found.next_page_token})
+        rows = [await self._summary(principal, row) for row in page.tasks]
+        following = f"{page.cursor[0]!r}:{page.cursor[1]}" if page.cursor else ""
+        return JSONResponse({"tasks": rows, "next": following, "total": page.total})
 
     async def task(self, request: Request) -> Response:
         asked = GetTaskRequest(id=request.path_params["id"])
@@ -96,20 +102,24 @@ class PageApi:
         return _task_response(task)
 
     async def events(self, request: Request) -> Response:
-        stream = TaskStream(self._parts.events, self._parts.heartbeat_seconds)
-        return await stream.open(
-            principal_of(request), request.path_params["id"], after=_cursor(request)
+        return await task_stream(
+            self._parts.log,
+            principal_of(request),
+            request.path_params["id"],
+            after=_cursor(request),
+            heartbeat=self._parts.heartbeat_seconds,
         )
 
     async def files(self, request: Request) -> Response:
-        found = await self._parts.files.files(principal_of(request), request.path_params["id"])
+        row = await self._parts.log.task(principal_of(request), request.path_params["id"])
+        found = await self._parts.workspaces.files(principal_of(request), row.goal_id)
         rows = [{"path": f.path, "size": f.size, "media_type": f.media_type} for f in found]
         return JSONResponse({"files": rows})
 
     async def file(self, request: Request) -> Response:
-        goal_id, path = request.path_params["id"], request.path_params["path"]
-        found = await self._parts.files.read(principal_of(request), goal_id, path)
-        return download(path, found.content, found.media_type)
+        row = await self._parts.log.task(principal_of(request), request.path_params["id"])
+        path = request.path_params["path"]
+        return download(await self._parts.workspaces.open(principal_of(request), row.goal_id, path))
 
     async def agents(self, request: Request) -> Response:
         served = self._parts.agents(principal_of(request))
@@ -120,6 +130,19 @@ class PageApi:
     async def tools(self, request: Request) -> Response:
         specs = self._parts.tools(principal_of(request))
         return JSONResponse({"tools": [spec.model_dump(mode="json") for spec in specs]})
+
+    async def _summary(self, principal: Principal, row: TaskRow) -> dict[str, Any]:
+        first = await self._parts.log.read(principal, row.task_id, limit=1)
+        asked = first[0].body.get("history", [])[:1] if first else []
+        goal = "\n".join(part["text"] for m in asked for part in m["parts"] if "text" in part)
+        return {
+            "id": row.task_id,
+            "context_id": row.context_id,
+            "goal": goal[:300],
+            "state": row.state,
+            "created": row.created,
+            "updated": row.updated,
+        }
 
 
 def _parsed(body: bytes) -> Goal:
@@ -143,20 +166,18 @@ def _cursor(request: Request) -> int:
     return int(given)
 
 
+def _page(request: Request) -> tuple[float, str] | None:
+    given = request.query_params.get("page", "")
+    if not given:
+        return None
+    updated, _, task_id = given.partition(":")
+    try:
+        return float(updated), task_id
+    except ValueError:
+        raise InvalidInputError(
+            f"page must be the `next` of a page before, not {given[:40]!r}"
+        ) from None
+
+
 def _task_response(task: Any) -> Response:
     return JSONResponse(MessageToDict(task))
-
-
-def _summary(task: dict[str, Any]) -> dict[str, Any]:
-    status = task.get("status", {})
-    asked: dict[str, Any] = next(
-        (m for m in task.get("history", []) if m.get("role") == "ROLE_USER"), {}
-    )
-    goal = "\n".join(part["text"] for part in asked.get("parts", []) if "text" in part)
-    return {
-        "id": task.get("id", ""),
-        "context_id": task.get("contextId", ""),
-        "goal": goal[:300],
-        "state": status.get("state", ""),
-        "updated": status.get("timestamp", ""),
-    }

@@ -1,10 +1,10 @@
-"""What the gateway serves, as small contracts that the rooms below it fulfil."""
+"""What the gateway is put together from."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from codin.agent.base import AgentInfo
 from codin.security import Principal
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from a2a.types import AgentCard
 
     from codin.gateway.auth import Authenticator
+    from codin.task.log import EventLog
+    from codin.tool.workspace import Workspaces
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,82 +25,6 @@ class ServedAgent:
 
     info: AgentInfo
     handler: RequestHandler
-
-
-class LogEntry(Protocol):
-    """One event of a task's log; ``body`` is JSON data and ``time`` seconds since the epoch."""
-
-    @property
-    def task_id(self) -> str: ...
-    @property
-    def seq(self) -> int: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def time(self) -> float: ...
-    @property
-    def body(self) -> Mapping[str, Any]: ...
-
-
-class TaskEvents(Protocol):
-    """The log of tasks, to read."""
-
-    async def check(self, principal: Principal, task_id: str) -> None:
-        """Return when there is such a task for this principal.
-
-        Raises:
-            NotFoundError: there is none.
-        """
-        ...
-
-    def events(
-        self, principal: Principal, task_id: str, *, after: int = 0, follow: bool = False
-    ) -> AsyncIterator[LogEntry]:
-        """The events of a task with ``seq > after``, children's expanded, in order.
-
-        With ``follow`` it goes on until the task's end has been given.
-
-        Raises:
-            NotFoundError: no such task for this principal.
-        """
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class WorkspaceFile:
-    """A file that a goal made. ``size`` in bytes."""
-
-    path: str
-    size: int
-    media_type: str
-
-
-@dataclass(frozen=True, slots=True)
-class FileContent:
-    """A file's bytes and what they seem to be."""
-
-    content: bytes
-    media_type: str
-
-
-class GoalFiles(Protocol):
-    """The files in a goal's workspace, to read."""
-
-    async def files(self, principal: Principal, goal_id: str) -> Sequence[WorkspaceFile]:
-        """What is there.
-
-        Raises:
-            NotFoundError: no such goal for this principal.
-        """
-        ...
-
-    async def read(self, principal: Principal, goal_id: str, path: str) -> FileContent:
-        """One file; links are not followed and nothing outside is reached.
-
-        Raises:
-            NotFoundError: no such file there for this principal.
-        """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +54,8 @@ class GatewayParts:
     orchestrator: ServedAgent
     agents: Callable[[Principal], Sequence[ServedAgent]]
     tools: Callable[[Principal], Sequence[ToolSpec]]
-    events: TaskEvents
-    files: GoalFiles
+    log: EventLog
+    workspaces: Workspaces
     card: CardBuilder
     authenticator: Authenticator
     model: Callable[[], ModelBadge | None] = lambda: None

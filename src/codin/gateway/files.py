@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from urllib.parse import quote
 
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from codin.gateway.headers import FILE_POLICY
+from codin.tool.workspace import OpenFile
 
 _IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image/svg+xml"})
 
 
-def download(path: str, content: bytes, media_type: str) -> Response:
-    """``content`` as a download named after the last part of ``path``.
+def download(file: OpenFile) -> Response:
+    """``file`` as a download named after the last part of its path, closed when it is over.
 
     The page shows images by an ``img`` element, in which nothing in them can run; text is served
     as plain text, and all else as bytes.
     """
-    return Response(
-        content,
-        media_type=_served_type(media_type),
+    return StreamingResponse(
+        _chunks(file),
+        media_type=_served_type(file.info.media_type),
         headers={
-            "content-disposition": _attachment(path.rpartition("/")[2]),
+            "content-disposition": _attachment(file.info.path.rpartition("/")[2]),
             "content-security-policy": FILE_POLICY,
             "cache-control": "no-store",
         },
     )
+
+
+async def _chunks(file: OpenFile) -> AsyncIterator[bytes]:
+    with file:
+        async for chunk in file.chunks():
+            yield chunk
 
 
 def _served_type(media_type: str) -> str:

@@ -14,9 +14,9 @@ export function clock(seconds) {
   return new Date(seconds * SECOND).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
 }
 
-export function ago(iso, now = Date.now()) {
-  const then = Date.parse(iso);
-  if (Number.isNaN(then)) return "";
+export function ago(seconds, now = Date.now()) {
+  if (!(seconds > 0)) return "";
+  const then = seconds * SECOND;
   const minutes = Math.floor((now - then) / (60 * SECOND));
   if (minutes < 1) return "just now";
   if (minutes < 60) return `${minutes} min ago`;
