@@ -7,7 +7,6 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import AsyncIterator
 from contextvars import copy_context
 from pathlib import Path
@@ -25,13 +24,6 @@ from codin.agent.host.platform_client import platform_http
 from codin.agent.host.runs import ActiveRuns
 from codin.agent.host.server import Server
 from codin.testing.scripted_model import ScriptedModel, hang, text
-
-
-@pytest.fixture
-def short_dir() -> AsyncIterator[Path]:
-    # The path of a Unix socket is short; pytest's own folders are not.
-    with tempfile.TemporaryDirectory(prefix="codin-") as name:
-        yield Path(name)
 
 
 @pytest.fixture
@@ -158,8 +150,6 @@ async def test_without_a_mark_the_only_run_is_meant(inside: SimpleNamespace) -> 
 
 
 async def test_a_run_that_has_ended_has_no_model(inside: SimpleNamespace) -> None:
-    with inside.runs.entered("t"):
-        late = copy_context()
     holding = asyncio.create_task(hold(inside.runs, "other"))
     with inside.runs.entered("t"):
         late = copy_context()

@@ -11,7 +11,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from codin.agent.host.launcher import AgentHost, AgentHosts, HostedAgent
+    from codin.agent.host.hosted import HostedAgent
+    from codin.agent.host.launcher import AgentHost, AgentHosts
     from codin.agent.host.wire import (
         HostCrashLoop,
         HostDied,
@@ -29,7 +30,7 @@ _HOMES = {
     "HostError": "wire",
     "HostProblem": "wire",
     "HostStartError": "wire",
-    "HostedAgent": "launcher",
+    "HostedAgent": "hosted",
     "PlatformRefused": "wire",
 }
 

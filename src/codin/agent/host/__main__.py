@@ -28,11 +28,19 @@ def main(sources: tuple[str, ...], run_dir: Path) -> None:
     # In this order: agents' modules make their SDK clients when they are imported.
     prepare_environment(os.environ, port)
     mark_model_requests(port)
-    from codin.agent.host.serving import load, serve
+    from codin.agent.host.loading import load
+    from codin.agent.host.serving import serve
 
-    found = load(sources)
-    service = run_dir / SERVICE_SOCKET
-    asyncio.run(serve(found, loopback, service, run_dir / PLATFORM_SOCKET))
+    agents, problems = load(sources)
+    asyncio.run(
+        serve(
+            agents,
+            problems,
+            loopback=loopback,
+            service=run_dir / SERVICE_SOCKET,
+            platform=run_dir / PLATFORM_SOCKET,
+        )
+    )
 
 
 if __name__ == "__main__":

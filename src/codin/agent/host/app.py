@@ -4,30 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
 
 from a2a.server.request_handlers import DefaultRequestHandler
 from a2a.server.routes import create_agent_card_routes, create_jsonrpc_routes
 from a2a.server.tasks import InMemoryTaskStore
+from a2a.types import AgentCapabilities, AgentCard, AgentInterface
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 
 from codin.agent.base import Agent, AgentInfo
-from codin.agent.cards import agent_card
 from codin.agent.host.executor import HostedExecutor
 from codin.agent.host.platform_client import PlatformClient
 from codin.agent.host.runs import ActiveRuns
 from codin.agent.host.wire import HOST_URL, HostedInfo, HostListing, HostProblem
-
-
-@runtime_checkable
-class Hosted(Agent, Protocol):
-    """An agent that says what it is."""
-
-    @property
-    def info(self) -> AgentInfo: ...
+from codin.agent.wrapping import info_of
 
 
 class HostApp:
@@ -38,7 +30,7 @@ class HostApp:
 
     def __init__(
         self,
-        agents: Sequence[Hosted],
+        agents: Sequence[Agent],
         problems: Sequence[HostProblem],
         platform: PlatformClient,
         runs: ActiveRuns,
@@ -46,13 +38,13 @@ class HostApp:
     ) -> None:
         self._runs = runs
         self._listing = HostListing(
-            agents=tuple(_claims(agent.info) for agent in agents), problems=tuple(problems)
+            agents=tuple(_claims(info_of(agent)) for agent in agents), problems=tuple(problems)
         )
         self._handlers: list[DefaultRequestHandler] = []
         mounts = []
         for agent in agents:
             executor = HostedExecutor(agent, platform, runs, model_url)
-            mounts.append(self._mount(agent.info, executor))
+            mounts.append(self._mount(info_of(agent), executor))
         routes = [Route("/healthz", self._healthz), Route("/agents", self._list), *mounts]
         self.app = Starlette(routes=routes)
 
@@ -61,7 +53,7 @@ class HostApp:
         await asyncio.gather(*(handler.aclose() for handler in self._handlers))
 
     def _mount(self, info: AgentInfo, executor: HostedExecutor) -> Mount:
-        card = agent_card(info, f"{HOST_URL}/agents/{info.id}/")
+        card = _card(info, f"{HOST_URL}/agents/{info.id}/")
         handler = DefaultRequestHandler(executor, InMemoryTaskStore(), card)
         self._handlers.append(handler)
         routes = [*create_agent_card_routes(card), *create_jsonrpc_routes(handler, "/")]
@@ -83,4 +75,18 @@ def _claims(info: AgentInfo) -> HostedInfo:
         framework=info.framework,
         tools=info.tools,
         skills=info.skills,
+    )
+
+
+def _card(info: AgentInfo, url: str) -> AgentCard:
+    return AgentCard(
+        name=info.name,
+        description=info.description,
+        version="1",
+        supported_interfaces=[
+            AgentInterface(url=url, protocol_binding="JSONRPC", protocol_version="1.0")
+        ],
+        capabilities=AgentCapabilities(streaming=True),
+        default_input_modes=["text/plain"],
+        default_output_modes=["text/plain"],
     )

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-import codin
 from codin.agent.host.hosted import HostedAgent
 from codin.agent.host.process import HostProcess, HostSpec
 from codin.agent.host.wire import INSIDE, PLATFORM_SOCKET, HostProblem, HostStartError
@@ -126,7 +125,6 @@ class AgentHosts:
             argv=(sys.executable, "-m", "codin.agent.host", *sources),
             run_dir=run_dir,
             mounts=(
-                *_library(),
                 *mounts,
                 Mount(self._socket, f"{INSIDE}/{PLATFORM_SOCKET}", writable=True),
                 *spec.mounts,
@@ -170,14 +168,6 @@ def _split(source: str) -> tuple[Path | None, str]:
     if path.suffix == ".py" or "/" in name:
         raise HostStartError(f"there is no agent file {name}: check the source {source!r}")
     return None, attribute
-
-
-def _library() -> tuple[Mount, ...]:
-    """The folder of codin itself where it is not part of the environment that a sandbox shows."""
-    home = Path(codin.__file__).resolve().parent.parent
-    if home.is_relative_to(sys.prefix):
-        return ()
-    return (Mount(home, str(home)),)
 
 
 def _name(sources: Sequence[str]) -> str:

@@ -153,6 +153,7 @@ class HostProcess:
             deployment = await self._deploy(self.spec, self._run_dir.name)
         except (RuntimeFailure, SandboxError) as error:
             self._deaths.append(self._clock())
+            self._last_words = str(error)
             raise HostStartError(
                 f"the agent host {self.spec.name!r} did not start: {error}"
             ) from error

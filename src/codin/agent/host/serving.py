@@ -1,4 +1,4 @@
-"""What a host does once its environment stands: load its agents, then serve them."""
+"""Serves the agents of a host, and the loopback door to the models."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import signal
 import socket
 from collections.abc import Sequence
 from pathlib import Path
+
 import uvicorn
 
-from codin.agent.host.app import HostApp, Hosted
+from codin.agent.base import Agent
+from codin.agent.host.app import HostApp
 from codin.agent.host.forwarder import forwarder_app
 from codin.agent.host.platform_client import PlatformClient, platform_http
 from codin.agent.host.runs import ActiveRuns
@@ -17,11 +19,8 @@ from codin.agent.host.server import Server
 from codin.agent.host.wire import HostProblem
 
 
-def load(sources: Sequence[str]) -> tuple[list[Hosted], list[HostProblem]]: ...
-
-
 async def serve(
-    agents: Sequence[Hosted],
+    agents: Sequence[Agent],
     problems: Sequence[HostProblem],
     *,
     loopback: socket.socket,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from codin.agent.base import AgentError
 from codin.tool.base import ToolSpec
@@ -30,7 +30,7 @@ MAX_LISTING = 1024 * 1024
 HOST_URL = "http://agent-host"
 """What stands as a host's address in URLs; its socket is the real one."""
 
-AgentId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+AgentId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 
 
 class HostError(AgentError):
@@ -83,6 +83,12 @@ class HostListing(_Wire):
 
     agents: tuple[HostedInfo, ...] = Field((), max_length=256)
     problems: tuple[HostProblem, ...] = Field((), max_length=256)
+
+    @model_validator(mode="after")
+    def _ids_are_unique(self) -> Self:
+        if len({agent.id for agent in self.agents}) != len(self.agents):
+            raise ValueError("two agents have the same id")
+        return self
 
 
 class RunInfo(_Wire):
