@@ -1,0 +1,97 @@
+"""A run as it is driven: the work, the writing, and how both are stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from codin.agent.events import Canceled, EndEvent, Failed
+from codin.agent.response import failure
+from codin.task.journal import Journal
+from codin.task.work import Run, Work
+
+_log = logging.getLogger(__name__)
+
+
+class ActiveRun:
+    """Drives one run: exactly one end is written, whatever the work does.
+
+    Work that is cancelled has ``grace_seconds`` to stop; then it is left behind and said to be.
+    """
+
+    driver: asyncio.Task[None]
+
+    def __init__(self, run: Run, work: Work, journal: Journal, *, grace_seconds: float) -> None:
+        self.run = run
+        self._work = work
+        self._journal = journal
+        self._grace = grace_seconds
+        self._stop_reason: str | None = None
+        self._stopping = asyncio.Event()
+
+    def stop(self, reason: str) -> None:
+        """Ask for the end of the work. Only the first reason counts."""
+        if self._stop_reason is None:
+            self._stop_reason = reason
+            self._stopping.set()
+
+    async def cancel(self, reason: str) -> None:
+        """Stop the work, and return when its end is in the log."""
+        self.stop(reason)
+        await asyncio.wait([self.driver])
+
+    async def drive(self, ending: Callable[[EndEvent], Awaitable[None]]) -> None:
+        """Do the work, and return once its end is in the log; ``ending`` is awaited before that.
+
+        Raises:
+            TaskError: the log took it no more; the work is stopped.
+        """
+        writing = asyncio.create_task(self._journal.run())
+        stopping = asyncio.create_task(self._stopping.wait())
+        performing = asyncio.create_task(self._work.perform(self.run))
+        try:
+            done, _ = await asyncio.wait(
+                [writing, stopping, performing],
+                timeout=self._work.seconds,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            halted = await self._halt(performing)
+            end = self._outcome(performing, halted=halted, timed_out=not done)
+            await ending(end)
+            self._journal.end(end)
+            await writing
+        finally:
+            writing.cancel()
+            stopping.cancel()
+            performing.cancel()
+
+    def _outcome(
+        self, performing: asyncio.Task[EndEvent], *, halted: bool, timed_out: bool
+    ) -> EndEvent:
+        left = "" if halted else "; it did not stop when it was told to, and was left behind"
+        if self._stop_reason is not None:
+            return Canceled(message=self._stop_reason + left)
+        if timed_out:
+            limit = f"{self._work.seconds:g} s"
+            message = f"it took longer than the {limit} allowed, and was stopped{left}"
+            return Failed(error_type="Timeout", message=message)
+        if not halted or performing.cancelled():
+            return Failed(error_type="Stopped", message=f"{self._work.id} ended without an answer")
+        error = performing.exception()
+        if error is not None:
+            _log.debug("the work of task %s failed", self.run.task_id, exc_info=error)
+            return failure(error)
+        return performing.result()
+
+    async def _halt(self, performing: asyncio.Task[EndEvent]) -> bool:
+        """Stop the work if it still goes on; whether it did stop."""
+        if not performing.done():
+            # Once only: a second cancellation would break into the work's own clearing up.
+            performing.cancel()
+            await asyncio.wait([performing], timeout=self._grace)
+        if performing.done() and not performing.cancelled():
+            performing.exception()  # retrieved, or asyncio complains that nobody did
+        if not performing.done():
+            _log.error("%s did not stop when it was canceled", self._work.id)
+        return performing.done()

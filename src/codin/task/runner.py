@@ -1,0 +1,312 @@
+"""Runs tasks: from the first event in the log to the one that ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING
+
+from codin.agent.a2a import EventEncoder, agent_message, status_update, text_part
+from codin.agent.events import AgentEvent, Canceled, EndEvent, InputRequest
+from codin.security import Principal, RunGrant, Scope
+from codin.task._active import ActiveRun
+from codin.task.conversation import Conversation, NoConversation
+from codin.task.errors import FencedError, TaskEnded, TaskError
+from codin.task.journal import Journal
+from codin.task.log.base import Entry, EventLog, Lease, NewTask, TaskRow
+from codin.task.log.follow import follow
+from codin.task.owner import is_dead, new_owner
+from codin.task.projection import to_json
+from codin.task.recovery import fail_orphan
+from codin.task.states import INTERRUPTED, TERMINAL
+from codin.task.work import ParentTask, Run, Work
+
+if TYPE_CHECKING:
+    from a2a.types import Message
+
+LEASE_SECONDS = 30.0
+PULSE_SECONDS = 2.0
+GRACE_SECONDS = 5.0
+
+_log = logging.getLogger(__name__)
+
+
+async def _nothing(principal: Principal, goal_id: str) -> None:
+    return None
+
+
+class TaskRunner:
+    """Runs the tasks of this process, each in an asyncio task of its own: a client that leaves
+    changes nothing.
+
+    ``root_ended`` is told when a task that is no step of another has ended or waits for input: what
+    its runs shared can be let go. Other processes over the same log may have runners too; each
+    task has one owner, by its lease.
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        *,
+        conversation: Conversation | None = None,
+        root_ended: Callable[[Principal, str], Awaitable[None]] = _nothing,
+        owner: str | None = None,
+        lease_seconds: float = LEASE_SECONDS,
+        pulse_seconds: float = PULSE_SECONDS,
+        grace_seconds: float = GRACE_SECONDS,
+    ) -> None:
+        self.log = log
+        self.owner = owner or new_owner()
+        self._conversation = conversation or NoConversation()
+        self._root_ended = root_ended
+        self._lease_seconds = lease_seconds
+        self._pulse_seconds = pulse_seconds
+        self._grace_seconds = grace_seconds
+        self._runs: dict[str, ActiveRun] = {}
+        self._watch: asyncio.Task[None] | None = None
+        self._closing = False
+
+    async def start(
+        self,
+        principal: Principal,
+        work: Work,
+        message: Message,
+        *,
+        context_id: str | None = None,
+        parent: ParentTask | None = None,
+    ) -> str:
+        """Create a task for ``message``, begin ``work`` on it, and give its id once the log has it.
+
+        Raises:
+            TaskError: the runner is closing, or the log does not take it.
+        """
+        self._check_open()
+        task_id = uuid.uuid4().hex
+        context_id = context_id or uuid.uuid4().hex
+        message.task_id, message.context_id = task_id, context_id
+        goal_id = parent.goal_id if parent else task_id
+        new = NewTask(task_id, context_id, work.id, goal_id, parent.task_id if parent else None)
+        lease = await self.log.create(
+            principal, new, _submitted(message), owner=self.owner, ttl=self._lease_seconds
+        )
+        journal = Journal(self.log, lease, EventEncoder(task_id, context_id))
+        await journal.put(_working(message))
+        await self._begin(principal, work, message, journal=journal, lease=lease, new=new)
+        return task_id
+
+    async def resume(self, principal: Principal, work: Work, row: TaskRow, message: Message) -> int:
+        """Go on with an interrupted task now that ``message`` answers it; gives the seq of the
+        answer in the log.
+
+        Raises:
+            TaskError: it is not waiting any more.
+        """
+        self._check_open()
+        lease = await self.log.claim(
+            principal, row.task_id, owner=self.owner, ttl=self._lease_seconds
+        )
+        if lease is None:
+            raise TaskError(f"task {row.task_id} does not wait for an answer any more")
+        message.task_id, message.context_id = row.task_id, row.context_id
+        # In one transaction: who reads the answer must not find the task still waiting for it.
+        answer = Entry("message", to_json(message))
+        seq = await self.log.append(lease, [answer, _working(message)]) - 1
+        journal = Journal(self.log, lease, EventEncoder(row.task_id, row.context_id))
+        new = NewTask(row.task_id, row.context_id, row.agent_id, row.goal_id, row.parent_id)
+        await self._begin(principal, work, message, journal=journal, lease=lease, new=new)
+        return seq
+
+    async def cancel(self, principal: Principal, task_id: str, reason: str = "") -> TaskRow:
+        """Stop a task, in whatever process it runs, and give how it stands once that is logged.
+
+        Raises:
+            UnknownTask: there is none for this principal.
+            TaskEnded: it is over already.
+        """
+        row = await self.log.task(principal, task_id)
+        if row.ended:
+            raise TaskEnded(f"task {task_id} has ended ({row.state}): there is nothing to cancel")
+        active = self._runs.get(task_id)
+        if active is not None:
+            await active.cancel(reason or "canceled by its user")
+        else:
+            await self._cancel_elsewhere(principal, row, reason or "canceled by its user")
+        return await self.log.task(principal, task_id)
+
+    async def wait(self, task_id: str) -> None:
+        """Return when this process does not run the task (any more)."""
+        active = self._runs.get(task_id)
+        if active is not None:
+            await asyncio.wait([active.driver])
+
+    async def emit(self, grant: RunGrant, event: AgentEvent) -> None:
+        """Say an event in the run of ``grant``, such as a tool's live output. What comes after the
+        run's end is dropped."""
+        active = self._runs.get(grant.task_id)
+        if active is not None and active.run.principal == grant.principal:
+            await active.run.emit(event)
+
+    def run_of(self, grant: RunGrant) -> Run | None:
+        """The run of ``grant`` while it is active here."""
+        active = self._runs.get(grant.task_id)
+        return active.run if active and active.run.principal == grant.principal else None
+
+    async def recover(self) -> list[str]:
+        """Put tasks that a dead process left behind in the state FAILED; gives their ids."""
+        found: list[str] = []
+        rows = await self.log.unfinished()
+        # Children first, so that the log of their goal has their end too.
+        for row in sorted(rows, key=lambda row: row.parent_id is None):
+            dead = row.owner is not None and is_dead(row.owner)
+            if row.task_id in self._runs or not (row.expired or dead):
+                continue
+            lease = await self.log.claim(
+                row.principal,
+                row.task_id,
+                owner=self.owner,
+                ttl=self._lease_seconds,
+                dead=row.owner if dead else None,
+            )
+            if lease is not None:
+                await fail_orphan(self.log, row, lease)
+                found.append(row.task_id)
+        return found
+
+    async def aclose(self, reason: str = "the platform was stopped") -> None:
+        """Cancel every run, log it, and leave nothing running."""
+        self._closing = True
+        runs = list(self._runs.values())
+        await asyncio.gather(*(run.cancel(reason) for run in runs), return_exceptions=True)
+        if self._watch is not None:
+            self._watch.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._watch
+            self._watch = None
+
+    def _check_open(self) -> None:
+        if self._closing:
+            raise TaskError("the platform is being stopped and takes no new task")
+
+    async def _begin(
+        self,
+        principal: Principal,
+        work: Work,
+        message: Message,
+        *,
+        journal: Journal,
+        lease: Lease,
+        new: NewTask,
+    ) -> None:
+        scope = Scope.of(principal, agent=new.agent_id, session=new.context_id)
+        run = Run(
+            task_id=new.task_id,
+            context_id=new.context_id,
+            goal_id=new.goal_id,
+            principal=principal,
+            message=message,
+            history=await self._history(scope),
+            journal=journal,
+        )
+        # Work that dispatches has to wait for the work that it stops.
+        grace = self._grace_seconds * (3 if new.parent_id is None else 1)
+        active = ActiveRun(run, work, journal, grace_seconds=grace)
+        self._runs[new.task_id] = active
+        active.driver = asyncio.create_task(self._drive(active, scope, lease, new))
+        if self._watch is None:
+            self._watch = asyncio.create_task(self._keep_watch())
+
+    async def _drive(self, active: ActiveRun, scope: Scope, lease: Lease, new: NewTask) -> None:
+        try:
+            await active.drive(partial(self._remember, active.run, scope))
+        except FencedError as error:
+            _log.warning("%s", error)
+        except Exception:
+            _log.exception("the run of task %s could not be brought to its end", new.task_id)
+        finally:
+            with suppress(TaskError):
+                await self.log.release(lease)
+            del self._runs[new.task_id]
+            if new.parent_id is None:
+                await self._let_go(active.run)
+
+    async def _let_go(self, run: Run) -> None:
+        try:
+            await self._root_ended(run.principal, run.goal_id)
+        except Exception:
+            _log.exception("what task %s used could not be let go", run.task_id)
+
+    async def _history(self, scope: Scope) -> tuple[Message, ...]:
+        try:
+            return tuple(await self._conversation.history(scope))
+        except Exception:
+            _log.exception("the history of session %s could not be read", scope.session)
+            return ()
+
+    async def _remember(self, run: Run, scope: Scope, end: EndEvent) -> None:
+        """Before the end is seen: whoever goes on with the conversation must find it there."""
+        said = end.prompt if isinstance(end, InputRequest) else run.text
+        answer = agent_message([text_part(said)], context_id=run.context_id, task_id=run.task_id)
+        try:
+            await self._conversation.append(scope, run.message)
+            if said:
+                await self._conversation.append(scope, answer)
+        except Exception:
+            _log.exception("task %s could not be remembered", run.task_id)
+
+    async def _cancel_elsewhere(self, principal: Principal, row: TaskRow, reason: str) -> None:
+        dead = row.owner if row.owner is not None and is_dead(row.owner) else None
+        lease = await self.log.claim(
+            principal, row.task_id, owner=self.owner, ttl=self._lease_seconds, dead=dead
+        )
+        if lease is not None:
+            journal = Journal(self.log, lease, EventEncoder(row.task_id, row.context_id))
+            journal.end(Canceled(message=reason))
+            await journal.run()
+            return
+        await self.log.request_cancel(principal, row.task_id)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._lease_seconds):
+                async for _ in follow(
+                    self.log, principal, row.task_id, until=TERMINAL | INTERRUPTED
+                ):
+                    pass
+
+    async def _keep_watch(self) -> None:
+        """Renew the leases while there are runs, and take care of what dead processes left."""
+        recovered = asyncio.get_running_loop().time()
+        while True:
+            await asyncio.sleep(self._pulse_seconds)
+            try:
+                if self._runs:
+                    await self._pulse()
+                if asyncio.get_running_loop().time() - recovered >= self._lease_seconds:
+                    recovered = asyncio.get_running_loop().time()
+                    await self.recover()
+            except TaskError:
+                _log.exception("the log could not be reached to renew the leases")
+
+    async def _pulse(self) -> None:
+        pulse = await self.log.pulse(self.owner, self._lease_seconds)
+        for task_id in pulse.cancel:
+            if task_id in self._runs:
+                self._runs[task_id].stop("canceled by its user")
+
+
+def _submitted(message: Message) -> Entry:
+    from a2a.types import Task, TaskState
+
+    task = Task(id=message.task_id, context_id=message.context_id, history=[message])
+    update = status_update(task.id, task.context_id, TaskState.TASK_STATE_SUBMITTED)
+    task.status.CopyFrom(update.status_update.status)
+    return Entry("task", to_json(task))
+
+
+def _working(message: Message) -> Entry:
+    from a2a.types import TaskState
+
+    update = status_update(message.task_id, message.context_id, TaskState.TASK_STATE_WORKING)
+    return Entry("status", to_json(update.status_update))

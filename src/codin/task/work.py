@@ -1,0 +1,212 @@
+"""What a task is done by, and what it is done with."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from codin.agent.a2a import data_part, status_update
+from codin.agent.base import Agent, AgentInfo, ModelAccess
+from codin.agent.base import Task as AgentTask
+from codin.agent.events import (
+    END_EVENTS,
+    AgentEvent,
+    ArtifactProduced,
+    Completed,
+    EndEvent,
+    TextDelta,
+    TextFinal,
+)
+from codin.security import Principal, RunGrant, RunGrants
+from codin.task.journal import Journal
+from codin.task.log.base import Adopt, Entry, StepRow
+from codin.task.projection import to_json
+from codin.tool.base import Tool
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from a2a.types import Message
+
+DEFAULT_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class ParentTask:
+    """The task that a step belongs to. ``goal_id`` is the one at the root."""
+
+    task_id: str
+    goal_id: str
+
+
+class Run:
+    """One run of a task: what it is about, and where what happens in it is said.
+
+    ``history`` has the messages of the conversation before ``message``, oldest first.
+    """
+
+    def __init__(
+        self,
+        *,
+        task_id: str,
+        context_id: str,
+        goal_id: str,
+        principal: Principal,
+        message: Message,
+        history: Sequence[Message],
+        journal: Journal,
+    ) -> None:
+        self.task_id = task_id
+        self.context_id = context_id
+        self.goal_id = goal_id
+        self.principal = principal
+        self.message = message
+        self.history = tuple(history)
+        self._journal = journal
+        self._texts: dict[str, str] = {}
+
+    @property
+    def text(self) -> str:
+        """The last message that was said in it."""
+        return next(reversed(self._texts.values()), "")
+
+    async def emit(self, event: AgentEvent) -> None:
+        """Say what an agent said. Waits while the log is behind."""
+        match event:
+            case TextDelta(message_id=key, text=text):
+                self._texts[key] = self._texts.get(key, "") + text
+            case TextFinal(message_id=key, text=text):
+                self._texts.pop(key, None)
+                self._texts[key] = text
+        await self._journal.put(event)
+
+    async def say(self, payload: Mapping[str, Any], *, steps: Sequence[StepRow] = ()) -> None:
+        """Say a piece of data as a working status, and write ``steps`` with it."""
+        from a2a.types import TaskState
+
+        from codin.agent.a2a import agent_message
+
+        message = agent_message(
+            [data_part(payload)], context_id=self.context_id, task_id=self.task_id
+        )
+        update = status_update(self.task_id, self.context_id, TaskState.TASK_STATE_WORKING, message)
+        await self._journal.put(Entry("status", to_json(update.status_update)), steps)
+
+    async def adopt(self, child_id: str, *, step: str, agent: str) -> None:
+        """Take in what is new in a child task's log."""
+        await self._journal.put(Adopt(child_id, step, agent))
+
+    async def record(self, call: Mapping[str, Any]) -> None:
+        """Write a record of a tool call, and return once it is committed."""
+        await self._journal.put(Entry("call", dict(call)))
+        await self._journal.flushed()
+
+    async def flushed(self) -> None:
+        """Return when all that was said before is committed."""
+        await self._journal.flushed()
+
+
+class Work(Protocol):
+    """Whatever does a task: an agent, or the orchestrator's planning and dispatching.
+
+    ``seconds`` bounds a run; ``None`` does not.
+    """
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def seconds(self) -> float | None: ...
+
+    async def perform(self, run: Run) -> EndEvent:
+        """Do the work of ``run`` and give the event that ends it. What it raises fails the task.
+        Cancelling it leaves nothing running."""
+        ...
+
+
+def no_tools(grant: RunGrant) -> Sequence[Tool]:
+    """Give no tool to any run."""
+    return ()
+
+
+def no_model(token: str) -> ModelAccess | None:
+    """Give no model to any run."""
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class RunServices:
+    """What the platform gives to an agent's run: its grant, the tools and the model behind it."""
+
+    grants: RunGrants
+    tools_for: Callable[[RunGrant], Sequence[Tool]] = no_tools
+    model_for: Callable[[str], ModelAccess | None] = no_model
+    seconds: float = DEFAULT_SECONDS
+    max_model_tokens: int | None = None
+
+
+class AgentWork:
+    """A task done by an agent."""
+
+    def __init__(self, agent: Agent, info: AgentInfo, services: RunServices) -> None:
+        self._agent = agent
+        self._info = info
+        self._services = services
+
+    @property
+    def id(self) -> str:
+        return self._info.id
+
+    @property
+    def seconds(self) -> float:
+        return self._services.seconds
+
+    async def perform(self, run: Run) -> EndEvent:
+        grant = self._grant(run)
+        token = self._services.grants.issue(grant)
+        try:
+            return await self._handle(run, grant, token)
+        finally:
+            self._services.grants.revoke(token)
+
+    async def _handle(self, run: Run, grant: RunGrant, token: str) -> EndEvent:
+        task = AgentTask(
+            id=run.task_id,
+            context_id=run.context_id,
+            message=run.message,
+            principal=run.principal,
+            history=run.history,
+            tools=tuple(self._services.tools_for(grant)),
+            model=self._services.model_for(token),
+            token=token,
+        )
+        response = await self._agent.handle(task)
+        events = cast("AsyncGenerator[AgentEvent, None]", aiter(response))
+        async with aclosing(events):
+            async for event in events:
+                if isinstance(event, END_EVENTS):
+                    return event
+                await run.emit(_in_task(event, run.task_id))
+        return Completed()
+
+    def _grant(self, run: Run) -> RunGrant:
+        return RunGrant(
+            task_id=run.task_id,
+            goal_id=run.goal_id,
+            context_id=run.context_id,
+            agent_id=self._info.id,
+            principal=run.principal,
+            tools=frozenset(self._info.tools),
+            expires_at=time.time() + self._services.seconds + 60.0,
+            max_model_tokens=self._services.max_model_tokens,
+        )
+
+
+def _in_task(event: AgentEvent, task_id: str) -> AgentEvent:
+    """An agent's artifact under an id that no text of the task can have."""
+    if isinstance(event, ArtifactProduced) and event.artifact_id.startswith("text-"):
+        return event.model_copy(update={"artifact_id": f"{task_id}-{event.artifact_id}"})
+    return event
