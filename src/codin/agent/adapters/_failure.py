@@ -21,6 +21,18 @@ def explain(error: Exception) -> Failed:
     return failure(error)
 
 
+class TooManySteps(Exception):
+    """A run asked its model more often than it may."""
+
+
+def too_many_steps(agent_id: str, limit: int) -> Failed:
+    """The end of a run that asked its model more often than it may."""
+    return Failed(
+        error_type="TooManySteps",
+        message=f"{agent_id} came to no answer within {limit} model calls",
+    )
+
+
 def _model(what: str, error: Exception) -> str:
     cause = error.__cause__ or error
     return f"the agent's model {what}: {error}" + (

@@ -24,17 +24,18 @@ class FunctionAgent(Adapter):
     """``async def f(task)`` or ``async def f(text: str)``, a coroutine or an async generator.
 
     It returns a string, an ``AgentResponse``, an event or nothing; or it yields strings, which are
-    pieces of its one answer, and events. What it raises fails the run. Its calls of ``task.tools``
+    pieces of its answer, and events. What it raises fails the run. Its calls of ``task.tools``
     are told as tool calls, and raise ``ToolError``.
     """
 
     framework: ClassVar[str] = "function"
 
     async def _run(self, task: Task, run: Run) -> None:
-        task = replace(task, tools=tuple(_ToldTool(tool, run) for tool in task.tools))
-        result = self._call(task)
+        speech = _Speech(run)
+        told = tuple(_ToldTool(tool, run, speech) for tool in task.tools)
+        result = self._call(replace(task, tools=told))
         if hasattr(result, "__aiter__") and not isinstance(result, AgentResponse):
-            await self._pieces(result, run)
+            await self._pieces(result, run, speech)
         else:
             await self._returned(await result if inspect.isawaitable(result) else result, run)
 
@@ -45,12 +46,11 @@ class FunctionAgent(Adapter):
             return function()
         return function(prompt(task.message) if _wants_text(function) else task)
 
-    async def _pieces(self, pieces: AsyncIterator[Any], run: Run) -> None:
-        message_id = uuid.uuid4().hex
+    async def _pieces(self, pieces: AsyncIterator[Any], run: Run, speech: _Speech) -> None:
         async with aclosing(pieces):  # type: ignore[type-var]
             async for piece in pieces:
                 if isinstance(piece, str):
-                    await run.delta(message_id, piece)
+                    await speech.say(piece)
                 elif isinstance(piece, _EVENTS):
                     await run.emit(piece)
                 else:
@@ -76,19 +76,36 @@ class FunctionAgent(Adapter):
         )
 
 
+class _Speech:
+    """The messages of a function: a tool call ends one, what is said after it begins the next."""
+
+    def __init__(self, run: Run) -> None:
+        self._said = run
+        self._message_id = uuid.uuid4().hex
+
+    async def say(self, piece: str) -> None:
+        await self._said.delta(self._message_id, piece)
+
+    async def end(self) -> None:
+        await self._said.finish()
+        self._message_id = uuid.uuid4().hex
+
+
 class _ToldTool:
     """A tool whose calls are told as events of the run."""
 
-    def __init__(self, tool: Tool, run: Run) -> None:
+    def __init__(self, tool: Tool, run: Run, speech: _Speech) -> None:
         self.name = tool.name
         self.spec: ToolSpec = tool.spec
         self._tool = tool
         self._said = run
+        self._speech = speech
 
     async def invoke(self, *args: Any, **kwargs: Any) -> Any:
         call_id = uuid.uuid4().hex
         names = [*self.spec.input_schema.get("properties", {})]
         shown = {**dict(zip(names, args, strict=False)), **kwargs}
+        await self._speech.end()
         await self._said.call(call_id, self.name, shown)
         try:
             value = await self._tool.invoke(*args, **kwargs)

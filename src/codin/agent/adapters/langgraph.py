@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from codin.agent._parts import jsonable
-from codin.agent.adapters._failure import explain
+from codin.agent.adapters._failure import explain, too_many_steps
 from codin.agent.adapters._run import Run, answer, past, prompt, result_text
 from codin.agent.adapters.base import Adapter, Waiting, build, is_factory
 from codin.agent.base import AgentError, AgentInfo, Task
@@ -101,10 +101,7 @@ class LangGraphAgent(Adapter):
 
     def _explain(self, error: Exception) -> Failed:
         if type(error).__name__ == "GraphRecursionError":
-            return Failed(
-                error_type="TooManySteps",
-                message=f"{self.id} came to no answer within {self.max_model_calls} model calls",
-            )
+            return too_many_steps(self.id, self.max_model_calls)
         return explain(error)
 
 

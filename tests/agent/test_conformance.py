@@ -1,0 +1,123 @@
+"""Agents of every framework, held to the same suite with their real clients."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from codin.agent import Agent, Task, wrap
+from codin.testing.agent_conformance import AgentConformance
+from codin.tool.base import ToolError
+
+
+class TestFunction(AgentConformance):
+    bounds_itself = False
+
+    async def make(self, base_url: str) -> Agent:
+        async def chat(task: Task) -> AsyncIterator[Any]:
+            """A small loop of its own over the OpenAI client."""
+            async for piece in _chat(base_url, task):
+                yield piece
+
+        return wrap(chat)
+
+
+class TestLangGraph(AgentConformance):
+    async def make(self, base_url: str) -> Agent:
+        from langchain.agents import create_agent
+        from langchain_openai import ChatOpenAI
+
+        def graph(tools: list[Any]) -> Any:
+            model = ChatOpenAI(
+                model="x", api_key="k", base_url=base_url, stream_usage=True, max_retries=0
+            )
+            return create_agent(model, tools)
+
+        return wrap(graph, framework="langgraph")
+
+
+class TestAdk(AgentConformance):
+    async def make(self, base_url: str) -> Agent:
+        from google.adk.agents import LlmAgent
+        from google.adk.integrations.openai import OpenAILlm
+
+        model = OpenAILlm(model="x", api_key="k", base_url=base_url, max_retries=0)
+        return wrap(LlmAgent(name="worker", model=model, instruction="Help."))
+
+
+class TestAgno(AgentConformance):
+    async def make(self, base_url: str) -> Agent:
+        from agno.agent import Agent as AgnoAgent
+        from agno.models.openai import OpenAILike
+
+        model = OpenAILike(id="x", api_key="k", base_url=base_url, max_retries=0)
+        return wrap(AgnoAgent(name="Worker", model=model, instructions="Help."))
+
+
+async def _chat(base_url: str, task: Task) -> AsyncIterator[Any]:
+    from openai import AsyncOpenAI
+
+    from codin.agent.adapters._run import past, prompt
+    from codin.agent.events import Usage
+
+    said = [*past(task), ("user", prompt(task.message))]
+    messages: list[Any] = [{"role": role, "content": text} for role, text in said]
+    tools: list[Any] = [
+        {"type": "function", "function": {"name": t.name, "parameters": t.spec.input_schema}}
+        for t in task.tools
+    ]
+    async with AsyncOpenAI(api_key="k", base_url=base_url, max_retries=0) as client:
+        while True:
+            calls: dict[int, Any] = {}
+            options: dict[str, Any] = {"tools": tools} if tools else {}
+            stream = await client.chat.completions.create(
+                model="x",
+                messages=messages,
+                stream=True,
+                stream_options={"include_usage": True},
+                **options,
+            )
+            async with stream:
+                async for chunk in stream:
+                    if chunk.usage:
+                        used = chunk.usage
+                        yield Usage(
+                            input_tokens=used.prompt_tokens, output_tokens=used.completion_tokens
+                        )
+                    for choice in chunk.choices:
+                        if choice.delta.content:
+                            yield choice.delta.content
+                        for part in choice.delta.tool_calls or []:
+                            call = calls.setdefault(part.index, {"id": "", "name": "", "text": ""})
+                            call["id"] = part.id or call["id"]
+                            call["name"] = part.function.name or call["name"]
+                            call["text"] += part.function.arguments or ""
+            if not calls:
+                return
+            wire = [
+                {
+                    "id": c["id"],
+                    "type": "function",
+                    "function": {"name": c["name"], "arguments": c["text"]},
+                }
+                for c in calls.values()
+            ]
+            messages.append({"role": "assistant", "content": None, "tool_calls": wire})
+            for call in calls.values():
+                content = await _call(task, call)
+                messages.append({"role": "tool", "tool_call_id": call["id"], "content": content})
+
+
+async def _call(task: Task, call: dict[str, Any]) -> str:
+    named = {tool.name: tool for tool in task.tools}
+    if call["name"] not in named:
+        return f"there is no tool {call['name']}"
+    try:
+        arguments = json.loads(call["text"])
+    except ValueError:
+        return "the arguments are no JSON"
+    try:
+        return json.dumps(await named[call["name"]].invoke(**arguments))
+    except (ToolError, ArithmeticError) as error:
+        return str(error)
