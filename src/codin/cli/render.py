@@ -16,6 +16,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from codin.agent.events import Canceled, Completed, Failed, InputRequest, Rejected
+from codin.cli.text import clean, short
 from codin.cli.view import CallView, GoalView, StepView
 from codin.task import LogEvent
 
@@ -27,8 +28,6 @@ MARKS = {
     "canceled": ("■", "yellow"),
     "skipped": ("-", "dim"),
 }
-# What models, tools and sandboxes print must not drive the terminal.
-_CONTROLS = {code: "�" for code in (*range(32), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
 _TAIL_LINES = 4
 _TAIL_CHARS = 400
 
@@ -99,7 +98,7 @@ class PlainRenderer(Renderer):
     def changed(self, event: LogEvent) -> None:
         view = self.view
         if view.goal:
-            self._once(("goal",), f"goal: {_short(view.goal)}")
+            self._once(("goal",), f"goal: {short(view.goal)}")
         if view.model:
             self._once(("model",), f"model: {view.model}")
         if view.steps:
@@ -126,7 +125,7 @@ class PlainRenderer(Renderer):
 
 def tree(view: GoalView) -> Tree:
     """The goal, its steps, and what each does now."""
-    root = Tree(Text.assemble(("goal  ", "bold"), _short(view.goal or "...")))
+    root = Tree(Text.assemble(("goal  ", "bold"), short(view.goal or "...")))
     if view.model:
         root.add(Text(f"model  {view.model}", style="dim"))
     if not view.steps and view.end is None:
@@ -146,7 +145,7 @@ def _step_branch(root: Tree, step: StepView, now: float) -> None:
     )
     branch = root.add(head)
     if step.state in ("waiting", "working"):
-        branch.add(Text(_short(step.instruction), style="dim"))
+        branch.add(Text(short(step.instruction), style="dim"))
     for call in step.work.calls.values():
         leaf = branch.add(Text(_call_line(call) + "  " + _call_end(call)))
         if call.output and call.seconds is None:
@@ -177,7 +176,7 @@ def conclusion(view: GoalView) -> list[RenderableType]:
 
 
 def _call_line(call: CallView) -> str:
-    return f"{call.name}({_short(_arguments(call.arguments), 100)})"
+    return f"{call.name}({short(_arguments(call.arguments), 100)})"
 
 
 def _call_end(call: CallView) -> str:
@@ -192,16 +191,6 @@ def _arguments(arguments: Mapping[str, Any]) -> str:
 
 def _took(started: float | None, ended: float | None) -> str:
     return f"  {ended - started:.1f} s" if started is not None and ended is not None else ""
-
-
-def clean(text: str) -> str:
-    """``text`` without control characters: nothing that moves the cursor or paints."""
-    return text.translate(_CONTROLS)
-
-
-def _short(text: str, length: int = 160) -> str:
-    line = clean(" ".join(text.split()))
-    return line if len(line) <= length else line[: length - 1] + "…"
 
 
 def _tail(text: str) -> str:

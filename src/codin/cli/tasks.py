@@ -1,0 +1,182 @@
+"""`codin tasks`: what was done, straight from the log; no platform has to run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from codin.cli.output import json_option, print_event, print_json, print_rows
+from codin.cli.text import short
+from codin.config import load_settings
+
+if TYPE_CHECKING:
+    from codin.task import EventLog
+    from codin.task.log.base import TaskRow
+
+T = TypeVar("T")
+
+config_option = click.option(
+    "--config", type=click.Path(path_type=Path), help="The settings' file (codin.toml)."
+)
+
+
+@click.group()
+def tasks() -> None:
+    """List, show, cancel and replay tasks."""
+
+
+@tasks.command("list")
+@config_option
+@json_option
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
+@click.option("--all", "everything", is_flag=True, help="Steps of goals too.")
+def list_tasks(config: Path | None, as_json: bool, limit: int, everything: bool) -> None:
+    """Tasks, the latest first."""
+
+    async def read(log: EventLog) -> list[dict[str, Any]]:
+        from codin.security import LOCAL_USER
+        from codin.task.log.base import TaskFilter
+
+        page = await log.tasks(LOCAL_USER, TaskFilter(roots=not everything), limit=limit)
+        return [await _row(log, task) for task in page.tasks]
+
+    rows = _with_log(config, read)
+    print_rows(rows, ("task", "state", "agent", "when", "seconds", "goal"), as_json=as_json)
+
+
+@tasks.command()
+@config_option
+@json_option
+@click.argument("task_id")
+def show(config: Path | None, as_json: bool, task_id: str) -> None:
+    """A task as A2A's GetTask gives it, or as text: its plan, what was done, its answer."""
+
+    async def read(log: EventLog) -> None:
+        from codin.cli.render import tree
+        from codin.task import TaskProjection
+
+        projection = TaskProjection()
+        shown = _renderer()
+        async for event in _events(log, task_id, follow=False):
+            projection.apply(event)
+            shown.view.apply(event)
+        if as_json:
+            from google.protobuf.json_format import MessageToDict
+
+            print_json(MessageToDict(projection.task()))
+        else:
+            shown.console.print(tree(shown.view))
+            shown.finish()
+
+    _with_log(config, read)
+
+
+@tasks.command()
+@config_option
+@json_option
+@click.argument("task_id")
+@click.option("--follow", is_flag=True, help="Go on until the task has ended.")
+def replay(config: Path | None, as_json: bool, task_id: str, follow: bool) -> None:
+    """Print a task's events again, the same as when it ran."""
+
+    async def read(log: EventLog) -> None:
+        renderer = _renderer()
+        async for event in _events(log, task_id, follow=follow):
+            if as_json:
+                print_event(event)
+            else:
+                renderer.apply(event)
+        if not as_json:
+            renderer.finish()
+
+    _with_log(config, read)
+
+
+@tasks.command()
+@config_option
+@click.argument("task_id")
+def cancel(config: Path | None, task_id: str) -> None:
+    """Cancel a task, in whatever process it runs."""
+
+    async def stop(log: EventLog) -> str:
+        from codin.security import LOCAL_USER
+        from codin.task import TaskRunner
+
+        runner = TaskRunner(log)
+        try:
+            return (await runner.cancel(LOCAL_USER, task_id)).state
+        finally:
+            await runner.aclose()
+
+    state = _with_log(config, stop)
+    click.echo(f"{task_id}: {_plain(state)}")
+
+
+def _renderer() -> Any:
+    from rich.console import Console
+
+    from codin.cli.render import PlainRenderer
+
+    return PlainRenderer(Console())
+
+
+def _with_log(config: Path | None, use: Callable[[EventLog], Awaitable[T]]) -> T:
+    async def opened() -> T:
+        async with open_log(config) as log:
+            return await use(log)
+
+    return asyncio.run(opened())
+
+
+@asynccontextmanager
+async def open_log(config: Path | None) -> AsyncIterator[EventLog]:
+    """The task log of the settings."""
+    from codin.task import SqliteEventLog
+
+    home = load_settings(config).home
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    log = await SqliteEventLog.open(home / "tasks.db")
+    try:
+        yield log
+    finally:
+        await log.close()
+
+
+async def _events(log: EventLog, task_id: str, *, follow: bool) -> AsyncIterator[Any]:
+    from codin.security import LOCAL_USER
+    from codin.task.log.follow import follow as follow_log
+
+    row = await log.task(LOCAL_USER, task_id)
+    if follow:
+        async for event in follow_log(log, LOCAL_USER, task_id):
+            yield event
+        return
+    seen = 0
+    while seen < row.last_seq:
+        for event in await log.read(LOCAL_USER, task_id, seen):
+            seen = event.seq
+            yield event
+
+
+async def _row(log: EventLog, task: TaskRow) -> dict[str, Any]:
+    first = await log.read(task.principal, task.task_id, 0, 1)
+    history = first[0].body.get("history", [{}]) if first else [{}]
+    text = " ".join(part.get("text", "") for part in history[-1].get("parts", ()))
+    return {
+        "task": task.task_id,
+        "state": _plain(task.state),
+        "agent": task.agent_id,
+        "when": datetime.fromtimestamp(task.created).isoformat(" ", "seconds"),
+        "seconds": round(task.updated - task.created, 1),
+        "goal": short(text, 80),
+    }
+
+
+def _plain(state: str) -> str:
+    return state.removeprefix("TASK_STATE_").lower()
