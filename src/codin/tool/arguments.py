@@ -54,7 +54,7 @@ def fit(spec: ToolSpec, arguments: Mapping[str, Any] | str | None) -> dict[str, 
         if schema is None or _valid(validator, value, schema):
             fitted[key] = value
             continue
-        if key not in required and _is_nothing(value):
+        if key not in required and _is_nothing(value) and not _valid(validator, None, schema):
             continue
         fitted[key] = _put_right(validator, value, schema)
     error = best_match(validator.iter_errors(fitted))

@@ -11,8 +11,11 @@ MAX_PARSED = 50_000
 
 _FENCE = re.compile(r"\A\s*```[\w+-]*[ \t]*\n(.*?)\n?\s*```\s*\Z", re.DOTALL)
 _FENCED_PART = re.compile(r"^```(?:python|py)[ \t]*\n(.*?)^```[ \t]*$", re.DOTALL | re.MULTILINE)
+_PANDAS = (
+    # Its default leaves columns out, and a model cannot ask for what it does not see.
+    'import pandas as pd; pd.set_option("display.width", 160, "display.max_columns", 30)'
+)
 _ALIASES = {
-    "pd": "import pandas as pd",
     "np": "import numpy as np",
     "plt": "import matplotlib.pyplot as plt",
     **{name: f"import {name}" for name in ("math", "json", "csv", "re", "os", "statistics")},
@@ -86,23 +89,37 @@ def _assigned(tree: ast.Module) -> str | None:
 
 
 def _forgotten(tree: ast.Module) -> list[str]:
-    """Imports of usual names that the code uses and never binds.
-
-    A name that an earlier piece of code has bound is then bound anew, to the same module.
-    """
+    """Imports of usual names that the code uses and never binds, and wider tables for pandas."""
     if any(isinstance(node, ast.ImportFrom) and node.module == "__future__" for node in tree.body):
         return []
+    used, bound, imported = _names(tree)
+    lines = [line for name, line in _ALIASES.items() if name in used - bound]
+    if "pd" not in bound and ("pd" in used or "pandas" in imported):
+        lines.insert(0, _PANDAS)
+    return lines
+
+
+def _names(tree: ast.Module) -> tuple[set[str], set[str], set[str]]:
+    """Names whose attributes are used, names that are bound, and modules that are imported.
+
+    ``import pandas as pd`` binds nothing that could be meant otherwise.
+    """
     used: set[str] = set()
     bound: set[str] = set()
+    imported: set[str] = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            used.add(node.value.id)
-        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-            bound.add(node.id)
-        elif isinstance(node, ast.alias):
-            bound.add((node.asname or node.name).split(".")[0])
-        elif isinstance(node, ast.arg):
-            bound.add(node.arg)
-        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            bound.add(node.name)
-    return [line for name, line in _ALIASES.items() if name in used - bound]
+        match node:
+            case ast.Attribute(value=ast.Name(id=name)):
+                used.add(name)
+            case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
+                bound.add(name)
+            case ast.arg(arg=name) | ast.ExceptHandler(name=str(name)):
+                bound.add(name)
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                bound.add(name)
+            case ast.alias(name="pandas", asname="pd"):
+                imported.add("pandas")
+            case ast.alias(name=module, asname=alias):
+                imported.add(module)
+                bound.add((alias or module).split(".")[0])
+    return used, bound, imported

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
+from pathlib import PurePosixPath
 from typing import Any
 
-from codin.sandbox.base import Sandbox
-from codin.sandbox.errors import PermissionDenied, RemoteError, SandboxError, SandboxFileNotFound
+from codin.sandbox.base import WORKSPACE, FileInfo, Sandbox
+from codin.sandbox.errors import RemoteError, SandboxError
 from codin.tool.base import Effects, ToolFailed, ToolLimits, ToolSpec
 from codin.tool.invocation import Invocation, RunnableTool
 
@@ -66,38 +67,56 @@ async def look(call: Invocation, sandbox: Sandbox, function: str, **arguments: A
             timeout=call.limits.seconds,
         )
     except RemoteError as error:
-        raise ToolFailed(await explained(sandbox, error, arguments.get("path", ""))) from error
+        raise ToolFailed(await explained(call, sandbox, error, arguments["path"])) from error
     finally:
         await worker.close()
 
 
-async def explained(sandbox: Sandbox, error: SandboxError, path: str) -> str:
+async def explained(call: Invocation, sandbox: Sandbox, error: SandboxError, path: str) -> str:
     """Why a path could not be used, with the files that there are."""
     kind = error.type_name if isinstance(error, RemoteError) else type(error).__name__
-    missing = isinstance(error, SandboxFileNotFound) or kind == "FileNotFoundError"
-    if missing:
-        return f"there is no file {path!r}. {await files_here(sandbox)}"
-    if kind in ("IsADirectoryError",):
-        return f"{path!r} is a folder. {await files_here(sandbox)}"
-    if isinstance(error, PermissionDenied) or kind == "PermissionError":
+    if kind in ("SandboxFileNotFound", "FileNotFoundError", "NotADirectoryError"):
+        return f"there is no file {path!r}. {await files_here(call, sandbox)}"
+    if kind == "IsADirectoryError":
+        return f"{path!r} is a folder. {await files_here(call, sandbox)}"
+    if kind in ("PermissionDenied", "PermissionError"):
         return f"{path!r} cannot be used: only files below /workspace can, and data/ is read-only."
     return str(error)
 
 
-async def files_here(sandbox: Sandbox, most: int = 20) -> str:
+async def files_of(call: Invocation, sandbox: Sandbox, path: str = ".") -> dict[str, int]:
+    """The files below ``path`` with their sizes, those of mounted data among them.
+
+    Raises:
+        SandboxFileNotFound, PermissionDenied: ``path`` cannot be listed.
+    """
+    listed = await sandbox.fs.list(path, recursive=True)
+    folder = PurePosixPath(WORKSPACE, path)
+    for mount in call.sandboxes.workspaces.mounts:
+        target = PurePosixPath(mount.target)
+        if target != folder and target.is_relative_to(folder):
+            listed += await _mounted(sandbox, mount.target)
+    return {relative(info.path): info.size for info in listed if not info.is_dir}
+
+
+async def _mounted(sandbox: Sandbox, target: str) -> list[FileInfo]:
+    info = await sandbox.fs.stat(target)
+    return await sandbox.fs.list(target, recursive=True) if info.is_dir else [info]
+
+
+async def files_here(call: Invocation, sandbox: Sandbox, most: int = 20) -> str:
     """One line that names the files of the workspace."""
     try:
-        listed = await sandbox.fs.list(".", recursive=True)
+        names = sorted(await files_of(call, sandbox))
     except SandboxError:
         return ""
-    names = sorted(relative(info.path) for info in listed if not info.is_dir)
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return f"Files: {', '.join(names[:most])}{more}." if names else "There are no files."
 
 
 def relative(path: str) -> str:
     """A path inside the sandbox as models write it: relative to ``/workspace``."""
-    return path.removeprefix("/workspace/").removeprefix("./")
+    return path.removeprefix(f"{WORKSPACE}/").removeprefix("./")
 
 
 @cache

@@ -6,7 +6,7 @@ from typing import Any
 
 from codin.sandbox.errors import PermissionDenied, SandboxFileNotFound
 from codin.tool.base import ToolFailed
-from codin.tool.builtin.base import BuiltinTool, builtin_spec, explained, look, relative
+from codin.tool.builtin.base import BuiltinTool, builtin_spec, explained, files_of, look, relative
 from codin.tool.invocation import Invocation
 
 _MOST_LISTED = 200
@@ -30,10 +30,9 @@ class ListFiles(BuiltinTool):
         path = call.arguments.get("path", ".") or "."
         async with call.sandboxes.sandbox(call.grant) as sandbox:
             try:
-                listed = await sandbox.fs.list(path, recursive=True)
+                files = sorted((await files_of(call, sandbox, path)).items())
             except (SandboxFileNotFound, PermissionDenied) as error:
-                raise ToolFailed(await explained(sandbox, error, path)) from error
-        files = sorted((relative(info.path), info.size) for info in listed if not info.is_dir)
+                raise ToolFailed(await explained(call, sandbox, error, path)) from error
         if not files:
             return "There are no files."
         lines = [f"{name} ({size:,} bytes)" for name, size in files[:_MOST_LISTED]]
@@ -103,7 +102,7 @@ class WriteFile(BuiltinTool):
             try:
                 await sandbox.fs.write(path, data)
             except (SandboxFileNotFound, PermissionDenied) as error:
-                raise ToolFailed(await explained(sandbox, error, path)) from error
+                raise ToolFailed(await explained(call, sandbox, error, path)) from error
         return f"Wrote {relative(path)} ({len(data):,} bytes)."
 
 

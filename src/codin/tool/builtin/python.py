@@ -82,7 +82,7 @@ class RunPython(BuiltinTool):
         last = error.splitlines()[-1] if error else ""
         if last.startswith("FileNotFoundError"):
             async with call.sandboxes.sandbox(call.grant) as sandbox:
-                told += "\n" + await files_here(sandbox)
+                told += "\n" + await files_here(call, sandbox)
         elif last.startswith("KeyError"):
             told += await self._columns(call)
         if result.state_lost:
