@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from codin.memory.base import MemoryMessage, MemorySystem
 from codin.security import Scope
 
 if TYPE_CHECKING:
@@ -31,3 +32,33 @@ class NoConversation:
 
     async def append(self, scope: Scope, message: Message) -> None:
         """Do nothing."""
+
+
+class MemoryConversation:
+    """The conversations of a memory system, as far back as ``max_tokens`` allow."""
+
+    def __init__(self, memory: MemorySystem, *, max_tokens: int = 1500) -> None:
+        self._history = memory.history
+        self._max_tokens = max_tokens
+
+    async def history(self, scope: Scope) -> Sequence[Message]:
+        from a2a.types import Message
+        from google.protobuf.json_format import ParseDict
+
+        kept = await self._history.window(scope, max_tokens=self._max_tokens)
+        return [ParseDict(past.body, Message()) for past in kept if past.body is not None]
+
+    async def append(self, scope: Scope, message: Message) -> None:
+        from a2a.types import Role
+        from google.protobuf.json_format import MessageToDict
+
+        text = "\n".join(part.text for part in message.parts if part.HasField("text"))
+        await self._history.append(
+            scope,
+            MemoryMessage(
+                role="user" if message.role == Role.ROLE_USER else "agent",
+                text=text,
+                task_id=message.task_id or None,
+                body=MessageToDict(message),
+            ),
+        )
