@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from codin.sandbox import _bwrap
+from codin.sandbox import _bwrap, _seccomp
 from codin.sandbox._meter import Meter, Sample
 from codin.sandbox._pump import OutputPump
 from codin.sandbox.base import Limits, Usage
@@ -24,11 +24,17 @@ from codin.sandbox.errors import (
     OutputLimit,
     PermissionDenied,
     SandboxError,
+    SandboxFileNotFound,
     SandboxUnavailable,
 )
 
 _NOTE_BYTES = 64
 _STATUS_BYTES = 64 * 1024
+_NOTES: dict[bytes, tuple[type[SandboxError], str]] = {
+    b"missing": (CommandNotFound, "is no command inside the sandbox"),
+    b"denied": (PermissionDenied, "is not a program that may be run"),
+    b"nowhere": (SandboxFileNotFound, "has no working directory: it is not there, inside"),
+}
 
 
 class Box:
@@ -83,16 +89,17 @@ class Box:
         self._status_fd, status = os.pipe()
         self._note_fd, note = os.pipe()
         out, err = self.pump.pipe("stdout"), self.pump.pipe("stderr")
-        args = os.memfd_create("codin-args")
-        os.write(args, _bwrap.arguments(launch, status))
-        os.lseek(args, 0, os.SEEK_SET)
+        program = _seccomp.program()
+        seccomp = [] if program is None else [_memory_file(program)]
+        filter_fd = seccomp[0] if seccomp else None
+        args = _memory_file(_bwrap.arguments(launch, status_fd=status, filter_fd=filter_fd))
         try:
             self._process = await asyncio.create_subprocess_exec(
                 *_bwrap.command_line(bwrap, launch, args_fd=args, note_fd=note),
                 stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
-                pass_fds=(status, note, args, *keep),
+                pass_fds=(status, note, args, *seccomp, *keep),
                 env={},
                 cwd="/",
             )
@@ -102,7 +109,7 @@ class Box:
             os.close(self._note_fd)
             raise SandboxUnavailable(f"the sandbox could not be started: {error}") from error
         finally:
-            for fd in (status, note, args, out, err):
+            for fd in (status, note, args, *seccomp, out, err):
                 os.close(fd)
         os.set_blocking(self._status_fd, False)
         os.set_blocking(self._note_fd, False)
@@ -131,7 +138,7 @@ class Box:
 
         Raises:
             LimitExceeded: a limit ended it.
-            CommandNotFound, PermissionDenied: there was nothing to start.
+            CommandNotFound, PermissionDenied, SandboxFileNotFound: nothing to start, or nowhere.
             SandboxUnavailable: bubblewrap itself failed.
         """
         assert self._finished is not None
@@ -197,17 +204,14 @@ class Box:
     def _judge(self, code: int, note: bytes, sample: Sample) -> SandboxError | None:
         if sample.oom_kills:
             return self._out_of_memory()
-        if note.startswith(b"missing"):
-            return CommandNotFound(f"there is no command {self.argv[0]!r} inside the sandbox")
-        if note.startswith(b"denied"):
-            return PermissionDenied(f"{self.argv[0]!r} is not a program that may be run")
         if code - 128 == signal.SIGXFSZ:
             return DiskLimit(f"{self._name} wrote more than {self.limits.disk_bytes} bytes")
         if b'"exit-code"' not in self._status and code > 0:
             return SandboxUnavailable(
                 f"bubblewrap could not make the sandbox (exit code {code}); " + _bwrap.HOW_TO_GET_IT
             )
-        return None
+        kind, why = _NOTES.get(note.strip(), (None, ""))
+        return None if kind is None else kind(f"{self.argv[0]!r} {why}")
 
     def _read_status(self) -> None:
         if self._status_fd < 0:
@@ -249,3 +253,11 @@ class Box:
     @property
     def _name(self) -> str:
         return repr(Path(self.argv[0]).name)
+
+
+def _memory_file(data: bytes) -> int:
+    """A descriptor from which ``data`` can be read by a child."""
+    fd = os.memfd_create("codin")
+    os.write(fd, data)
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from codin.sandbox import _layout
-from codin.sandbox.base import Limits
+from codin.sandbox.base import WORKSPACE, Limits
 from codin.sandbox.errors import SandboxUnavailable
 
 HOW_TO_GET_IT = "`codin doctor` shows what this machine can do; `make system` installs it"
@@ -23,9 +23,10 @@ _OUTSIDE = (
 # The count of processes is by user namespace, so it can be set only inside.
 _INSIDE = (
     '[ -z "$2" ] || ulimit -u "$2" 2>/dev/null || ulimit -p "$2"; '
-    'case "$3" in */*) [ -f "$3" ] && [ -x "$3" ];; *) command -v "$3" >/dev/null 2>&1;; esac || '
-    '{ [ -e "$3" ] && echo denied > "$1" || echo missing > "$1"; exit 127; }; '
-    'shift 2; exec "$@"'
+    'cd "$3" 2>/dev/null || { echo nowhere > "$1"; exit 127; }; '
+    'case "$4" in */*) [ -f "$4" ] && [ -x "$4" ];; *) command -v "$4" >/dev/null 2>&1;; esac || '
+    '{ [ -e "$4" ] && echo denied > "$1" || echo missing > "$1"; exit 127; }; '
+    'shift 3; exec "$@"'
 )
 
 
@@ -61,9 +62,10 @@ class Launch:
     join: Sequence[Path]
 
 
-def arguments(launch: Launch, status_fd: int) -> bytes:
+def arguments(launch: Launch, *, status_fd: int, filter_fd: int | None) -> bytes:
     """Bubblewrap's own arguments, for ``--args``: on a command line everybody could read them."""
-    args = [*_isolation(status_fd), *launch.view, "--chdir", launch.cwd]
+    filtered = [] if filter_fd is None else ["--seccomp", str(filter_fd)]
+    args = [*_isolation(status_fd), *filtered, *launch.view, "--chdir", WORKSPACE]
     for name, value in launch.env.items():
         args += ["--setenv", name, value]
     return b"\0".join(os.fsencode(arg) for arg in args) + b"\0"
@@ -76,7 +78,7 @@ def command_line(bwrap: Path, launch: Launch, *, args_fd: int, note_fd: int) -> 
     seconds = "" if limits.cpu_seconds is None else str(int(limits.cpu_seconds) + 1)
     processes = "" if limits.processes is None or launch.join else str(limits.processes + 1)
     outside = ["/bin/sh", "-c", _OUTSIDE, "codin", " ".join(map(str, launch.join))]
-    inside = ["/bin/sh", "-c", _INSIDE, "codin", f"/proc/self/fd/{note_fd}", processes]
+    inside = ["/bin/sh", "-c", _INSIDE, "codin", f"/proc/self/fd/{note_fd}", processes, launch.cwd]
     return [
         *(*outside, file_blocks, seconds),
         *(str(bwrap), "--args", str(args_fd), "--", *inside, *launch.argv),

@@ -85,6 +85,8 @@ class BoxLink(WorkerLink):
 
     def finish(self) -> Usage:
         self._box.pump.drain()
+        if self._box.verdict is not None:
+            raise EOFError("it was ended while its answer was on the way")
         self._box.pump.pause()
         self._box.active = False
         return self._box.usage(since=self._since, cpu_before=self._cpu)

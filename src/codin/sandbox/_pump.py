@@ -92,8 +92,8 @@ class OutputPump:
             data, self._left = data[: self._left], 0
             if data:
                 self._sink(OutputChunk(stream, data))
+            self._over()  # first: code that finds its output closed would be told of that instead
             self.close()
-            self._over()
             return False
         if self._left is not None:
             self._left -= len(data)

@@ -356,7 +356,10 @@ class Sandbox(ABC):
         """Run a command to its end; a non-zero exit code is a result, not an exception.
 
         Raises:
-            CommandNotFound, SandboxTimeout, OutOfMemory, OutputLimit, PermissionDenied
+            LimitExceeded: ``SandboxTimeout``, ``OutOfMemory``, ``OutputLimit``, ``DiskLimit``.
+            CommandNotFound, PermissionDenied
+            SandboxFileNotFound: there is no ``cwd``.
+            InvalidInputError: ``argv`` is no command.
         """
 
     @abstractmethod

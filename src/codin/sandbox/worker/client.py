@@ -45,7 +45,10 @@ class WorkerLink(ABC):
 
     @abstractmethod
     def finish(self) -> Usage:
-        """The call has ended: what it wrote has gone to its sink; what it used."""
+        """The call has ended: what it wrote has gone to its sink; what it used.
+
+        Raises ``EOFError`` when the process was ended in the meantime.
+        """
 
     @abstractmethod
     def end(self, reason: SandboxError | None = None) -> None:
