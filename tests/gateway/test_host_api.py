@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
 import pytest
+from a2a.types import Message, Role
+from google.protobuf.json_format import ParseDict
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from codin.agent.host.wire import LogRecord
-from codin.gateway.host_api import host_api
-from codin.security import LOCAL_USER, Principal, RunGrant, RunGrants
-from codin.tool.base import Tool, ToolFailed, ToolSpec, UnknownTool
+from codin.gateway.host_api import history_of, host_api, model_authenticator
+from codin.memory.base import MemoryMessage
+from codin.memory.inmemory import InMemoryMemory
+from codin.security import LOCAL_USER, GrantError, Principal, RunGrant, RunGrants, Scope
+from codin.tool.base import ToolFailed, ToolSpec, UnknownTool
 
 NOW = 1_000_000.0
 
@@ -28,37 +32,26 @@ class Outcome:
     value: Any = None
     text: str = ""
     is_error: bool = False
+    error_type: str | None = None
     truncated: bool = False
-
-
-@dataclass
-class Proxy:
-    spec: ToolSpec
-
-    @property
-    def name(self) -> str:
-        return self.spec.name
-
-    async def invoke(self, *args: Any, **kwargs: Any) -> Any:
-        raise AssertionError("the host API calls the executor, not a proxy")
 
 
 @dataclass
 class Executor:
     """Keeps what it was asked; a grant's tools are all that it knows."""
 
-    do: Callable[[dict[str, Any]], Any] = lambda arguments: arguments
-    calls: list[tuple[str, str, dict[str, Any], str | None]] = field(default_factory=list)
+    do: Callable[[Mapping[str, Any]], Any] = lambda arguments: arguments
+    calls: list[tuple[str, str, Mapping[str, Any], str | None]] = field(default_factory=list)
     canceled: int = 0
 
-    def bind(self, grant: RunGrant) -> Sequence[Tool]:
-        return [Proxy(ToolSpec(name=name)) for name in sorted(grant.tools)]
+    def specs(self, grant: RunGrant) -> Sequence[ToolSpec]:
+        return [ToolSpec(name=name) for name in sorted(grant.tools)]
 
     async def call(
         self,
         grant: RunGrant,
         name: str,
-        arguments: dict[str, Any],
+        arguments: Mapping[str, Any],
         *,
         call_id: str | None = None,
     ) -> Outcome:
@@ -122,14 +115,14 @@ async def test_a_tool_is_called_for_the_run(client: httpx.AsyncClient, executor:
         "value": {"a": 1},
         "text": '{"a": 1}',
         "is_error": False,
-        "error_type": "",
+        "error_type": None,
         "truncated": False,
     }
     assert executor.calls == [("t1", "add", {"a": 1}, "x")]
 
 
 async def test_a_tools_failure_is_an_answer(grants: RunGrants) -> None:
-    def fail(arguments: dict[str, Any]) -> Any:
+    def fail(arguments: Mapping[str, Any]) -> Any:
         raise ToolFailed("ValueError: no such column 'x'")
 
     token = grants.issue(grant_of("t1", "add"))
@@ -203,7 +196,7 @@ async def test_a_body_that_is_too_large_is_refused(grants: RunGrants, executor: 
 
 
 async def test_what_goes_wrong_in_the_platform_is_not_told(grants: RunGrants) -> None:
-    def break_down(arguments: dict[str, Any]) -> Any:
+    def break_down(arguments: Mapping[str, Any]) -> Any:
         raise RuntimeError("password=hunter2")
 
     token = grants.issue(grant_of("t1", "add"))
@@ -227,6 +220,31 @@ async def test_history_is_the_runs_own(grants: RunGrants, executor: Executor) ->
         for wrong in ("0", "-1", "x", "1000000"):
             assert (await http.get(f"/memory/history?limit={wrong}")).status_code == 400
     assert asked == [("c1", 7)]
+
+
+async def test_history_comes_from_memory_in_the_callers_scope(
+    grants: RunGrants, executor: Executor
+) -> None:
+    memory = InMemoryMemory()
+    mine = Scope.of(LOCAL_USER, session="c1")
+    for number, scope in enumerate([mine, replace(mine, session="c2"), replace(mine, user="eve")]):
+        await memory.history.append(scope, MemoryMessage("user", f"text {number}", id=str(number)))
+    await memory.history.append(mine, MemoryMessage("agent", "x", body={"messageId": "whole"}))
+    token = grants.issue(grant_of())
+    async with client_of(host_api(grants, executor, history=history_of(memory)), token) as http:
+        messages = (await http.get("/memory/history")).json()["messages"]
+    assert [message["messageId"] for message in messages] == ["0", "whole"]
+    parsed = ParseDict(messages[0], Message())
+    assert (parsed.role, parsed.parts[0].text) == (Role.ROLE_USER, "text 0")
+
+
+async def test_a_token_is_a_runs_budget_of_tokens(grants: RunGrants) -> None:
+    grant = replace(grant_of("t9"), max_model_tokens=500)
+    authenticate = model_authenticator(grants)
+    context = await authenticate(grants.issue(grant))
+    assert (context.task_id, context.max_tokens, context.principal) == ("t9", 500, LOCAL_USER)
+    with pytest.raises(GrantError):
+        await authenticate("nonsense")
 
 
 async def test_log_lines_are_taken_with_their_run(grants: RunGrants, executor: Executor) -> None:
@@ -284,7 +302,7 @@ async def test_a_client_that_leaves_ends_its_call(grants: RunGrants) -> None:
     async def send(message: Any) -> None:
         pass
 
-    serving = asyncio.create_task(app(scope, inbox.get, send))
+    serving = asyncio.ensure_future(app(scope, inbox.get, send))
     await asyncio.wait_for(started.wait(), 5)
     inbox.put_nowait({"type": "http.disconnect"})
     await asyncio.wait_for(serving, 5)

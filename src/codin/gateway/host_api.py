@@ -28,8 +28,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from codin.agent.host.disconnect import ClientLeft, while_connected
 from codin.agent.host.wire import MAX_BODY, LogRecord, RunInfo, ToolAnswer, ToolRequest
 from codin.gateway.limits import BodyLimitMiddleware
+from codin.memory.base import MemoryMessage, MemorySystem
+from codin.model.base import CallContext
 from codin.security import GrantError, RunGrant, RunGrants
-from codin.tool.base import Tool, ToolError
+from codin.security import Scope as MemoryScope
+from codin.tool.base import ToolError, ToolSpec
 
 _log = logging.getLogger("codin.host_api")
 
@@ -49,21 +52,23 @@ class Outcome(Protocol):
     @property
     def is_error(self) -> bool: ...
     @property
+    def error_type(self) -> str | None: ...
+    @property
     def truncated(self) -> bool: ...
 
 
 class Executor(Protocol):
     """What this API needs of the tool executor."""
 
-    def bind(self, grant: RunGrant) -> Sequence[Tool]:
-        """Proxies of the tools that ``grant`` allows."""
+    def specs(self, grant: RunGrant) -> Sequence[ToolSpec]:
+        """The tools that ``grant`` allows."""
         ...
 
     async def call(
         self,
         grant: RunGrant,
         name: str,
-        arguments: dict[str, Any],
+        arguments: Mapping[str, Any],
         *,
         call_id: str | None = None,
     ) -> Outcome:
@@ -81,6 +86,27 @@ async def write_to_logger(grant: RunGrant, record: LogRecord) -> None:
     """The log writer that is used when none is given: the ``codin.host_api`` logger."""
     level = logging.getLevelNamesMapping()[record.level.upper()]
     _log.log(level, "%s (task %s): %s", grant.agent_id, grant.task_id, record.message)
+
+
+def history_of(memory: MemorySystem) -> HistoryReader:
+    """Reads the messages of a run's context from ``memory``, in the scope of the run's caller."""
+
+    async def read(grant: RunGrant, limit: int) -> Sequence[Mapping[str, Any]]:
+        scope = MemoryScope.of(grant.principal, session=grant.context_id)
+        messages = await memory.history.window(scope, max_messages=limit)
+        return [message.body or _as_a2a(message, grant) for message in messages]
+
+    return read
+
+
+def model_authenticator(grants: RunGrants) -> Callable[[str], Awaitable[CallContext]]:
+    """What the model proxy asks about a token: the run behind it, for metering and its budget."""
+
+    async def authenticate(token: str) -> CallContext:
+        grant = grants.resolve(token)
+        return CallContext(grant.principal, grant.task_id, grant.max_model_tokens)
+
+    return authenticate
 
 
 async def _no_history(grant: RunGrant, limit: int) -> Sequence[Mapping[str, Any]]:
@@ -152,14 +178,14 @@ class _HostApi:
             tenant=grant.principal.tenant,
             subject=grant.principal.subject,
             expires_at=grant.expires_at,
-            tools=tuple(tool.spec for tool in self._executor.bind(grant)),
+            tools=tuple(self._executor.specs(grant)),
             model=self._model_name,
         )
         return _json(info)
 
     async def tools(self, request: Request) -> Response:
         grant = self._grant(request)
-        specs = [tool.spec.model_dump(mode="json") for tool in self._executor.bind(grant)]
+        specs = [spec.model_dump(mode="json") for spec in self._executor.specs(grant)]
         return JSONResponse({"tools": specs})
 
     async def call_tool(self, request: Request) -> Response:
@@ -199,12 +225,21 @@ class _HostApi:
             raise HTTPException(401, str(error)) from None
 
 
+def _as_a2a(message: MemoryMessage, grant: RunGrant) -> Mapping[str, Any]:
+    return {
+        "messageId": message.id,
+        "contextId": grant.context_id,
+        "role": "ROLE_USER" if message.role == "user" else "ROLE_AGENT",
+        "parts": [{"text": message.text}],
+    }
+
+
 def _answer(outcome: Outcome) -> ToolAnswer:
     return ToolAnswer(
         value=outcome.value,
         text=outcome.text,
         is_error=outcome.is_error,
-        error_type=str(getattr(outcome, "error_type", "")),
+        error_type=outcome.error_type,
         truncated=outcome.truncated,
     )
 

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextvars import copy_context
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import httpx2
@@ -59,14 +60,16 @@ async def inside(
     loopback.close()
 
 
+HI: Any = [{"role": "user", "content": "hi"}]
+
+
 def tokens_of(model: ScriptedModel) -> list[str]:
     return [request.headers["authorization"] for request in model.requests]
 
 
 async def ask() -> str:
     async with openai.AsyncOpenAI(max_retries=0) as client:
-        messages = [{"role": "user", "content": "hi"}]
-        answer = await client.chat.completions.create(model="m", messages=messages)
+        answer = await client.chat.completions.create(model="m", messages=HI)
     return answer.choices[0].message.content or ""
 
 
@@ -87,9 +90,8 @@ async def test_runs_side_by_side_keep_their_tokens_apart(inside: SimpleNamespace
 
 async def test_a_thread_with_the_runs_context_is_the_runs(inside: SimpleNamespace) -> None:
     def in_thread() -> str:
-        messages = [{"role": "user", "content": "hi"}]
         with openai.OpenAI(max_retries=0) as client:
-            answer = client.chat.completions.create(model="m", messages=messages)
+            answer = client.chat.completions.create(model="m", messages=HI)
         return answer.choices[0].message.content or ""
 
     other = asyncio.create_task(hold(inside.runs, "other"))
@@ -106,11 +108,9 @@ async def hold(runs: ActiveRuns, token: str) -> None:
 
 
 async def test_a_stream_passes_as_it_comes(inside: SimpleNamespace) -> None:
-    inside.model.requests.clear()
-    messages = [{"role": "user", "content": "hi"}]
     with inside.runs.entered("t"):
         async with openai.AsyncOpenAI(max_retries=0) as client:
-            stream = await client.chat.completions.create(model="m", messages=messages, stream=True)
+            stream = await client.chat.completions.create(model="m", messages=HI, stream=True)
             pieces = [chunk.choices[0].delta.content or "" async for chunk in stream]
     assert "".join(pieces) == "hello"
     assert inside.model.requests[0].stream

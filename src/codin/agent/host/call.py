@@ -100,7 +100,9 @@ class HostCall:
         return response
 
     def _remember(self, response: StreamResponse | None) -> None:
-        match response.WhichOneof("payload") if response is not None else None:
+        if response is None:
+            return
+        match response.WhichOneof("payload"):
             case "task":
                 self._task_id = response.task.id
             case "status_update":

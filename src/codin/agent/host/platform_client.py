@@ -16,8 +16,10 @@ from codin.agent.host.wire import (
     ToolAnswer,
     ToolRequest,
 )
+from codin.tool.arguments import positional
 from codin.tool.base import (
     InvalidArguments,
+    RunEnded,
     ToolError,
     ToolFailed,
     ToolOutputLimit,
@@ -25,10 +27,11 @@ from codin.tool.base import (
     ToolTimeout,
     UnknownTool,
 )
+from codin.tool.context import current_call_id
 
 _ERRORS: dict[str, type[ToolError]] = {
     kind.__name__: kind
-    for kind in (InvalidArguments, ToolFailed, ToolOutputLimit, ToolTimeout, UnknownTool)
+    for kind in (InvalidArguments, RunEnded, ToolFailed, ToolOutputLimit, ToolTimeout, UnknownTool)
 }
 _GRACE_SECONDS = 30.0
 
@@ -121,18 +124,15 @@ class RemoteTool:
         Raises:
             ToolError: with a message that a model can act on.
         """
-        names = list(self.spec.input_schema.get("properties", {}))
-        if len(args) > len(names):
-            raise InvalidArguments(
-                f"{self.name} takes {len(names)} arguments ({', '.join(names)}), got {len(args)}"
-            )
-        arguments = {**dict(zip(names, args, strict=False)), **kwargs}
+        arguments = positional(self.spec, args, kwargs)
         try:
-            answer = await self._platform.call_tool(self._token, self.spec, arguments)
+            answer = await self._platform.call_tool(
+                self._token, self.spec, arguments, current_call_id()
+            )
         except PlatformRefused as error:
             raise ToolError(str(error)) from error
         if answer.is_error:
-            raise _ERRORS.get(answer.error_type, ToolError)(answer.text)
+            raise _ERRORS.get(answer.error_type or "", ToolError)(answer.text)
         return answer.value
 
 

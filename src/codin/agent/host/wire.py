@@ -118,7 +118,7 @@ class ToolAnswer(_Wire):
     value: Any = None
     text: str = ""
     is_error: bool = False
-    error_type: str = ""
+    error_type: str | None = None
     truncated: bool = False
 
 
