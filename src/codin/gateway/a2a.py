@@ -9,15 +9,20 @@ from collections.abc import Callable, Sequence
 
 from a2a.server.routes import create_agent_card_routes, create_jsonrpc_routes, create_rest_routes
 from a2a.utils.constants import AGENT_CARD_WELL_KNOWN_PATH
+from a2a.utils.error_handlers import build_rest_error_payload
+from a2a.utils.errors import InvalidRequestError
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import Response
-from starlette.routing import BaseRoute, Mount, Route, Router
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from codin.gateway.auth import CallContexts, principal_of
 from codin.gateway.base import CardBuilder, ServedAgent
+from codin.gateway.responses import rpc_error_response
 from codin.security import Principal
+
+_PARSE_ERROR = -32700
 
 
 def a2a_routes(agent: ServedAgent, card: CardBuilder, path: str = "") -> list[BaseRoute]:
@@ -32,13 +37,38 @@ def a2a_routes(agent: ServedAgent, card: CardBuilder, path: str = "") -> list[Ba
         return response
 
     contexts = CallContexts()
-    rest = create_rest_routes(agent.handler, contexts)
+    sdk_routes = [
+        *create_jsonrpc_routes(agent.handler, "/", contexts),
+        *create_rest_routes(agent.handler, contexts),
+    ]
     return [
         Route(AGENT_CARD_WELL_KNOWN_PATH, serve_card, methods=["GET"]),
-        *create_jsonrpc_routes(agent.handler, "/", contexts),
-        # no card declares a tenant in its address, and such a route would take any first folder
-        *(route for route in rest if not isinstance(route, Mount)),
+        # no card declares a tenant in its address, and the mount for tenants would take any folder
+        *(_readable(route) for route in sdk_routes if isinstance(route, Route)),
     ]
+
+
+def _readable(route: Route) -> Route:
+    """``route``, behind a look at the body: of JSON that is no UTF-8, or nested without end, the
+    SDK would say that it failed itself."""
+
+    async def checked(request: Request) -> Response:
+        try:
+            (await request.body()).decode()
+            await request.json()
+        except (UnicodeDecodeError, RecursionError):
+            sentence = "the request is no JSON that can be read"
+            if route.path == "/":
+                return rpc_error_response(_PARSE_ERROR, sentence)
+            return JSONResponse(build_rest_error_payload(InvalidRequestError(sentence)), 400)
+        except ValueError:
+            pass  # the SDK says this itself, and an operation may need no body
+        response = await route.endpoint(request)
+        assert isinstance(response, Response)
+        return response
+
+    posts = "POST" in (route.methods or ())
+    return Route(route.path, checked, methods=route.methods) if posts else route
 
 
 class AgentsApp:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from a2a.utils.errors import A2A_ERROR_MAPPING, A2AError
+from a2a.utils.errors import A2A_ERROR_MAPPING, A2AError, TaskNotFoundError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -66,6 +66,8 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 async def _a2a_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, A2AError)
+    if isinstance(error, TaskNotFoundError):
+        return error_response(404, "not_found", error.message)
     mapping = A2A_ERROR_MAPPING.get(type(error))
     status = mapping.http_code if mapping else 500
     reason = mapping.reason.lower() if mapping else "internal"
