@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from codin.agent import Agent, Task, wrap
+from codin.testing.a2a_server import A2AServer
 from codin.testing.agent_conformance import AgentConformance
-from codin.tool.base import ToolError
+from codin.tool.base import Tool, ToolError
 
 
 class TestFunction(AgentConformance):
@@ -53,6 +58,47 @@ class TestAgno(AgentConformance):
 
         model = OpenAILike(id="x", api_key="k", base_url=base_url, max_retries=0)
         return wrap(AgnoAgent(name="Worker", model=model, instructions="Help."))
+
+
+class TestRemote(AgentConformance):
+    """The LangGraph agent again, behind an A2A server."""
+
+    takes_history = False
+
+    @pytest.fixture(autouse=True)
+    async def _servers(self) -> AsyncIterator[None]:
+        async with AsyncExitStack() as self.stack:
+            yield
+
+    async def make(self, base_url: str) -> Agent:
+        return await self._served(await TestLangGraph().make(base_url))
+
+    async def make_bounded(self, base_url: str) -> Agent:
+        return await self._served(await TestLangGraph().make_bounded(base_url))
+
+    async def _served(self, agent: Agent) -> Agent:
+        server = _ToolsByMessage(agent)
+        url = await self.stack.enter_async_context(server.serve())
+        remote = wrap(url)
+        handle = remote.handle
+
+        async def handing_over(task: Task) -> Any:
+            # What is at the other end has tools of its own; here it gets those of the test.
+            server.by_message[task.message.message_id] = task.tools
+            return await handle(task)
+
+        remote.handle = handing_over  # type: ignore[method-assign]
+        return remote
+
+
+class _ToolsByMessage(A2AServer):
+    def __init__(self, agent: Agent) -> None:
+        super().__init__(agent)
+        self.by_message: dict[str, tuple[Tool, ...]] = {}
+
+    def _task(self, context: Any) -> Task:
+        task = super()._task(context)
+        return replace(task, tools=self.by_message.get(task.message.message_id, ()))
 
 
 async def _chat(base_url: str, task: Task) -> AsyncIterator[Any]:

@@ -37,6 +37,7 @@ from codin.agent.response import AgentResponse
 from codin.security import LOCAL_USER
 from codin.testing.scripted_model import (
     RecordedRequest,
+    Script,
     ScriptedModel,
     Turn,
     cut,
@@ -116,6 +117,8 @@ class AgentConformance(ABC):
     """False for one whose model client does not ask for token counts."""
     bounds_itself = True
     """False for one whose loop is user code."""
+    takes_history = True
+    """False for one whose memory of the conversation is on the other side."""
     max_model_calls = 4
     """How many model requests the agent of ``make_bounded`` may make."""
 
@@ -256,6 +259,8 @@ class AgentConformance(ABC):
     # The conversation
 
     async def test_the_history_is_handed_to_the_model(self) -> None:
+        if not self.takes_history:
+            return
         history = [user_message("My name is Ada."), agent_message([text_part("Hello Ada.")])]
         task = task_for("What is my name?", history=history)
         async with self._run([text("Ada.")], task) as (_, model):
@@ -295,7 +300,8 @@ class AgentConformance(ABC):
     # What goes wrong
 
     async def test_an_error_of_the_model_is_told_once(self) -> None:
-        async with self._run([error(500, "the model broke")], task_for("?")) as (events, _):
+        broken = error(500, "the model broke")
+        async with self._run(lambda _: broken, task_for("?")) as (events, _):
             (failed,) = [e for e in events if isinstance(e, END_EVENTS)]
             assert isinstance(failed, Failed)
             assert "the model broke" in failed.message
@@ -371,9 +377,9 @@ class AgentConformance(ABC):
 
     @contextlib.asynccontextmanager
     async def _run(
-        self, script: Sequence[Turn], task: Task
+        self, script: Script, task: Task
     ) -> AsyncIterator[tuple[list[AgentEvent], ScriptedModel]]:
-        model = ScriptedModel(list(script))
+        model = ScriptedModel(script)
         async with model.serve() as url:
             yield await _collect(await self.make(url), task), model
 

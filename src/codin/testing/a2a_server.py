@@ -1,0 +1,142 @@
+"""An agent behind a plain A2A server of the SDK, for tests of what talks to remote agents."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from a2a.server.agent_execution import AgentExecutor, RequestContext
+from a2a.server.events import EventQueue
+from a2a.server.request_handlers import DefaultRequestHandler
+from a2a.server.routes import create_agent_card_routes, create_jsonrpc_routes, create_rest_routes
+from a2a.server.tasks import InMemoryTaskStore
+from a2a.types import Message, TaskState, TaskStatus
+from a2a.types import Task as A2ATask
+from starlette.applications import Starlette
+
+from codin.agent.a2a import EventEncoder
+from codin.agent.base import Agent, Task
+from codin.agent.cards import agent_card
+from codin.agent.events import AgentEvent, Canceled
+from codin.agent.wrapping import info_of
+from codin.security import LOCAL_USER
+from codin.tool.base import Tool
+
+__all__ = ["A2AServer"]
+
+
+class A2AServer(AgentExecutor):
+    """Serves ``agent`` over JSON-RPC and HTTP+JSON::
+
+        async with A2AServer(agent).serve() as url:
+            ...
+
+    ``tools`` are those of every task; ``canceled`` and ``headers`` tell what clients did.
+    """
+
+    def __init__(self, agent: Agent, tools: Sequence[Tool] = ()) -> None:
+        self.agent = agent
+        self.tools = tuple(tools)
+        self.canceled: list[str] = []
+        self.headers: list[dict[str, str]] = []
+        self._running: dict[str, asyncio.Task[None]] = {}
+
+    async def execute(self, context: RequestContext, event_queue: EventQueue) -> None:
+        """Run the agent on the message."""
+        self.headers.append(dict(context.call_context.state.get("headers", {})))
+        task = self._task(context)
+        if context.current_task is None:
+            status = TaskStatus(state=TaskState.TASK_STATE_SUBMITTED)
+            await event_queue.enqueue_event(
+                A2ATask(id=task.id, context_id=task.context_id, status=status)
+            )
+        running = asyncio.ensure_future(self._drive(task, event_queue))
+        self._running[task.id] = running
+        try:
+            await asyncio.wait({running})
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+    async def cancel(self, context: RequestContext, event_queue: EventQueue) -> None:
+        """End the agent's run, and say so."""
+        task = self._task(context)
+        self.canceled.append(task.id)
+        if running := self._running.pop(task.id, None):
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+        encoder = EventEncoder(task.id, task.context_id)
+        await self._say(Canceled(), encoder, event_queue)
+
+    @contextlib.asynccontextmanager
+    async def serve(self, *, uds: str | None = None) -> AsyncIterator[str]:
+        """Serve on a free loopback port (or a Unix socket); yields the agent's URL."""
+        sock, url = _listen(uds)
+        card = agent_card(info_of(self.agent), url)
+        handler = DefaultRequestHandler(self, InMemoryTaskStore(), card)
+        server = _quiet_server(
+            Starlette(
+                routes=[
+                    *create_agent_card_routes(card),
+                    *create_jsonrpc_routes(handler, "/"),
+                    *create_rest_routes(handler),
+                ]
+            )
+        )
+        running = asyncio.create_task(server.serve(sockets=[sock]))
+        try:
+            while not server.started:  # noqa: ASYNC110 - the server gives no event
+                await asyncio.sleep(0.005)
+            yield url
+        finally:
+            server.should_exit = True
+            server.force_exit = True
+            await asyncio.gather(running, return_exceptions=True)
+            await handler.aclose()
+            sock.close()
+
+    async def _drive(self, task: Task, queue: EventQueue) -> None:
+        encoder = EventEncoder(task.id, task.context_id)
+        async for event in await self.agent.handle(task):
+            await self._say(event, encoder, queue)
+
+    async def _say(self, event: AgentEvent, encoder: EventEncoder, queue: EventQueue) -> None:
+        for response in encoder.encode(event):
+            await queue.enqueue_event(getattr(response, str(response.WhichOneof("payload"))))
+
+    def _task(self, context: RequestContext) -> Task:
+        known = context.current_task
+        return Task(
+            id=context.task_id or "",
+            context_id=(known.context_id if known else context.context_id) or "",
+            message=context.message or Message(),
+            principal=LOCAL_USER,
+            tools=self.tools,
+        )
+
+
+def _listen(uds: str | None) -> tuple[socket.socket, str]:
+    if uds is not None:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock.bind(uds)
+        return sock, "http://a2a.server"
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.bind(("127.0.0.1", 0))
+    return sock, f"http://127.0.0.1:{sock.getsockname()[1]}"
+
+
+def _quiet_server(app: Starlette) -> Any:
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        @contextlib.contextmanager
+        def capture_signals(self) -> Any:
+            # The process that runs the test keeps its own signal handlers.
+            yield
+
+    return Server(
+        uvicorn.Config(app, log_level="critical", lifespan="off", timeout_graceful_shutdown=0)
+    )
