@@ -299,6 +299,7 @@ async def test_a_host_without_agents_is_an_error_with_the_reason(
         await place.hosts.start([str(tmp_path / "nothing.py")])
 
 
+@pytest.mark.slow
 async def test_a_host_that_does_not_get_ready_is_an_error_and_gone(
     short_dir: Path, tmp_path: Path
 ) -> None:
@@ -306,7 +307,7 @@ async def test_a_host_that_does_not_get_ready_is_an_error_and_gone(
         "import subprocess, time\nprint('so slow')\n"
         "subprocess.Popen(['sleep', '4343'])\ntime.sleep(3600)\n"
     )
-    async with platform(short_dir, ready_seconds=3.0) as place:
+    async with platform(short_dir, ready_seconds=10.0) as place:
         with pytest.raises(HostStartError, match=r"did not get ready(.|\n)*so slow"):
             await place.hosts.start([str(tmp_path / "slow.py")])
     assert _processes("sleep\x004343") == 0
@@ -327,7 +328,7 @@ async def _outcome(response: object) -> object:
     return await response  # type: ignore[misc]
 
 
-async def _until(holds: object, seconds: float = 10.0) -> None:
+async def _until(holds: object, seconds: float = 30.0) -> None:
     async with asyncio.timeout(seconds):
         while not holds():  # type: ignore[operator]
             await asyncio.sleep(0.01)

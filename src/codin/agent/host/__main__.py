@@ -28,8 +28,8 @@ def main(sources: tuple[str, ...], run_dir: Path) -> None:
     # In this order: agents' modules make their SDK clients when they are imported.
     prepare_environment(os.environ, port)
     mark_model_requests(port)
-    from codin.agent.host.loading import load
-    from codin.agent.host.serving import serve
+    from codin.agent.host.serving import serve  # before the agents' frameworks; see sdk.py
+    from codin.agent.host.loading import load  # isort: skip
 
     agents, problems = load(sources)
     asyncio.run(

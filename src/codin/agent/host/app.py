@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from a2a.server.request_handlers import DefaultRequestHandler
-from a2a.server.routes import create_agent_card_routes, create_jsonrpc_routes
-from a2a.server.tasks import InMemoryTaskStore
 from a2a.types import AgentCapabilities, AgentCard, AgentInterface
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -18,6 +15,12 @@ from codin.agent.base import Agent, AgentInfo
 from codin.agent.host.executor import HostedExecutor
 from codin.agent.host.platform_client import PlatformClient
 from codin.agent.host.runs import ActiveRuns
+from codin.agent.host.sdk import (
+    DefaultRequestHandler,
+    InMemoryTaskStore,
+    create_agent_card_routes,
+    create_jsonrpc_routes,
+)
 from codin.agent.host.wire import HOST_URL, HostedInfo, HostListing, HostProblem
 from codin.agent.wrapping import info_of
 

@@ -6,8 +6,6 @@ import asyncio
 import logging
 from typing import Any
 
-from a2a.server.agent_execution import AgentExecutor, RequestContext
-from a2a.server.events import EventQueue
 from a2a.types import Message, StreamResponse, TaskState, TaskStatus
 from a2a.types import Task as A2ATask
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
@@ -18,6 +16,7 @@ from codin.agent.events import AgentEvent, Canceled, Rejected
 from codin.agent.host.environment import PLACEHOLDER_KEY
 from codin.agent.host.platform_client import PlatformClient, RemoteTool
 from codin.agent.host.runs import ActiveRuns
+from codin.agent.host.sdk import AgentExecutor, EventQueue, RequestContext
 from codin.agent.host.wire import RUN_EXTENSION, PlatformRefused, RunInfo
 from codin.agent.response import failure
 from codin.security import Principal
