@@ -18,7 +18,7 @@ from codin.sandbox.base import (
     SandboxSpec,
 )
 from codin.sandbox.errors import SandboxGone, WorkerGone
-from codin.security import RunGrant
+from codin.security import Principal, RunGrant
 from codin.tool.workspace import Workspaces
 
 GOAL_LIMITS = Limits(wall_seconds=None, memory_bytes=2 * 1024**3, processes=128)
@@ -67,7 +67,7 @@ class GoalSandboxes:
         Raises:
             SandboxUnavailable: the isolation cannot be had here.
         """
-        place = self._places.setdefault(_key(grant), _Place())
+        place = self._places.setdefault(_key(grant.principal, grant.goal_id), _Place())
         sandbox = await self._open(place, grant)
         try:
             yield sandbox
@@ -87,15 +87,15 @@ class GoalSandboxes:
         Raises:
             SandboxError: see ``Sandbox.run_code``.
         """
-        place = self._places.setdefault(_key(grant), _Place())
+        place = self._places.setdefault(_key(grant.principal, grant.goal_id), _Place())
         async with place.sessions[(grant.task_id, "python")], self.sandbox(grant) as sandbox:
             return await sandbox.run_code(
                 code, session=grant.task_id, timeout=timeout, on_output=on_output
             )
 
-    async def close(self, grant: RunGrant) -> None:
+    async def close(self, principal: Principal, goal_id: str) -> None:
         """End the goal's sandbox and all that runs in it. Its files stay."""
-        place = self._places.pop(_key(grant), None)
+        place = self._places.pop(_key(principal, goal_id), None)
         if place is not None:
             await _close(place)
 
@@ -129,5 +129,5 @@ async def _close(place: _Place) -> None:
             await place.sandbox.kill()
 
 
-def _key(grant: RunGrant) -> tuple[str, str, str]:
-    return grant.principal.tenant, grant.principal.subject, grant.goal_id
+def _key(principal: Principal, goal_id: str) -> tuple[str, str, str]:
+    return principal.tenant, principal.subject, goal_id

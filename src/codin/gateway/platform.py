@@ -1,0 +1,253 @@
+"""The platform, put together from its rooms: what `codin run` and `codin up` are made of."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.types import ASGIApp
+
+from codin.agent.a2a import user_message
+from codin.agent.host.launcher import AgentHosts
+from codin.agent.registry import AgentRegistry
+from codin.config import Settings
+from codin.errors import InvalidInputError
+from codin.gateway.auth import LoopbackAuthenticator
+from codin.gateway.base import GatewayParts, ModelBadge, ServedAgent
+from codin.gateway.host_api import history_of, host_api, model_authenticator
+from codin.gateway.server import UnixServer
+from codin.gateway.team import Say, TeamProblem, bring_up
+from codin.gateway.tools import register_tools
+from codin.memory import MemorySystem, SQLiteMemory
+from codin.model import ModelChoice, ModelService
+from codin.runtime import LocalRuntime, OmniRuntime
+from codin.sandbox.local import LocalSandboxProvider
+from codin.security import DEFAULT_ROLES, Principal, RoleAuthorizer, RunGrants
+from codin.task import EventLog, LogCallRecorder, RunServices, SqliteEventLog, TaskRunner
+from codin.task.conversation import MemoryConversation
+from codin.task.files import GoalFiles
+from codin.task.goal import GoalLimits
+from codin.task.manager import ORCHESTRATOR_INFO, TaskManager
+from codin.task.transport import in_memory_client
+from codin.tool.executor import ToolExecutor
+from codin.tool.registry import ToolRegistry
+from codin.tool.session import GoalSandboxes
+from codin.tool.workspace import Workspaces
+
+TASK_LOG = "tasks.db"
+MEMORY = "memory.db"
+
+
+def _quiet(text: str) -> None:
+    """Say nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """Everything that runs. Made by ``open_platform``, which also ends it."""
+
+    settings: Settings
+    model: ModelService
+    log: EventLog
+    memory: MemorySystem
+    workspaces: Workspaces
+    agents: AgentRegistry
+    tools: ToolRegistry
+    manager: TaskManager
+    hosts: AgentHosts
+    problems: tuple[TeamProblem, ...]
+
+    @property
+    def choice(self) -> ModelChoice:
+        """The language model in use."""
+        return self.model.choice
+
+    async def submit(self, principal: Principal, goal: str) -> str:
+        """Send ``goal`` to the orchestrator, over A2A; gives the task's id once it is in the log.
+
+        Raises:
+            InvalidInputError: the goal is empty.
+            A2AError: the orchestrator does not take it, such as one that is too long.
+        """
+        from a2a.types import SendMessageRequest
+
+        if not goal.strip():
+            raise InvalidInputError("the goal is empty: say in words what is to be done")
+        client = in_memory_client(self.manager.handler, principal)
+        request = SendMessageRequest(message=user_message(goal))
+        request.configuration.return_immediately = True
+        async for response in client.send_message(request):
+            return response.task.id
+        raise InvalidInputError("the orchestrator did not answer")
+
+    def parts(self) -> GatewayParts:
+        """What the gateway serves."""
+        from codin.agent.cards import agent_card
+
+        return GatewayParts(
+            orchestrator=ServedAgent(ORCHESTRATOR_INFO, self.manager.handler),
+            agents=self._served,
+            tools=lambda principal: [tool.spec for tool in self.tools.list(principal)],
+            log=self.log,
+            workspaces=self.workspaces,
+            card=agent_card,
+            authenticator=LoopbackAuthenticator(),
+            model=lambda: ModelBadge(self.choice.label, basic=self.choice.basic),
+        )
+
+    def _served(self, principal: Principal) -> Sequence[ServedAgent]:
+        return [
+            ServedAgent(info, self.manager.agent_handler(principal, info.id))
+            for info in self.agents.infos(principal)
+        ]
+
+
+@asynccontextmanager
+async def open_platform(
+    settings: Settings, choice: ModelChoice, *, say: Say = _quiet
+) -> AsyncIterator[Platform]:
+    """The platform of ``settings`` over the model ``choice``, until the block is left.
+
+    Agents and tools that cannot be brought up are in ``problems``. ``say`` is told in a line what
+    goes on meanwhile.
+
+    Raises:
+        SandboxUnavailable: there is no sandbox on this machine; the message says how to get one.
+        CodinError: a store cannot be opened, a tool file cannot be used.
+    """
+    async with AsyncExitStack() as stack:
+        yield await _Opening(settings, choice, say, stack).platform()
+
+
+class _Opening:
+    """Opens the rooms from the bottom up; the stack closes them in the opposite order."""
+
+    def __init__(
+        self, settings: Settings, choice: ModelChoice, say: Say, stack: AsyncExitStack
+    ) -> None:
+        self._settings = settings
+        self._choice = choice
+        self._say = say
+        self._stack = stack
+        self._authorizer = RoleAuthorizer(DEFAULT_ROLES)
+        self._grants = RunGrants()
+
+    async def platform(self) -> Platform:
+        home = self._settings.home
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        log = await SqliteEventLog.open(home / TASK_LOG)
+        self._stack.push_async_callback(log.close)
+        memory = await self._stack.enter_async_context(SQLiteMemory(home / MEMORY))
+        model = await self._stack.enter_async_context(ModelService(self._choice))
+        self._warm(model)
+        tools = ToolRegistry(self._authorizer)
+        register_tools(tools, self._settings.tools)
+        runtime, sandboxes = await self._sandboxed()
+        runner = TaskRunner(
+            log,
+            conversation=MemoryConversation(memory),
+            root_ended=sandboxes.close,
+        )
+        executor = ToolExecutor(
+            tools,
+            runtime=runtime,
+            sandboxes=sandboxes,
+            recorder=LogCallRecorder(runner),
+            sink=runner.emit,
+        )
+        hosts = await self._hosts(runtime, executor, model, memory)
+        team = await bring_up(self._settings.agents, hosts, self._say)
+        agents = AgentRegistry(self._authorizer, team.agents)
+        manager = self._manager(runner, agents, executor, model, sandboxes.workspaces)
+        self._stack.push_async_callback(manager.aclose)
+        await manager.start()
+        return Platform(
+            settings=self._settings,
+            model=model,
+            log=log,
+            memory=memory,
+            workspaces=sandboxes.workspaces,
+            agents=agents,
+            tools=tools,
+            manager=manager,
+            hosts=hosts,
+            problems=team.problems,
+        )
+
+    def _warm(self, model: ModelService) -> None:
+        """Load a model that runs here while the rest comes up; who needs it first waits for it."""
+        warming = asyncio.create_task(_warmed(model))
+
+        async def stop() -> None:
+            warming.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await warming
+
+        self._stack.push_async_callback(stop)
+
+    async def _sandboxed(self) -> tuple[OmniRuntime, GoalSandboxes]:
+        provider = LocalSandboxProvider()
+        self._stack.push_async_callback(provider.close)
+        runtime = OmniRuntime({"local": LocalRuntime(provider)})
+        self._stack.push_async_callback(runtime.close)
+        workspaces = Workspaces(self._settings.home / "workspaces", data=self._settings.data)
+        sandboxes = GoalSandboxes(provider, workspaces)
+        self._stack.push_async_callback(sandboxes.close_all)
+        return runtime, sandboxes
+
+    async def _hosts(
+        self,
+        runtime: OmniRuntime,
+        executor: ToolExecutor,
+        model: ModelService,
+        memory: MemorySystem,
+    ) -> AgentHosts:
+        # A short path: that of a Unix socket may have no more than some hundred bytes.
+        folder = Path(tempfile.mkdtemp(prefix="codin-"))
+        self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        app: ASGIApp = host_api(
+            self._grants,
+            executor,
+            model_proxy=model.proxy(model_authenticator(self._grants)),
+            model_name=self._choice.name,
+            history=history_of(memory),
+        )
+        server = await self._stack.enter_async_context(UnixServer(app, folder / "platform.sock"))
+        hosts = AgentHosts(runtime, Path(server.url.removeprefix("unix:")))
+        self._stack.push_async_callback(hosts.stop)
+        return hosts
+
+    def _manager(
+        self,
+        runner: TaskRunner,
+        agents: AgentRegistry,
+        executor: ToolExecutor,
+        model: ModelService,
+        workspaces: Workspaces,
+    ) -> TaskManager:
+        from codin.agent.llm_planner import LLMPlanner
+
+        label = {"type": "model", "label": self._choice.label, "basic": self._choice.basic}
+        return TaskManager(
+            runner,
+            agents,
+            LLMPlanner(model.client),
+            RunServices(self._grants, tools_for=executor.bind, seconds=self._settings.goal.seconds),
+            files=GoalFiles(workspaces),
+            limits=GoalLimits(
+                seconds=self._settings.goal.seconds, parallel=self._settings.goal.parallel
+            ),
+            notes=lambda: [label],
+        )
+
+
+async def _warmed(model: ModelService) -> None:
+    # Whoever asks the model first is told what is wrong with it, in its own task.
+    with contextlib.suppress(Exception):
+        await model.warm()
