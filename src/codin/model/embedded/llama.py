@@ -100,8 +100,10 @@ class Llama:
         if self._client is None or self._socket != endpoint.socket:
             await self.aclose()
             self._socket = endpoint.socket
+            # The engine drops kept connections without a word; a new one costs nothing here.
+            once = httpx.Limits(max_keepalive_connections=0)
             self._client = httpx.AsyncClient(
-                transport=httpx.AsyncHTTPTransport(uds=endpoint.socket),
+                transport=httpx.AsyncHTTPTransport(uds=endpoint.socket, limits=once),
                 base_url="http://embedded.model",
                 headers={"Authorization": f"Bearer {endpoint.key}"},
                 timeout=httpx.Timeout(None, connect=5.0),

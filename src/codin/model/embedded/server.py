@@ -21,6 +21,7 @@ from codin.model.errors import ModelUnavailable
 
 _START_SECONDS = 120.0
 _STOP_SECONDS = 3.0
+_DYING_SECONDS = 1.0
 _QUICK_DEATH_SECONDS = 20.0
 _MAX_QUICK_DEATHS = 3
 _PREFIX = "codin-model-"
@@ -121,10 +122,13 @@ class EmbeddedServer:
                 raise
 
     async def lost(self) -> None:
-        """Take note that the process no longer answers: the next `ready` starts a new one."""
-        self._endpoint = None
-        if self._process is not None:
-            await _end(self._process)
+        """Look whether the process died, after a connection broke, and take note if it did."""
+        if self._process is None:
+            return
+        # A process that dies closes its connections a moment before it can be waited for.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_DYING_SECONDS):
+                await self._process.wait()
 
     async def aclose(self) -> None:
         """End the process. Idempotent."""
