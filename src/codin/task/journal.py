@@ -117,6 +117,8 @@ class Journal:
     def _add(self, item: AgentEvent | Entry | Adopt) -> None:
         if isinstance(item, TextDelta):
             self._add_delta(item)
+        elif self._delta is None and self._entries[-1:] == [item] and isinstance(item, Adopt):
+            return  # it takes in all that is there when it is written
         else:
             self._encode_delta()
             self._entries += [item] if isinstance(item, Entry | Adopt) else self._encode(item)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from codin.agent.a2a import EventEncoder, agent_message, status_update, text_part
 from codin.agent.events import AgentEvent, Canceled, EndEvent, InputRequest
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 LEASE_SECONDS = 30.0
 PULSE_SECONDS = 2.0
 GRACE_SECONDS = 5.0
+
+_T = TypeVar("_T")
 
 _log = logging.getLogger(__name__)
 
@@ -68,6 +70,7 @@ class TaskRunner:
         self._grace_seconds = grace_seconds
         self._runs: dict[str, ActiveRun] = {}
         self._watch: asyncio.Task[None] | None = None
+        self._beginnings: set[asyncio.Task[Any]] = set()
         self._closing = False
 
     async def start(
@@ -84,6 +87,19 @@ class TaskRunner:
         Raises:
             TaskError: the runner is closing, or the log does not take it.
         """
+        return await self._whole(
+            self._start(principal, work, message, context_id=context_id, parent=parent)
+        )
+
+    async def _start(
+        self,
+        principal: Principal,
+        work: Work,
+        message: Message,
+        *,
+        context_id: str | None,
+        parent: ParentTask | None,
+    ) -> str:
         self._check_open()
         task_id = uuid.uuid4().hex
         context_id = context_id or uuid.uuid4().hex
@@ -99,12 +115,17 @@ class TaskRunner:
         return task_id
 
     async def resume(self, principal: Principal, work: Work, row: TaskRow, message: Message) -> int:
-        """Go on with an interrupted task now that ``message`` answers it; gives the seq of the
-        answer in the log.
+        """Go on with an interrupted task now that ``message`` answers it; gives the seq
+        after which its news are.
 
         Raises:
             TaskError: it is not waiting any more.
         """
+        return await self._whole(self._resume(principal, work, row, message))
+
+    async def _resume(
+        self, principal: Principal, work: Work, row: TaskRow, message: Message
+    ) -> int:
         self._check_open()
         lease = await self.log.claim(
             principal, row.task_id, owner=self.owner, ttl=self._lease_seconds
@@ -114,7 +135,7 @@ class TaskRunner:
         message.task_id, message.context_id = row.task_id, row.context_id
         # In one transaction: who reads the answer must not find the task still waiting for it.
         answer = Entry("message", to_json(message))
-        seq = await self.log.append(lease, [answer, _working(message)]) - 1
+        seq = await self.log.append(lease, [answer, _working(message)])
         journal = Journal(self.log, lease, EventEncoder(row.task_id, row.context_id))
         new = NewTask(row.task_id, row.context_id, row.agent_id, row.goal_id, row.parent_id)
         await self._begin(principal, work, message, journal=journal, lease=lease, new=new)
@@ -179,6 +200,7 @@ class TaskRunner:
     async def aclose(self, reason: str = "the platform was stopped") -> None:
         """Cancel every run, log it, and leave nothing running."""
         self._closing = True
+        await asyncio.gather(*self._beginnings, return_exceptions=True)
         runs = list(self._runs.values())
         await asyncio.gather(*(run.cancel(reason) for run in runs), return_exceptions=True)
         if self._watch is not None:
@@ -186,6 +208,23 @@ class TaskRunner:
             with suppress(asyncio.CancelledError):
                 await self._watch
             self._watch = None
+
+    async def _whole(self, beginning: Coroutine[Any, Any, _T]) -> _T:
+        """Begin a run wholly or not at all: a caller that is cancelled in between must not leave a
+        task that nobody runs."""
+        task = asyncio.create_task(beginning)
+        self._beginnings.add(task)
+        task.add_done_callback(self._beginnings.discard)
+        return await asyncio.shield(task)
+
+    async def _end_below(self, goal_id: str) -> None:
+        """Stop what a goal began and did not end itself."""
+        left = [
+            active
+            for task_id, active in self._runs.items()
+            if active.run.goal_id == goal_id and task_id != goal_id
+        ]
+        await asyncio.gather(*(active.cancel("its goal has ended") for active in left))
 
     def _check_open(self) -> None:
         if self._closing:
@@ -221,7 +260,7 @@ class TaskRunner:
 
     async def _drive(self, active: ActiveRun, scope: Scope, lease: Lease, new: NewTask) -> None:
         try:
-            await active.drive(partial(self._remember, active.run, scope))
+            await active.drive(partial(self._before_end, active.run, scope))
         except FencedError as error:
             _log.warning("%s", error)
         except Exception:
@@ -245,6 +284,11 @@ class TaskRunner:
         except Exception:
             _log.exception("the history of session %s could not be read", scope.session)
             return ()
+
+    async def _before_end(self, run: Run, scope: Scope, end: EndEvent) -> None:
+        if run.goal_id == run.task_id:
+            await self._end_below(run.goal_id)
+        await self._remember(run, scope, end)
 
     async def _remember(self, run: Run, scope: Scope, end: EndEvent) -> None:
         """Before the end is seen: whoever goes on with the conversation must find it there."""

@@ -1,0 +1,136 @@
+"""Gives a step to its agent over A2A, and takes what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+from codin.agent.a2a import EventDecoder
+from codin.agent.events import (
+    END_EVENTS,
+    AgentEvent,
+    EndEvent,
+    Failed,
+    TextDelta,
+    TextFinal,
+)
+from codin.agent.plan import Step
+from codin.security import Principal
+from codin.task.transport import in_memory_client
+from codin.task.work import ParentTask, Run
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from a2a.client import Client
+    from a2a.server.request_handlers import RequestHandler
+    from a2a.types import Message, StreamResponse
+
+Handlers = Callable[[Principal, str], "RequestHandler"]
+"""Gives what answers for an agent, by its id. Raises ``NotFoundError`` when the principal may not
+use it."""
+
+
+@dataclass(slots=True)
+class Attempt:
+    """What came of giving a step to its agent once."""
+
+    child_id: str = ""
+    end: EndEvent = field(
+        default_factory=lambda: Failed(
+            error_type="NoEnd", message="its agent's stream broke off without an end"
+        )
+    )
+    texts: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """The last message of the agent."""
+        return next(reversed(self.texts.values()), "")
+
+    def apply(self, event: AgentEvent) -> None:
+        match event:
+            case TextDelta(message_id=key, text=text):
+                self.texts[key] = self.texts.get(key, "") + text
+            case TextFinal(message_id=key, text=text):
+                self.texts.pop(key, None)
+                self.texts[key] = text
+            case _ if isinstance(event, END_EVENTS):
+                self.end = event
+
+
+class Dispatcher:
+    """Dispatches the steps of one goal's run. The children's events go into the goal's log."""
+
+    def __init__(self, run: Run, handlers: Handlers) -> None:
+        self._run = run
+        self._handlers = handlers
+        self._parent = ParentTask(run.task_id, run.goal_id)
+
+    async def send(
+        self, step: Step, message: Message, begun: Callable[[str], Awaitable[None]]
+    ) -> Attempt:
+        """Send ``message`` to the step's agent and follow its task to the end. ``begun`` is told
+        the task's id. Cancelling it cancels the task, and waits for that.
+
+        Raises:
+            NotFoundError: there is no such agent for the run's principal.
+            A2AError: the agent does not take the message.
+        """
+        from a2a.types import SendMessageRequest
+
+        client = self._client(step)
+        attempt, decoder = Attempt(), EventDecoder()
+        stream = client.send_message(SendMessageRequest(message=message))
+        try:
+            async with aclosing(cast("AsyncGenerator[StreamResponse, None]", stream)) as responses:
+                async for response in responses:
+                    await self._take(step, response, attempt, begun)
+                    for event in decoder.decode(response):
+                        attempt.apply(event)
+        except BaseException:
+            if attempt.child_id:
+                await self._stop(client, step, attempt.child_id)
+            raise
+        return attempt
+
+    async def look(self, step: Step, child_id: str) -> Attempt:
+        """What a step's task has come to, as it stands.
+
+        Raises:
+            A2AError: there is no such task.
+        """
+        from a2a.types import GetTaskRequest, StreamResponse
+
+        task = await self._client(step).get_task(GetTaskRequest(id=child_id))
+        attempt = Attempt(child_id)
+        for event in EventDecoder().decode(StreamResponse(task=task)):
+            attempt.apply(event)
+        return attempt
+
+    async def _take(
+        self,
+        step: Step,
+        response: StreamResponse,
+        attempt: Attempt,
+        begun: Callable[[str], Awaitable[None]],
+    ) -> None:
+        if response.HasField("task") and not attempt.child_id:
+            attempt.child_id = response.task.id
+            await begun(attempt.child_id)
+        if attempt.child_id:
+            await self._run.adopt(attempt.child_id, step=step.id, agent=step.agent)
+
+    async def _stop(self, client: Client, step: Step, child_id: str) -> None:
+        from a2a.types import CancelTaskRequest
+        from a2a.utils.errors import A2AError
+
+        with suppress(A2AError):  # it has ended meanwhile
+            await client.cancel_task(CancelTaskRequest(id=child_id))
+        await self._run.adopt(child_id, step=step.id, agent=step.agent)
+
+    def _client(self, step: Step) -> Client:
+        handler = self._handlers(self._run.principal, step.agent)
+        return in_memory_client(handler, self._run.principal, self._parent)

@@ -1,0 +1,130 @@
+"""What a step is told, and what a goal answers: texts of steps, put together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from codin.agent.a2a import data_part, user_message
+from codin.agent.plan import Plan, Step
+
+if TYPE_CHECKING:
+    from a2a.types import Message
+
+FINDING_CHARS = 4_000
+HISTORY_CHARS = 1_500
+_ERROR_CHARS = 1_000
+
+_NUMBER = re.compile(r"(?<![\w.])[-\u2212]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?![\w]|\.\d)")
+
+
+@dataclass(frozen=True, slots=True)
+class StepOutput:
+    """What a step gave: its last message, and the files that it made."""
+
+    text: str
+    files: tuple[str, ...] = ()
+
+
+def step_message(
+    step: Step,
+    outputs: Mapping[str, StepOutput],
+    agents: Mapping[str, str],
+    *,
+    goal_id: str,
+    context_id: str,
+    history: Sequence[Message] = (),
+    error: str | None = None,
+) -> Message:
+    """The message that gives ``step`` to its agent: the instruction, what the steps that it needs
+    have found, and what went wrong before. ``agents`` are agent ids by step id."""
+    needed = {need: outputs[need] for need in step.needs if need in outputs}
+    blocks = [step.instruction]
+    if needed:
+        blocks.append("Findings so far:")
+        blocks += [_block(agents.get(key, key), output) for key, output in needed.items()]
+    if history:
+        blocks.append("Earlier in this conversation:\n" + _transcript(history))
+    if error:
+        blocks.append(
+            "An earlier attempt at this failed: "
+            + cut(error, _ERROR_CHARS)
+            + "\nAvoid that this time."
+        )
+    inputs = [
+        {
+            "id": key,
+            "agent": agents.get(key, ""),
+            "text": cut(output.text, FINDING_CHARS),
+            "files": list(output.files),
+        }
+        for key, output in needed.items()
+    ]
+    part = data_part({"type": "inputs", "step": step.id, "inputs": inputs})
+    message = user_message("\n\n".join(blocks), context_id=context_id, parts=[part])
+    message.reference_task_ids.append(goal_id)
+    return message
+
+
+def answer(plan: Plan, outputs: Mapping[str, StepOutput]) -> str:
+    """The goal's answer: what the plan's last steps said. Numbers that they were given and left out
+    are not lost: then the texts that have them follow as findings."""
+    sinks = [step for step in plan.steps if step in plan.sinks]
+    said = "\n\n".join(text for step in sinks if (text := outputs[step.id].text.strip()))
+    needed = dict.fromkeys(need for step in sinks for need in step.needs)
+    left_out = [
+        cut(text, FINDING_CHARS)
+        for need in needed
+        if (text := outputs[need].text.strip()) and lacks_numbers(said, text)
+    ]
+    if not left_out:
+        return said
+    return "\n\n".join(part for part in (said, "Findings:", *left_out) if part)
+
+
+def lacks_numbers(text: str, source: str) -> bool:
+    """Whether ``source`` has a number that ``text`` does not have, rounded or not. Whole numbers of
+    one digit are not looked at: they count things in passing."""
+    said = list(_numbers(text))
+    return any(
+        not any(_same(number, other) for other in said)
+        for number in _numbers(source)
+        if len(number.lstrip("-")) > 1
+    )
+
+
+def cut(text: str, limit: int) -> str:
+    """``text`` in at most ``limit`` characters, and a mark where something is missing."""
+    text = text.strip()
+    return text if len(text) <= limit else text[: limit - 6].rstrip() + " [...]"
+
+
+def _block(agent: str, output: StepOutput) -> str:
+    files = f"\nFiles: {', '.join(output.files)}" if output.files else ""
+    return f"[{agent}] {cut(output.text, FINDING_CHARS)}{files}"
+
+
+def _transcript(history: Sequence[Message]) -> str:
+    from a2a.types import Role
+
+    lines = []
+    for message in history[-4:]:
+        text = " ".join(part.text for part in message.parts if part.HasField("text"))
+        who = "user" if message.role == Role.ROLE_USER else "answer"
+        lines.append(f"{who}: {cut(text, HISTORY_CHARS // 4)}")
+    return "\n".join(lines)
+
+
+def _numbers(text: str) -> Iterable[str]:
+    for match in _NUMBER.finditer(text):
+        yield match[0].replace(",", "").replace("\u2212", "-")
+
+
+def _same(exact: str, said: str) -> bool:
+    """Whether ``said`` is ``exact``, or is it rounded to as many places as it has."""
+    places = len(said.partition(".")[2])
+    return abs(float(exact) - float(said)) <= 0.5 * 10**-places + 1e-9 and (
+        float(exact) == float(said) or places < len(exact.partition(".")[2])
+    )

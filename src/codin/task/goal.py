@@ -1,0 +1,169 @@
+"""A goal: planned, its steps dispatched, and answered."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from codin.agent.base import AgentInfo
+from codin.agent.events import Completed, EndEvent, Failed, InputRequest, TextFinal
+from codin.agent.plan import Plan
+from codin.agent.planner import Planner, PlanRequest
+from codin.errors import CodinError
+from codin.security import Principal
+from codin.task.dispatch import Dispatcher, Handlers
+from codin.task.files import GoalFiles
+from codin.task.findings import StepOutput, answer
+from codin.task.log.base import EventLog, StepRow
+from codin.task.plan_run import PlanRun, StepFailure, plan_of
+from codin.task.work import DEFAULT_SECONDS, Run
+
+ORCHESTRATOR = "orchestrator"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class GoalLimits:
+    """What a goal may use: seconds in all, steps at a time, and tries a step."""
+
+    seconds: float = DEFAULT_SECONDS
+    parallel: int = 4
+    attempts: int = 2
+
+
+@runtime_checkable
+class RepairingPlanner(Protocol):
+    """A planner that can also mend a plan of which a step has failed."""
+
+    async def repair(
+        self, request: PlanRequest, plan: Plan, failed_step: Any, error: str
+    ) -> Plan: ...
+
+
+@dataclass(frozen=True, slots=True)
+class GoalParts:
+    """What goals are worked on with. ``agents`` are those that a principal may use; ``notes`` are
+    said at the beginning of each goal, such as which model serves."""
+
+    log: EventLog
+    planner: Planner
+    agents: Callable[[Principal], Sequence[AgentInfo]]
+    handlers: Handlers
+    files: GoalFiles
+    limits: GoalLimits = GoalLimits()
+    notes: Callable[[], Sequence[Mapping[str, Any]]] = lambda: ()
+
+
+class GoalWork:
+    """The orchestrator's work on a goal."""
+
+    def __init__(self, parts: GoalParts) -> None:
+        self._parts = parts
+
+    @property
+    def id(self) -> str:
+        return ORCHESTRATOR
+
+    @property
+    def seconds(self) -> float:
+        return self._parts.limits.seconds
+
+    async def perform(self, run: Run) -> EndEvent:
+        for note in self._parts.notes():
+            await run.say(note)
+        steps = PlanRun(
+            run=run,
+            dispatcher=Dispatcher(run, self._parts.handlers),
+            files=self._parts.files,
+            parallel=self._parts.limits.parallel,
+            attempts=self._parts.limits.attempts,
+        )
+        rows = await self._parts.log.steps(run.principal, run.task_id)
+        if rows:
+            plan = await self._go_on(steps, rows)
+        else:
+            plan = await self._plan(run)
+            await steps.begin(plan)
+        return await self._run_plan(steps, plan)
+
+    async def _run_plan(self, steps: PlanRun, plan: Plan) -> EndEvent:
+        can_repair = isinstance(self._parts.planner, RepairingPlanner)
+        failed = await steps.execute(plan, finish=can_repair)
+        if failed and can_repair:
+            mended = await self._repair(steps, plan, failed)
+            if mended is not None:
+                await steps.close(plan)
+                plan = mended
+                await steps.begin(plan)
+                failed = await steps.execute(plan, finish=False)
+        if failed:
+            await steps.close(plan)
+            await self._tell_files(steps.run)
+            return Failed(error_type="StepFailed", message=str(failed))
+        if steps.paused:
+            return _question(plan, steps.paused)
+        text = answer(plan, steps.outputs) or "The steps are done; none of them said anything."
+        await self._tell_files(steps.run)
+        await steps.run.emit(TextFinal(message_id="answer", text=text))
+        return Completed()
+
+    async def _plan(self, run: Run) -> Plan:
+        request = await self._request(run)
+        plan = await self._parts.planner.plan(request)
+        plan.check([agent.id for agent in request.agents])
+        return plan
+
+    async def _request(self, run: Run) -> PlanRequest:
+        return PlanRequest(
+            goal=_text(run),
+            agents=tuple(self._parts.agents(run.principal)),
+            principal=run.principal,
+            files=await self._parts.files.inputs(),
+        )
+
+    async def _repair(self, steps: PlanRun, plan: Plan, failed: StepFailure) -> Plan | None:
+        """A mended plan, or ``None``: then the failure stands as it is."""
+        planner = self._parts.planner
+        assert isinstance(planner, RepairingPlanner)
+        request = await self._request(steps.run)
+        try:
+            mended = await planner.repair(request, plan, failed.step, failed.reason)
+            mended.check([agent.id for agent in request.agents])
+        except CodinError as error:
+            _log.info("the plan of task %s could not be mended: %s", steps.run.task_id, error)
+            return None
+        return mended
+
+    async def _go_on(self, steps: PlanRun, rows: Sequence[StepRow]) -> Plan:
+        """Take up a goal that waited for an answer: the first step that asked gets it."""
+        plan = plan_of(_text(steps.run), rows)
+        steps.rows = {row.step_id: row for row in rows}
+        for step in plan.steps:
+            child_id = steps.rows[step.id].child_id
+            if child_id is None:
+                continue
+            attempt = await steps.dispatcher.look(step, child_id)
+            if isinstance(attempt.end, Completed):
+                steps.outputs[step.id] = StepOutput(attempt.text)
+            elif isinstance(attempt.end, InputRequest) and not steps.answers:
+                steps.answers[step.id] = steps.run.message
+            elif isinstance(attempt.end, InputRequest):
+                steps.paused[step.id] = attempt.end
+        return plan
+
+    async def _tell_files(self, run: Run) -> None:
+        async for artifact in self._parts.files.artifacts(run.principal, run.goal_id):
+            await run.emit(artifact)
+
+
+def _text(run: Run) -> str:
+    return "\n".join(part.text for part in run.message.parts if part.HasField("text"))
+
+
+def _question(plan: Plan, paused: Mapping[str, InputRequest]) -> InputRequest:
+    step = next(step for step in plan.steps if step.id in paused)
+    asked = paused[step.id]
+    return asked.model_copy(update={"prompt": f"{step.agent} asks: {asked.prompt}"})

@@ -1,0 +1,91 @@
+"""The task manager: the orchestrator and every agent behind the same A2A handler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from codin.agent.base import AgentInfo
+from codin.agent.planner import Planner
+from codin.agent.registry import AgentRegistry
+from codin.agent.wrapping import info_of
+from codin.security import Principal
+from codin.task.files import GoalFiles
+from codin.task.goal import ORCHESTRATOR, GoalLimits, GoalParts, GoalWork
+from codin.task.handler import AgentRequestHandler
+from codin.task.runner import TaskRunner
+from codin.task.work import AgentWork, RunServices, Work
+
+ORCHESTRATOR_INFO = AgentInfo(
+    id=ORCHESTRATOR,
+    name="codin",
+    description="Takes a goal in words, plans it, and has a team of agents do it.",
+    framework="codin",
+    skills=("Plan a goal and have it done by agents of any framework",),
+    trusted=True,
+)
+
+
+def _no_notes() -> Sequence[Mapping[str, Any]]:
+    return ()
+
+
+class TaskManager:
+    """Plans goals and has the agents of ``registry`` do their steps, over A2A.
+
+    Call ``start`` before anything else, and ``aclose`` at the end: it cancels what runs.
+    """
+
+    def __init__(
+        self,
+        runner: TaskRunner,
+        registry: AgentRegistry,
+        planner: Planner,
+        services: RunServices,
+        *,
+        files: GoalFiles | None = None,
+        limits: GoalLimits | None = None,
+        notes: Callable[[], Sequence[Mapping[str, Any]]] = _no_notes,
+    ) -> None:
+        self.runner = runner
+        self._registry = registry
+        self._services = services
+        self._goal = GoalWork(
+            GoalParts(
+                log=runner.log,
+                planner=planner,
+                agents=registry.infos,
+                handlers=self.agent_handler,
+                files=files or GoalFiles(),
+                limits=limits or GoalLimits(),
+                notes=notes,
+            )
+        )
+        self.handler = AgentRequestHandler(ORCHESTRATOR, self._goal_work, runner)
+        """Answers A2A for the orchestrator: a message to it is a goal."""
+
+    async def start(self) -> list[str]:
+        """Take care of what a dead process left behind; gives the ids of the tasks that failed by
+        it."""
+        return await self.runner.recover()
+
+    async def aclose(self) -> None:
+        """Cancel every task of this process, log it, and leave nothing running."""
+        await self.runner.aclose()
+
+    def agent_handler(self, principal: Principal, agent_id: str) -> AgentRequestHandler:
+        """What answers A2A for an agent.
+
+        Raises:
+            UnknownAgent: there is none that ``principal`` may use.
+        """
+        self._registry.get(principal, agent_id)
+        return AgentRequestHandler(agent_id, partial(self._agent_work, agent_id), self.runner)
+
+    def _goal_work(self, principal: Principal) -> Work:
+        return self._goal
+
+    def _agent_work(self, agent_id: str, principal: Principal) -> Work:
+        agent = self._registry.get(principal, agent_id)
+        return AgentWork(agent, info_of(agent), self._services)
