@@ -77,7 +77,7 @@ async def test_runs_side_by_side_keep_their_tokens_apart(inside: SimpleNamespace
     both = asyncio.Barrier(3)
 
     async def run(token: str) -> str:
-        with inside.runs.entered(token):
+        with inside.runs.entered("task", token):
             await both.wait()
             answer = await ask()
             await both.wait()
@@ -96,19 +96,19 @@ async def test_a_thread_with_the_runs_context_is_the_runs(inside: SimpleNamespac
 
     other = asyncio.create_task(hold(inside.runs, "other"))
     await asyncio.sleep(0)
-    with inside.runs.entered("mine"):
+    with inside.runs.entered("task", "mine"):
         assert await asyncio.to_thread(in_thread) == "hello"
     other.cancel()
     assert tokens_of(inside.model) == ["Bearer mine"]
 
 
 async def hold(runs: ActiveRuns, token: str) -> None:
-    with runs.entered(token):
+    with runs.entered("task", token):
         await asyncio.sleep(60)
 
 
 async def test_a_stream_passes_as_it_comes(inside: SimpleNamespace) -> None:
-    with inside.runs.entered("t"):
+    with inside.runs.entered("task", "t"):
         async with openai.AsyncOpenAI(max_retries=0) as client:
             stream = await client.chat.completions.create(model="m", messages=HI, stream=True)
             pieces = [chunk.choices[0].delta.content or "" async for chunk in stream]
@@ -117,7 +117,7 @@ async def test_a_stream_passes_as_it_comes(inside: SimpleNamespace) -> None:
 
 
 async def test_no_placeholder_and_no_run_name_reach_the_platform(inside: SimpleNamespace) -> None:
-    with inside.runs.entered("t"):
+    with inside.runs.entered("task", "t"):
         async with httpx.AsyncClient() as client:
             await client.post(
                 f"{inside.url}/chat/completions?key={PLACEHOLDER_KEY}",
@@ -151,7 +151,7 @@ async def test_without_a_mark_the_only_run_is_meant(inside: SimpleNamespace) -> 
 
 async def test_a_run_that_has_ended_has_no_model(inside: SimpleNamespace) -> None:
     holding = asyncio.create_task(hold(inside.runs, "other"))
-    with inside.runs.entered("t"):
+    with inside.runs.entered("task", "t"):
         late = copy_context()
     await asyncio.sleep(0)
     with pytest.raises(openai.AuthenticationError, match="has ended"):
@@ -161,7 +161,7 @@ async def test_a_run_that_has_ended_has_no_model(inside: SimpleNamespace) -> Non
 
 async def test_only_the_models_are_behind_it(inside: SimpleNamespace) -> None:
     root = inside.url.removesuffix("/v1")
-    with inside.runs.entered("t"):
+    with inside.runs.entered("task", "t"):
         async with httpx.AsyncClient() as client:
             assert (await client.get(f"{root}/tools")).status_code == 404
             assert (await client.post(f"{root}/logs", json={})).status_code == 404
@@ -171,7 +171,7 @@ async def test_only_the_models_are_behind_it(inside: SimpleNamespace) -> None:
 
 async def test_an_agent_that_leaves_ends_the_request_upstream(inside: SimpleNamespace) -> None:
     inside.model._callable = lambda request: hang()
-    with inside.runs.entered("t"):
+    with inside.runs.entered("task", "t"):
         asking = asyncio.create_task(ask())
         while not inside.model.requests:
             await asyncio.sleep(0.01)
@@ -187,7 +187,7 @@ async def test_a_platform_that_is_gone_is_said(short_dir: Path) -> None:
     async with platform_http(str(short_dir / "nobody.sock")) as http:
         transport = httpx.ASGITransport(forwarder_app(http, runs))
         async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
-            with runs.entered("t"):
+            with runs.entered("task", "t"):
                 answer = await client.post("/v1/chat/completions", json={})
     assert answer.status_code == 502
     assert "did not answer" in answer.json()["error"]["message"]

@@ -17,8 +17,9 @@ from host_platform import PROVIDER_KEY, Platform, platform
 
 from codin.agent import Agent
 from codin.agent.a2a import user_message
+from codin.agent.adapters import remote
 from codin.agent.events import AgentEvent, Canceled, Completed, Failed, TextDelta
-from codin.agent.host import AgentHost, HostStartError, hosted
+from codin.agent.host import AgentHost, HostStartError, process
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -233,8 +234,9 @@ async def test_a_run_that_cannot_be_canceled_ends_with_its_host(
     words: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(hosted, "CANCEL_SECONDS", 0.5)
-    monkeypatch.setattr("codin.agent.host.process.CRASHES", 100)
+    monkeypatch.setattr(remote, "CANCEL_SECONDS", 0.5)
+    monkeypatch.setattr(process, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(process, "CRASHES", 100)
     starts = host.starts
     response = await puppet.handle(place.task(words))
     begun: list[AgentEvent] = []

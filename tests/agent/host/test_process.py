@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.applications import Starlette
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from codin.agent.host.process import CRASH_WINDOW_SECONDS, CRASHES, HostProcess, HostSpec
@@ -32,16 +33,13 @@ class Running(Deployment):
         async def agents(request: Any) -> Response:
             return Response(listing, media_type="application/json")
 
-        async def healthz(request: Any) -> Response:
-            return Response("ok")
+        async def runs(request: Any) -> Response:
+            return JSONResponse({"tasks": self.tasks})
 
-        self._server = Server(
-            Starlette(routes=[Route("/agents", agents), Route("/healthz", healthz)])
-        )
+        self.tasks: list[str] = []
+        self._server = Server(Starlette(routes=[Route("/agents", agents), Route("/runs", runs)]))
 
     async def start(self) -> Deployment:
-        import socket
-
         door = socket.socket(socket.AF_UNIX)
         door.bind(self.endpoint)
         self._serving = asyncio.create_task(self._server.serve(sockets=[door]))
@@ -56,9 +54,12 @@ class Running(Deployment):
         yield "Traceback (most recent call last):"
         yield "MemoryError: all of it"
 
+    def close(self) -> None:
+        self._server.should_exit = self._server.force_exit = True
+
     async def die(self) -> None:
         self.alive = False
-        self._server.should_exit = self._server.force_exit = True
+        self.close()
         await self._serving
 
     async def stop(self) -> None:
@@ -188,13 +189,22 @@ async def test_after_the_end_nothing_starts_and_nothing_is_left(
         await process.ensure()
 
 
+async def test_a_canceled_run_that_goes_on_is_ended_with_its_host(
+    process: HostProcess, deployer: Deployer
+) -> None:
+    deployment = await process.ensure()
+    deployer.made[0].tasks = ["other"]
+    await process.end_unless_over(deployment, "mine")
+    assert deployer.made[0].stops == 0
+    deployer.made[0].tasks = ["other", "mine"]
+    await process.end_unless_over(deployment, "mine")
+    assert deployer.made[0].stops == 1
+
+
 async def test_a_host_that_does_not_answer_is_ended(
     process: HostProcess, deployer: Deployer
 ) -> None:
     deployment = await process.ensure()
-    await process.end_if_stuck(deployment)
-    assert deployer.made[0].stops == 0
-    deployer.made[0]._server.should_exit = deployer.made[0]._server.force_exit = True
-    await deployer.made[0]._serving
-    await process.end_if_stuck(deployment, seconds=0.2)
+    deployer.made[0].close()
+    await process.end_unless_over(deployment, "mine")
     assert deployer.made[0].stops == 1

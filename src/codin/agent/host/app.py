@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from a2a.types import AgentCapabilities, AgentCard, AgentInterface
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 
 from codin.agent.base import Agent, AgentInfo
+from codin.agent.cards import agent_card
 from codin.agent.host.executor import HostedExecutor
 from codin.agent.host.platform_client import PlatformClient
 from codin.agent.host.runs import ActiveRuns
@@ -20,13 +20,14 @@ from codin.agent.host.sdk import (
     InMemoryTaskStore,
     create_agent_card_routes,
     create_jsonrpc_routes,
+    create_rest_routes,
 )
-from codin.agent.host.wire import HOST_URL, HostedInfo, HostListing, HostProblem
+from codin.agent.host.wire import HOST_URL, HostedInfo, HostListing, HostProblem, HostRuns
 from codin.agent.wrapping import info_of
 
 
 class HostApp:
-    """``/healthz``, ``/agents``, and each agent over A2A at ``/agents/{id}/``.
+    """``/healthz``, ``/agents``, ``/runs``, and each agent over A2A at ``/agents/{id}/``.
 
     Tasks are kept in memory: what has to last is in the platform's log.
     """
@@ -48,7 +49,12 @@ class HostApp:
         for agent in agents:
             executor = HostedExecutor(agent, platform, runs, model_url)
             mounts.append(self._mount(info_of(agent), executor))
-        routes = [Route("/healthz", self._healthz), Route("/agents", self._list), *mounts]
+        routes = [
+            Route("/healthz", self._healthz),
+            Route("/agents", self._list_agents),
+            Route("/runs", self._list_runs),
+            *mounts,
+        ]
         self.app = Starlette(routes=routes)
 
     async def aclose(self) -> None:
@@ -56,17 +62,24 @@ class HostApp:
         await asyncio.gather(*(handler.aclose() for handler in self._handlers))
 
     def _mount(self, info: AgentInfo, executor: HostedExecutor) -> Mount:
-        card = _card(info, f"{HOST_URL}/agents/{info.id}/")
+        card = agent_card(info, f"{HOST_URL}/agents/{info.id}/")
         handler = DefaultRequestHandler(executor, InMemoryTaskStore(), card)
         self._handlers.append(handler)
-        routes = [*create_agent_card_routes(card), *create_jsonrpc_routes(handler, "/")]
+        routes = [
+            *create_agent_card_routes(card),
+            *create_jsonrpc_routes(handler, "/"),
+            *create_rest_routes(handler),
+        ]
         return Mount(f"/agents/{info.id}", routes=routes)
 
     async def _healthz(self, request: Request) -> Response:
         agents = len(self._listing.agents)
         return JSONResponse({"status": "ok", "agents": agents, "runs": len(self._runs)})
 
-    async def _list(self, request: Request) -> Response:
+    async def _list_runs(self, request: Request) -> Response:
+        return JSONResponse(HostRuns(tasks=self._runs.task_ids).model_dump(mode="json"))
+
+    async def _list_agents(self, request: Request) -> Response:
         return JSONResponse(self._listing.model_dump(mode="json"))
 
 
@@ -78,18 +91,4 @@ def _claims(info: AgentInfo) -> HostedInfo:
         framework=info.framework,
         tools=info.tools,
         skills=info.skills,
-    )
-
-
-def _card(info: AgentInfo, url: str) -> AgentCard:
-    return AgentCard(
-        name=info.name,
-        description=info.description,
-        version="1",
-        supported_interfaces=[
-            AgentInterface(url=url, protocol_binding="JSONRPC", protocol_version="1.0")
-        ],
-        capabilities=AgentCapabilities(streaming=True),
-        default_input_modes=["text/plain"],
-        default_output_modes=["text/plain"],
     )

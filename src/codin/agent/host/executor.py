@@ -67,7 +67,7 @@ class HostedExecutor(AgentExecutor):
                 await say(Rejected(message="this agent host runs tasks of its platform only"))
                 return
             run = await self._platform.run(token)
-            with self._runs.entered(token) as entered:
+            with self._runs.entered(run.task_id, token) as entered:
                 task = self._task(context, run, token, entered.key)
                 async for event in await self._agent.handle(task):
                     await say(event)

@@ -6,21 +6,19 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
+from typing import cast
 
 from a2a.types import Message
 from google.protobuf.json_format import MessageToDict
 
+from codin.agent.adapters.remote import RemoteAgent
 from codin.agent.base import AgentInfo, Task
-from codin.agent.events import AgentEvent
-from codin.agent.host.call import HostCall, StreamBroke
-from codin.agent.host.process import HostProcess, host_http
-from codin.agent.host.wire import RUN_EXTENSION, HostedInfo, HostError
-from codin.agent.response import AgentResponse
+from codin.agent.events import AgentEvent, Failed
+from codin.agent.host.process import HostProcess
+from codin.agent.host.wire import HOST_URL, RUN_EXTENSION, HostedInfo, HostError
+from codin.agent.response import AgentResponse, failure
 from codin.runtime.base import Deployment
 from codin.tool.base import Tool
-
-CANCEL_SECONDS = 5.0
-"""How long a canceled run may take to end before its host is ended instead."""
 
 _MAX_HISTORY_BYTES = 1024 * 1024
 
@@ -32,6 +30,7 @@ class HostedAgent:
         self.tools: list[Tool] = []
         self._process = process
         self._claimed_id = claims.id
+        self._remote: tuple[Deployment, RemoteAgent] | None = None
         self.describe(AgentInfo(**claims.model_dump()))
 
     @property
@@ -56,39 +55,41 @@ class HostedAgent:
         deployment = await self._process.ensure()
         if self._claimed_id not in {agent.id for agent in self._process.listing.agents}:
             raise HostError(f"the host has no agent {self._claimed_id!r} since it started again")
-        async with host_http(deployment) as http:
-            call = HostCall(http, self._claimed_id, task.token)
-            try:
-                async with aclosing(call.events(_outgoing(task))) as events:
-                    async for event in events:
+        response = await self._agent_at(deployment).handle(_outgoing(task))
+        try:
+            events = cast("AsyncGenerator[AgentEvent, None]", aiter(response))
+            async with aclosing(events):
+                async for event in events:
+                    if isinstance(event, Failed) and await self._process.is_gone(deployment):
+                        yield failure(await self._process.death_of(deployment))
+                    else:
                         yield event
-            except StreamBroke as broke:
-                raise await self._explain(broke, deployment) from broke
-            except (asyncio.CancelledError, GeneratorExit):
-                if not call.ended:
-                    await asyncio.shield(_end(call, deployment))
-                raise
+        except (asyncio.CancelledError, GeneratorExit):
+            # The agent was told to end; if it does not, its process is.
+            await asyncio.shield(self._process.end_unless_over(deployment, task.id))
+            raise
 
-    async def _explain(self, broke: StreamBroke, deployment: Deployment) -> HostError:
-        if await self._process.is_gone(deployment):
-            return await self._process.death_of(deployment)
-        return HostError(f"the stream of agent {self.id} broke off: {broke}")
+    def _agent_at(self, deployment: Deployment) -> RemoteAgent:
+        # One for each process: a run that waits for an answer is known to the one that asked.
+        if self._remote is None or self._remote[0] is not deployment:
+            remote = RemoteAgent(
+                f"{HOST_URL}/agents/{self._claimed_id}/",
+                self._info,
+                uds=deployment.endpoint,
+                headers=_authorization,
+            )
+            self._remote = (deployment, remote)
+        return self._remote[1]
 
 
-async def _end(call: HostCall, deployment: Deployment) -> None:
-    """End a run that nobody waits for any more; a host that does not end it is ended."""
-    if not await call.cancel(CANCEL_SECONDS):
-        await deployment.stop()
+def _authorization(task: Task) -> dict[str, str]:
+    return {"Authorization": f"Bearer {task.token}"}
 
 
-def _outgoing(task: Task) -> Message:
-    """The task's message as the host gets it: a task of its own, with the history before it."""
+def _outgoing(task: Task) -> Task:
+    """The task with its history in the message, where the host finds it."""
     message = Message()
     message.CopyFrom(task.message)
-    # Each run is a task of its own in the host, which keeps no log; the platform's id of the task
-    # comes with the token.
-    message.ClearField("task_id")
-    message.context_id = task.context_id
     history: list[dict[str, object]] = []
     size = 0
     for past in reversed(task.history):
@@ -98,4 +99,4 @@ def _outgoing(task: Task) -> Message:
         history.insert(0, MessageToDict(past))
     if history:
         message.metadata.update({RUN_EXTENSION: {"history": history}})
-    return message
+    return replace(task, message=message)

@@ -22,6 +22,7 @@ from codin.agent.host.wire import (
     HostCrashLoop,
     HostDied,
     HostListing,
+    HostRuns,
     HostStartError,
 )
 from codin.runtime.base import Deployment, RuntimeFailure
@@ -31,6 +32,7 @@ from codin.sandbox.errors import SandboxError
 CRASHES = 3
 CRASH_WINDOW_SECONDS = 60.0
 LOG_LINES = 15
+ANSWER_SECONDS = 5.0
 _REAP_SECONDS = 2.0
 
 
@@ -102,10 +104,10 @@ class HostProcess:
             return self._deployment
 
     async def is_gone(self, deployment: Deployment) -> bool:
-        """Whether ``deployment`` has ended; waits a moment for an end that is under way."""
+        """Whether ``deployment`` has ended; waits a moment when it does not answer either."""
         deadline = self._clock() + _REAP_SECONDS
-        while await deployment.health() != "stopped":
-            if self._clock() > deadline:
+        while (health := await deployment.health()) != "stopped":
+            if health == "healthy" or self._clock() > deadline:
                 return False
             await asyncio.sleep(0.05)
         return True
@@ -117,13 +119,16 @@ class HostProcess:
             f"again with the next task. {await last_lines(deployment)}"
         )
 
-    async def end_if_stuck(self, deployment: Deployment, seconds: float = 5.0) -> None:
-        """End ``deployment`` when it does not answer: a canceled run blocks its event loop."""
+    async def end_unless_over(self, deployment: Deployment, task_id: str) -> None:
+        """End ``deployment`` when a canceled run goes on in it, or when it does not answer."""
         try:
-            async with host_http(deployment, timeout=seconds) as http:
-                await http.get(deployment.service.health_path)
-        except httpx.HTTPError:
+            async with host_http(deployment, timeout=ANSWER_SECONDS) as http:
+                runs = HostRuns.model_validate_json((await http.get("/runs")).content)
+        except (httpx.HTTPError, ValidationError):
             await deployment.stop()
+        else:
+            if task_id in runs.tasks:
+                await deployment.stop()
 
     async def logs(self) -> list[str]:
         """The lines that the runtime has kept of the current process."""

@@ -14,6 +14,7 @@ from codin.agent.host.attribution import current_run
 class Run:
     """One run under way. ``key`` names it inside the host only; the token never leaves memory."""
 
+    task_id: str
     token: str = field(repr=False)
     key: str = field(default_factory=lambda: secrets.token_urlsafe(12))
 
@@ -25,9 +26,9 @@ class ActiveRuns:
         self._runs: dict[str, Run] = {}
 
     @contextmanager
-    def entered(self, token: str) -> Iterator[Run]:
+    def entered(self, task_id: str, token: str) -> Iterator[Run]:
         """A run for as long as the block lasts, current in its context."""
-        run = Run(token)
+        run = Run(task_id, token)
         self._runs[run.key] = run
         current = current_run.set(run.key)
         try:
@@ -41,6 +42,11 @@ class ActiveRuns:
         if key is not None:
             return self._runs.get(key)
         return next(iter(self._runs.values())) if len(self._runs) == 1 else None
+
+    @property
+    def task_ids(self) -> tuple[str, ...]:
+        """The tasks that the runs are of."""
+        return tuple(run.task_id for run in self._runs.values())
 
     def __len__(self) -> int:
         return len(self._runs)

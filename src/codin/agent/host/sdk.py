@@ -28,7 +28,11 @@ with _absent("sqlalchemy", "fastapi"):
     from a2a.server.agent_execution import AgentExecutor, RequestContext
     from a2a.server.events import EventQueue
     from a2a.server.request_handlers import DefaultRequestHandler
-    from a2a.server.routes import create_agent_card_routes, create_jsonrpc_routes
+    from a2a.server.routes import (
+        create_agent_card_routes,
+        create_jsonrpc_routes,
+        create_rest_routes,
+    )
     from a2a.server.tasks import InMemoryTaskStore
 
 __all__ = [
@@ -39,4 +43,5 @@ __all__ = [
     "RequestContext",
     "create_agent_card_routes",
     "create_jsonrpc_routes",
+    "create_rest_routes",
 ]

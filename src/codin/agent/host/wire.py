@@ -91,6 +91,12 @@ class HostListing(_Wire):
         return self
 
 
+class HostRuns(_Wire):
+    """The answer to ``GET /runs``: the platform's ids of the tasks that are under way."""
+
+    tasks: tuple[str, ...] = ()
+
+
 class RunInfo(_Wire):
     """The answer to ``GET /run``: what the run behind a token is, and what it may use."""
 
