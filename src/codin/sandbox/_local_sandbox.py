@@ -74,7 +74,8 @@ class LocalSandbox(Sandbox):
         self._boxes: set[Box] = set()
         self._sessions: dict[str, WorkerClient] = {}
         self._gone = False
-        self._watchdog = Watchdog(spec.limits, spec.workspace)
+        writable = [mount.source for mount in spec.mounts if mount.writable]
+        self._watchdog = Watchdog(spec.limits, [spec.workspace, *writable])
         self._fs = LocalFileSystem(self.tree, spec.limits.disk_bytes, spec.workspace)
         self._group = self._make_group(None, spec.limits)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from codin.sandbox._box import Box
@@ -22,12 +23,13 @@ class Watchdog:
 
     What the kernel limits by itself (memory and processes in a control group) is looked at only
     to learn that a limit bit; the rest is limited here, a little late: by ``BUSY_SECONDS`` at most
-    while code runs, by ``IDLE_SECONDS`` while a Worker waits.
+    while code runs, by ``IDLE_SECONDS`` while a Worker waits. What is on disk is all that is in
+    ``folders`` (those that code inside can write to), whoever wrote it.
     """
 
-    def __init__(self, limits: Limits, workspace: Path) -> None:
+    def __init__(self, limits: Limits, folders: Sequence[Path]) -> None:
         self._limits = limits
-        self._workspace = workspace
+        self._folders = folders
         self._boxes: set[Box] = set()
         self._task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
@@ -77,12 +79,12 @@ class Watchdog:
         limit, began = self._limits.disk_bytes, time.monotonic()
         if limit is None or began < self._next_disk:
             return
-        used = await asyncio.to_thread(disk_usage, self._workspace)
+        used = await asyncio.to_thread(lambda: sum(map(disk_usage, self._folders)))
         took = time.monotonic() - began
         self._next_disk = time.monotonic() + took * _DISK_SHARE
         if used > limit:
             for box in list(self._boxes):
-                box.end(DiskLimit(f"/workspace holds more than {limit} bytes: {used}"))
+                box.end(DiskLimit(f"there are {used} bytes on disk, and {limit} are allowed"))
 
 
 def disk_usage(folder: Path) -> int:

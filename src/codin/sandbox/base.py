@@ -32,7 +32,12 @@ class Isolation(StrEnum):
 class Limits:
     """What a sandbox may use. ``None`` means: no limit asked for.
 
-    ``network`` is ``"none"`` (the default), ``"open"``, or a tuple of allowed ``host:port``.
+    ``memory_bytes`` is of all that runs in the sandbox together. ``disk_bytes`` is what the
+    workspace and writable mounts may hold, whoever wrote it, and apart from that what each command
+    may have in ``/tmp``. ``cpu_seconds`` (of all its processes together, a Worker's since its
+    start), ``processes``, ``wall_seconds`` and ``output_bytes`` are of each command, or of each
+    call of a Worker. ``network`` is ``"none"`` (the default), ``"open"``, or a tuple of allowed
+    ``host:port``.
     """
 
     cpu_seconds: float | None = None

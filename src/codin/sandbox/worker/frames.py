@@ -17,6 +17,8 @@ VERSION = 1
 MAX_FRAME = 64 * 1024 * 1024
 """The most bytes of one frame, whatever the limits say."""
 
+_SECONDS = 1  # msgpack's own timestamps come as plain numbers
+
 
 class FrameError(ValueError):
     """Bytes that are no frame of this protocol."""
@@ -45,7 +47,9 @@ def unpack(body: bytes) -> dict[str, Any]:
         FrameError
     """
     try:
-        message = msgpack.unpackb(body, ext_hook=_no_extension, strict_map_key=False)
+        message = msgpack.unpackb(
+            body, ext_hook=_no_extension, strict_map_key=False, timestamp=_SECONDS
+        )
     except Exception as error:
         raise FrameError(f"not msgpack data: {type(error).__name__}: {error}") from error
     if not isinstance(message, dict) or not isinstance(message.get("t"), str):

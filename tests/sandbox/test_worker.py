@@ -1,0 +1,189 @@
+"""The host's side of the Worker protocol, against a process that does not keep to it."""
+
+import asyncio
+import struct
+
+import msgpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codin.sandbox.base import Limits, Usage
+from codin.sandbox.errors import (
+    OutputLimit,
+    RemoteError,
+    SandboxTimeout,
+    WorkerGone,
+    WorkerProtocolError,
+)
+from codin.sandbox.worker import frames
+from codin.sandbox.worker.client import WorkerClient, WorkerLink
+
+HELLO = {"t": "hello", "version": frames.VERSION}
+
+
+class Script(WorkerLink):
+    """Answers with given bytes, whatever is asked; then nothing, or the end."""
+
+    def __init__(self, *answers, limits=None, ends=False):
+        self.limits = limits or Limits(wall_seconds=5)
+        self._data = b"".join(a if isinstance(a, bytes) else _frame(a) for a in answers)
+        self._ends = ends
+        self.sent = []
+        self.reason = None
+        self._over = asyncio.Event()
+
+    async def send(self, data):
+        self.sent.append(frames.unpack(data[4:]))
+
+    async def receive(self, size):
+        if len(self._data) < size:
+            if not self._ends:
+                await self._over.wait()
+            raise EOFError
+        head, self._data = self._data[:size], self._data[size:]
+        return head
+
+    def begin(self, sink):
+        pass
+
+    def finish(self):
+        return Usage()
+
+    def end(self, reason=None):
+        self.reason = self.reason or reason
+        self._over.set()
+
+    async def wait(self):
+        if not self._ends:
+            await self._over.wait()
+        if self.reason is not None:
+            raise self.reason
+        return -9
+
+
+def _frame(message):
+    body = msgpack.packb(message)
+    return struct.pack(">I", len(body)) + body
+
+
+async def test_a_call():
+    link = Script(HELLO, {"t": "done", "id": 1, "value": [1, "x", b"y", None, {"k": 1.5}]})
+    assert await WorkerClient(link).call("m:f", [1], {"k": 2}) == [1, "x", b"y", None, {"k": 1.5}]
+    (sent,) = link.sent
+    assert (sent["target"], sent["args"], sent["kwargs"]) == ("m:f", [1], {"k": 2})
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [b"\xff\xff\xff\xff"],
+        [struct.pack(">I", 100_000_000)],
+        [struct.pack(">I", 3) + b"\xc1\xc1\xc1"],
+        [struct.pack(">I", 0)],
+        [struct.pack(">I", 5) + b"hello"],
+        [{"t": "done", "id": 1}],
+        [{"t": "hello", "version": 99}],
+        [HELLO, HELLO],
+        [HELLO, {"t": "done", "id": 2, "value": 1}],
+        [HELLO, {"t": "done", "id": "1", "value": 1}],
+        [HELLO, {"t": "done", "id": True, "value": 1}],
+        [HELLO, {"t": "done", "value": 1}],
+        [HELLO, {"t": "exec", "id": 1}],
+        [HELLO, {"t": 5, "id": 1}],
+        [HELLO, {"id": 1}],
+        [HELLO, _frame([1, 2, 3])],
+        [HELLO, _frame({"t": "done", "id": 1, "value": msgpack.ExtType(5, b"x")})],
+        [HELLO, struct.pack(">I", 5000) + b"\x91" * 5000],
+        [HELLO, struct.pack(">I", 5) + b"\xdd\xff\xff\xff\xff"],
+        [HELLO, struct.pack(">I", 9) + b"\x82\xa1t\xa4done\x91" + b"\x01"],
+        [HELLO, struct.pack(">I", 4) + b"\xa3\xff\xfe\xfd"],
+    ],
+)
+async def test_what_the_protocol_does_not_allow_ends_the_worker(answers):
+    link = Script(*answers)
+    worker = WorkerClient(link)
+    with pytest.raises(WorkerProtocolError):
+        await worker.call("m:f")
+    assert link.reason is not None
+    assert not worker.alive
+    with pytest.raises((WorkerGone, WorkerProtocolError)):
+        await worker.call("m:f")
+
+
+async def test_values_of_the_wrong_type_do_no_harm():
+    answer = {"t": "done", "id": 1, "value": {"not": "text"}, "error": 5}
+    result = await WorkerClient(Script(HELLO, answer)).run_code("x")
+    assert (result.value, result.error) == ("{'not': 'text'}", "5")
+    error = {"t": "error", "id": 1, "type": 5, "message": None, "traceback": [1]}
+    with pytest.raises(RemoteError) as caught:
+        await WorkerClient(Script(HELLO, error)).call("m:f")
+    assert caught.value.type_name == "5"
+
+
+async def test_a_timestamp_is_a_number():
+    link = Script(HELLO, {"t": "done", "id": 1, "value": msgpack.Timestamp(5)})
+    assert await WorkerClient(link).call("m:f") == 5.0
+
+
+async def test_items_without_end():
+    items = [{"t": "item", "id": 1, "value": "x" * 100_000}] * 20
+    link = Script(HELLO, *items, limits=Limits(output_bytes=1_000_000, wall_seconds=5))
+    with pytest.raises(OutputLimit):
+        await WorkerClient(link).call("m:f")
+
+
+async def test_silence_is_a_timeout():
+    for answers in ([], [HELLO], [HELLO, b"\0\0\0\x10half"]):
+        link = Script(*answers)
+        with pytest.raises(SandboxTimeout):
+            await WorkerClient(link).call("m:f", timeout=0.05)
+
+
+async def test_the_end_in_the_middle():
+    with pytest.raises(WorkerGone, match="signal 9"):
+        await WorkerClient(Script(HELLO, b"\0\0\0\x10half", ends=True)).call("m:f")
+
+
+_text = st.text(st.characters(codec="utf-8"))
+_data = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False)
+    | _text
+    | st.binary(),
+    lambda inner: (
+        st.lists(inner, max_size=5)
+        | st.dictionaries(
+            st.text(st.characters(codec="utf-8")) | st.integers(0, 99), inner, max_size=5
+        )
+    ),
+    max_leaves=20,
+)
+
+
+@given(_data)
+def test_data_comes_back_as_it_went(value):
+    packed = frames.pack({"t": "done", "value": value})
+    assert frames.LENGTH.unpack(packed[:4]) == (len(packed) - 4,)
+    assert frames.unpack(packed[4:])["value"] == value
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_a_message_or_an_error(body):
+    try:
+        message = frames.unpack(body)
+    except frames.FrameError:
+        return
+    assert isinstance(message["t"], str)
+
+
+def test_text_that_is_no_unicode_can_be_sent():
+    packed = frames.pack({"t": "done", "value": "a\udcff"})
+    assert frames.unpack(packed[4:])["value"] == "a\\udcff"
+
+
+def test_a_number_that_is_too_large_is_told():
+    with pytest.raises(TypeError, match="not data"):
+        frames.pack({"t": "done", "value": 2**70})
