@@ -103,11 +103,9 @@ class FixedGoal:
         goal = run.message.parts[0].text
         probe = PROBE if "hostile" in goal else ""
         steps = (
-            Step(id="1-scout", agent="scout", instruction="Find the data. " + goal + probe),
-            Step(
-                id="2-analyst", agent="analyst", instruction="Compute. " + goal, needs=("1-scout",)
-            ),
-            Step(id="3-writer", agent="writer", instruction="Write. " + goal, needs=("2-analyst",)),
+            Step(id="find", agent="scout", instruction="Find the data. " + goal + probe),
+            Step(id="compute", agent="analyst", instruction="Compute. " + goal, needs=("find",)),
+            Step(id="write", agent="writer", instruction="Write. " + goal, needs=("compute",)),
         )
         plan = Plan(goal=goal, steps=steps, reason="Found, computed, written." + probe)
         await run.say({"type": "plan", "plan": plan.model_dump(mode="json")})

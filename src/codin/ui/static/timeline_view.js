@@ -20,7 +20,8 @@ export class TimelineView {
 
   #put(item) {
     const old = this.#rows.get(item.key);
-    const kept = new Map([...(old?.querySelectorAll("details") ?? [])].map((d) => [d.dataset.part, d.open]));
+    const chosen = [...(old?.querySelectorAll("details[data-chosen]") ?? [])];
+    const kept = new Map(chosen.map((details) => [details.dataset.part, details.open]));
     const row = h(
       "li",
       { class: `item is-${item.type}`, "data-state": itemState(item) },
@@ -28,7 +29,9 @@ export class TimelineView {
       h("div", { class: "what" }, item.agent ? h("span", { class: "agent" }, item.agent) : null, BODIES[item.type](item)),
     );
     for (const details of row.querySelectorAll("details")) {
-      if (kept.has(details.dataset.part)) details.open = kept.get(details.dataset.part);
+      if (!kept.has(details.dataset.part)) continue;
+      details.open = kept.get(details.dataset.part);
+      details.dataset.chosen = "";
     }
     if (old) old.replaceWith(row);
     else this.element.append(row);
@@ -85,7 +88,9 @@ function resultBlock(item) {
 }
 
 function folded(part, title, content, open = false) {
-  return h("details", { open, "data-part": part }, h("summary", {}, title), content);
+  // what the reader opened or closed stays so while the item changes
+  const choose = (event) => (event.currentTarget.parentElement.dataset.chosen = "");
+  return h("details", { open, "data-part": part }, h("summary", { onclick: choose }, title), content);
 }
 
 function block(text, label = "") {

@@ -1,0 +1,207 @@
+"""The page in a real browser: a goal is given, watched, reloaded, canceled; no text ever runs."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, Page, async_playwright, expect
+
+from codin.testing.serving import Served, serve_agents
+from codin.testing.team import ANSWER, TEAM, orchestrate
+
+pytestmark = pytest.mark.browser
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+PLAIN_ANSWER = ANSWER.replace("*", "")
+WATCH = """
+window.violations = [];
+document.addEventListener('securitypolicyviolation', e => window.violations.push(
+  `${e.violatedDirective} ${e.blockedURI} ${e.sample}`));
+"""
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        pytest.skip("no Chromium here: `make system` installs it")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=path, args=["--no-sandbox", "--no-proxy-server"]
+        )
+        yield browser
+        await browser.close()
+
+
+class Tab:
+    """A page, and what went wrong in it."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.problems: list[str] = []
+        page.on("pageerror", lambda error: self.problems.append(str(error)))
+        page.on("dialog", lambda dialog: self.problems.append(f"dialog {dialog.message}"))
+        page.on("console", self._console)
+
+    def _console(self, message: Any) -> None:
+        # a broken connection is told by the browser itself, and shown on the page
+        if message.type == "error" and "ERR_CONNECTION" not in message.text:
+            self.problems.append(message.text)
+
+    async def check(self) -> None:
+        assert self.problems == []
+        assert await self.page.evaluate("window.violations") == []
+        assert await self.page.evaluate("window.probed") is None
+
+
+@pytest.fixture
+async def tab(browser: Browser) -> Tab:
+    context = await browser.new_context(viewport={"width": 1200, "height": 900})
+    await context.add_init_script(WATCH)
+    page = await context.new_page()
+    page.set_default_timeout(20_000)
+    return Tab(page)
+
+
+@pytest.fixture
+async def served(tmp_path: Path) -> AsyncIterator[Served]:
+    async with serve_agents(tmp_path, TEAM, orchestrate) as served:
+        yield served
+
+
+async def give(page: Page, served: Served, goal: str) -> None:
+    await page.goto(served.url)
+    await page.get_by_label("Goal", exact=True).fill(goal)
+    await page.keyboard.press("Enter")
+    await page.wait_for_url(re.compile(r"#/task/"))
+
+
+def state(page: Page) -> Any:
+    return page.locator("main .chip")
+
+
+async def test_a_goal_is_given_and_shown_and_a_reload_shows_the_same(
+    served: Served, tab: Tab
+) -> None:
+    page = tab.page
+    await give(page, served, "Which region leads?")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Which region leads?")
+    await expect(page.get_by_role("list", name="Steps").locator(".step")).to_have_count(3)
+    await expect(state(page)).to_have_text("Done", timeout=20_000)
+    await expect(page.get_by_role("region", name="Answer")).to_contain_text(PLAIN_ANSWER)
+    events = page.get_by_role("region", name="Events")
+    for told in ("list_files", "run_python", "West 290299.10", "Working", "made chart.png"):
+        await expect(events).to_contain_text(told)
+    files = page.get_by_role("region", name="Files")
+    await expect(files.get_by_role("img", name="Picture chart.png")).to_be_visible()
+    assert await files.locator("img").evaluate("one => one.naturalWidth") == 1
+    async with page.expect_download() as downloading:
+        await files.get_by_role("link", name="Download rows.csv").click()
+    downloaded = await (await downloading.value).path()
+    assert downloaded.read_text().startswith("region,revenue")
+    await expect(page.locator("#model")).to_have_text("scripted agents")
+
+    shown = await page.locator("main").inner_text()
+    await page.reload()
+    await expect(state(page)).to_have_text("Done")
+    await expect(page.locator(".file")).to_have_count(3)
+    assert await page.locator("main").inner_text() == shown
+    await expect(page.locator("#history a[aria-current]")).to_contain_text("Which region leads?")
+    await tab.check()
+
+
+async def test_while_it_streams_the_answer_grows_and_can_be_stopped(
+    served: Served, tab: Tab
+) -> None:
+    page = tab.page
+    await give(page, served, "hang on")
+    await expect(page.locator(".answer[data-draft=true]")).to_contain_text("The **North** region")
+    await expect(page.locator(".step[data-state=working]")).to_contain_text("writer")
+    await page.reload()
+    await expect(page.locator(".answer[data-draft=true]")).to_contain_text("The **North** region")
+    await page.get_by_role("button", name="Cancel").click()
+    await expect(state(page)).to_have_text("Canceled")
+    await expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
+    await expect(page.locator("#history .chip")).to_have_text("Canceled")
+    await tab.check()
+
+
+async def test_what_is_hostile_stays_text(served: Served, tab: Tab) -> None:
+    page = tab.page
+    await give(page, served, "hostile <img src=x onerror=window.probed=1>")
+    await expect(state(page)).to_have_text("Done", timeout=20_000)
+    await expect(page.locator(".file")).to_have_count(3)
+    await page.locator("main details").evaluate_all("all => all.forEach(one => one.open = true)")
+    for region in ("Plan", "Answer", "Files", "Events"):
+        await expect(page.get_by_role("region", name=region)).to_contain_text("probed=1")
+    made = "main script, main svg, main [onerror], main [onmouseover], main iframe, main b b"
+    assert await page.locator(made).count() == 0
+    assert await page.locator("main img").count() == 1
+    links = await page.locator("main a").evaluate_all("all => all.map(one => one.protocol)")
+    assert set(links) == {"http:"}
+    await page.get_by_role("link", name="New goal").click()
+    await expect(page.locator("#history")).to_contain_text("hostile <img")
+    await tab.check()
+
+
+async def test_a_failure_says_what_failed(served: Served, tab: Tab) -> None:
+    page = tab.page
+    await give(page, served, "fail please")
+    await expect(state(page)).to_have_text("Failed", timeout=20_000)
+    await expect(page.get_by_role("alert")).to_contain_text("compute")
+    await expect(page.locator(".step[data-state=failed]")).to_contain_text("analyst")
+    await expect(page.get_by_role("region", name="Events")).to_contain_text("no column 'revenue'")
+    await tab.check()
+
+
+async def test_a_gateway_that_comes_back_is_found_again(tmp_path: Path, tab: Tab) -> None:
+    page = tab.page
+    async with serve_agents(tmp_path, TEAM, orchestrate) as served:
+        await give(page, served, "hang on")
+        await expect(page.locator(".answer")).to_contain_text("North")
+    await expect(page.locator("#link")).to_have_text("Reconnecting…")
+    port = int(served.url.rpartition(":")[2])
+    async with serve_agents(tmp_path, TEAM, orchestrate, port=port):
+        await expect(state(page)).to_have_text("Canceled", timeout=20_000)
+        await expect(page.locator("#link")).to_have_text("")
+        shown = await page.locator("main").inner_text()
+        await page.reload()
+        await expect(state(page)).to_have_text("Canceled")
+        assert await page.locator("main").inner_text() == shown  # nothing lost, nothing twice
+
+
+async def test_errors_are_said_on_the_page(served: Served, tab: Tab) -> None:
+    page = tab.page
+    await page.goto(f"{served.url}/#/task/nope")
+    await expect(page.get_by_role("alert")).to_have_text("There is no such goal here.")
+    await page.goto(f"{served.url}/#/")
+    await page.get_by_label("Goal", exact=True).fill("x" * 300_000)
+    await page.get_by_role("button", name="Run").click()
+    await expect(page.get_by_role("alert")).to_contain_text("262,144")
+
+
+async def test_it_fits_a_phone_and_a_keyboard(served: Served, tab: Tab) -> None:
+    page = tab.page
+    await page.set_viewport_size({"width": 360, "height": 740})
+    await give(page, served, "hostile " + "wide" * 60)
+    await expect(state(page)).to_have_text("Done", timeout=20_000)
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    await expect(page.get_by_role("navigation", name="Goals")).to_be_hidden()
+    menu = page.get_by_role("button", name="History")
+    await menu.focus()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("link", name="New goal")).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_role("navigation", name="Goals")).to_be_hidden()
+    unnamed = "button, a, textarea, input, img"
+    names = await page.locator(unnamed).evaluate_all(
+        "all => all.filter(one => !(one.labels?.length || one.textContent.trim()"
+        " || one.getAttribute('aria-label') || one.hasAttribute('alt')))"
+        ".map(one => one.outerHTML)"
+    )
+    assert names == []
