@@ -16,6 +16,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from codin.agent.events import Canceled, Completed, Failed, InputRequest, Rejected
+from codin.cli.output import print_event
 from codin.cli.text import clean, short
 from codin.cli.view import CallView, GoalView, StepView
 from codin.task import LogEvent
@@ -121,6 +122,27 @@ class PlainRenderer(Renderer):
         if key not in self._said:
             self._said.add(key)
             self.console.print(Text(clean(line)), soft_wrap=True)
+
+
+class JsonRenderer(Renderer):
+    """Each event as a line of JSON on stdout; all else goes to stderr."""
+
+    def __init__(self) -> None:
+        super().__init__(Console(stderr=True))
+
+    def changed(self, event: LogEvent) -> None:
+        print_event(event)
+
+    def finish(self) -> None:
+        """The last line is the task's end: nothing follows it."""
+
+
+def renderer_for(*, as_json: bool) -> Renderer:
+    """The renderer for what stdout is."""
+    if as_json:
+        return JsonRenderer()
+    console = Console()
+    return LiveRenderer(console) if console.is_terminal else PlainRenderer(console)
 
 
 def tree(view: GoalView) -> Tree:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from codin.cli.options import config_option
 from codin.cli.output import json_option, print_event, print_json, print_rows
 from codin.cli.text import short
 from codin.config import load_settings
@@ -20,10 +21,6 @@ if TYPE_CHECKING:
     from codin.task.log.base import TaskRow
 
 T = TypeVar("T")
-
-config_option = click.option(
-    "--config", type=click.Path(path_type=Path), help="The settings' file (codin.toml)."
-)
 
 
 @click.group()

@@ -94,6 +94,7 @@ class GoalView:
     """A goal, from its first event to its last."""
 
     task_id: str = ""
+    seq: int = 0
     goal: str = ""
     started: float = 0.0
     now: float = 0.0
@@ -110,7 +111,7 @@ class GoalView:
 
     def apply(self, event: LogEvent) -> None:
         """Take in the next event of the goal's log."""
-        self.now = event.time
+        self.seq, self.now = event.seq, event.time
         if event.kind == "task":
             self._begin(event)
         elif event.kind == "child":

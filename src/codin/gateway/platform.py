@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from codin.agent.a2a import user_message
@@ -22,14 +23,21 @@ from codin.gateway.auth import LoopbackAuthenticator
 from codin.gateway.base import GatewayParts, ModelBadge, ServedAgent
 from codin.gateway.host_api import history_of, host_api, model_authenticator
 from codin.gateway.server import UnixServer
-from codin.gateway.team import Say, TeamProblem, bring_up
+from codin.gateway.team import Say, Team, TeamProblem, bring_up
 from codin.gateway.tools import register_tools
 from codin.memory import MemorySystem, SQLiteMemory
 from codin.model import ModelChoice, ModelService
-from codin.runtime import LocalRuntime, OmniRuntime
+from codin.runtime import LocalRuntime, OmniRuntime, Runtime
 from codin.sandbox.local import LocalSandboxProvider
 from codin.security import DEFAULT_ROLES, Principal, RoleAuthorizer, RunGrants
-from codin.task import EventLog, LogCallRecorder, RunServices, SqliteEventLog, TaskRunner
+from codin.task import (
+    EventLog,
+    LogCallRecorder,
+    RunServices,
+    SqliteEventLog,
+    TaskEnded,
+    TaskRunner,
+)
 from codin.task.conversation import MemoryConversation
 from codin.task.files import GoalFiles
 from codin.task.goal import GoalLimits
@@ -86,6 +94,11 @@ class Platform:
             return response.task.id
         raise InvalidInputError("the orchestrator did not answer")
 
+    async def cancel(self, principal: Principal, task_id: str, reason: str) -> None:
+        """Stop a task, unless it has ended already; returns once its end is logged."""
+        with contextlib.suppress(TaskEnded):
+            await self.manager.runner.cancel(principal, task_id, reason)
+
     def parts(self) -> GatewayParts:
         """What the gateway serves."""
         from codin.agent.cards import agent_card
@@ -123,6 +136,28 @@ async def open_platform(
     """
     async with AsyncExitStack() as stack:
         yield await _Opening(settings, choice, say, stack).platform()
+
+
+@asynccontextmanager
+async def open_team(settings: Settings, *, say: Say = _quiet) -> AsyncIterator[Team]:
+    """The agents of ``settings`` alone, to see who is there; they cannot be given work."""
+    async with AsyncExitStack() as stack:
+        runtime = LocalRuntime()
+        stack.push_async_callback(runtime.close)
+        hosts = await _open_hosts(stack, runtime, Starlette())
+        yield await bring_up(settings.agents, hosts, say)
+
+
+async def _open_hosts(stack: AsyncExitStack, runtime: Runtime, app: ASGIApp) -> AgentHosts:
+    """Hosts that reach ``app`` as their platform."""
+    # A short path: that of a Unix socket may have no more than some hundred bytes.
+    folder = Path(tempfile.mkdtemp(prefix="codin-"))
+    stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    socket = folder / "platform.sock"
+    await stack.enter_async_context(UnixServer(app, socket))
+    hosts = AgentHosts(runtime, socket)
+    stack.push_async_callback(hosts.stop)
+    return hosts
 
 
 class _Opening:
@@ -208,9 +243,6 @@ class _Opening:
         model: ModelService,
         memory: MemorySystem,
     ) -> AgentHosts:
-        # A short path: that of a Unix socket may have no more than some hundred bytes.
-        folder = Path(tempfile.mkdtemp(prefix="codin-"))
-        self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
         app: ASGIApp = host_api(
             self._grants,
             executor,
@@ -218,10 +250,7 @@ class _Opening:
             model_name=self._choice.name,
             history=history_of(memory),
         )
-        server = await self._stack.enter_async_context(UnixServer(app, folder / "platform.sock"))
-        hosts = AgentHosts(runtime, Path(server.url.removeprefix("unix:")))
-        self._stack.push_async_callback(hosts.stop)
-        return hosts
+        return await _open_hosts(self._stack, runtime, app)
 
     def _manager(
         self,

@@ -46,6 +46,11 @@ class Team:
     agents: tuple[Agent, ...]
     problems: tuple[TeamProblem, ...]
 
+    @property
+    def infos(self) -> tuple[AgentInfo, ...]:
+        """What is shown of the agents."""
+        return tuple(info_of(agent) for agent in self.agents)
+
 
 async def bring_up(entries: Sequence[AgentEntry], hosts: AgentHosts, say: Say) -> Team:
     """Start what ``entries`` name, all at once. Never raises for an agent that does not come up."""

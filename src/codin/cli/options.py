@@ -1,0 +1,82 @@
+"""The options that say what a platform is made of, the same for every command that opens one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from codin.config import AgentEntry, Settings, load_settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+config_option = click.option(
+    "--config", type=click.Path(path_type=Path), help="The settings' file (default: codin.toml)."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """What the flags say besides the settings' file."""
+
+    config: Path | None
+    model: str | None
+    data: tuple[Path, ...]
+    agents: tuple[str, ...]
+
+    def settings(self) -> Settings:
+        """The settings with these flags in them; agents are added, data is replaced.
+
+        Raises:
+            ConfigError: something in them cannot be used.
+        """
+        settings = load_settings(self.config, model=self.model)
+        added = tuple(AgentEntry(source=source) for source in self.agents)
+        changes: dict[str, Any] = {"agents": settings.agents + added}
+        if self.data:
+            changes["data"] = tuple(path.absolute() for path in self.data)
+        return settings.model_copy(update=changes)
+
+
+def platform_options(command: F) -> F:
+    """Add ``--config``, ``--model``, ``--data`` and ``--agent``, given as one ``Overrides``."""
+
+    def combined(
+        *args: Any,
+        config: Path | None,
+        model: str | None,
+        data: tuple[Path, ...],
+        agent: tuple[str, ...],
+        **kwargs: Any,
+    ) -> Any:
+        return command(*args, overrides=Overrides(config, model, data, agent), **kwargs)
+
+    combined.__doc__ = command.__doc__
+    combined.__name__ = command.__name__
+    # What decorators below have declared stays declared.
+    combined.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
+    decorated: Any = combined
+    for option in (
+        click.option(
+            "--agent",
+            multiple=True,
+            metavar="SOURCE",
+            help="An agent's file, folder, module:attr or URL. Repeatable.",
+        ),
+        click.option(
+            "--data",
+            multiple=True,
+            type=click.Path(path_type=Path),
+            help="A folder or file shown read-only at data/. Repeatable.",
+        ),
+        click.option(
+            "--model", metavar="PROVIDER:NAME", help="The language model (or CODIN_MODEL)."
+        ),
+        config_option,
+    ):
+        decorated = option(decorated)
+    result: F = decorated
+    return result
