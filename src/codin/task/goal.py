@@ -18,6 +18,7 @@ from codin.task.files import GoalFiles
 from codin.task.findings import StepOutput, answer
 from codin.task.log.base import EventLog, StepRow
 from codin.task.plan_run import PlanRun, StepFailure, plan_of
+from codin.task.projection import TaskProjection
 from codin.task.work import DEFAULT_SECONDS, Run
 
 ORCHESTRATOR = "orchestrator"
@@ -118,7 +119,7 @@ class GoalWork:
 
     async def _request(self, run: Run) -> PlanRequest:
         return PlanRequest(
-            goal=_text(run),
+            goal=await self._words(run),
             agents=tuple(self._parts.agents(run.principal)),
             principal=run.principal,
             files=await self._parts.files.inputs(),
@@ -139,7 +140,7 @@ class GoalWork:
 
     async def _go_on(self, steps: PlanRun, rows: Sequence[StepRow]) -> Plan:
         """Take up a goal that waited for an answer: the first step that asked gets it."""
-        plan = plan_of(_text(steps.run), rows)
+        plan = plan_of(await self._words(steps.run), rows)
         steps.rows = {row.step_id: row for row in rows}
         for step in plan.steps:
             child_id = steps.rows[step.id].child_id
@@ -154,13 +155,15 @@ class GoalWork:
                 steps.paused[step.id] = attempt.end
         return plan
 
+    async def _words(self, run: Run) -> str:
+        """The goal in words; in a run that goes on, the message is an answer and not the goal."""
+        first = await self._parts.log.read(run.principal, run.task_id, 0, 1)
+        parts = TaskProjection(first).task().history[0].parts
+        return "\n".join(part.text for part in parts if part.HasField("text"))
+
     async def _tell_files(self, run: Run) -> None:
         async for artifact in self._parts.files.artifacts(run.principal, run.goal_id):
             await run.emit(artifact)
-
-
-def _text(run: Run) -> str:
-    return "\n".join(part.text for part in run.message.parts if part.HasField("text"))
 
 
 def _question(plan: Plan, paused: Mapping[str, InputRequest]) -> InputRequest:

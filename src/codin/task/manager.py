@@ -51,6 +51,7 @@ class TaskManager:
         self.runner = runner
         self._registry = registry
         self._services = services
+        self._handlers: dict[str, AgentRequestHandler] = {}
         self._goal = GoalWork(
             GoalParts(
                 log=runner.log,
@@ -81,7 +82,10 @@ class TaskManager:
             UnknownAgent: there is none that ``principal`` may use.
         """
         self._registry.get(principal, agent_id)
-        return AgentRequestHandler(agent_id, partial(self._agent_work, agent_id), self.runner)
+        if agent_id not in self._handlers:
+            work_for = partial(self._agent_work, agent_id)
+            self._handlers[agent_id] = AgentRequestHandler(agent_id, work_for, self.runner)
+        return self._handlers[agent_id]
 
     def _goal_work(self, principal: Principal) -> Work:
         return self._goal

@@ -193,9 +193,7 @@ def _cancel(running: Any) -> None:
 
 
 def _worth_another(end: EndEvent) -> bool:
-    if isinstance(end, Failed):
-        return end.error_type not in _NO_SECOND_TRY
-    return isinstance(end, Rejected)
+    return isinstance(end, Failed) and end.error_type not in _NO_SECOND_TRY
 
 
 def _reason(end: EndEvent) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import TYPE_CHECKING
 
 from codin.security import Principal
@@ -60,7 +60,7 @@ class Tasks:
                 projection.apply(event)
         return projection.task()
 
-    async def steps(self, principal: Principal, task_id: str) -> list[StepRow]:
+    async def steps(self, principal: Principal, task_id: str) -> Sequence[StepRow]:
         """The steps of a goal; none for a task that is no goal.
 
         Raises:

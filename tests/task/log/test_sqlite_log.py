@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from codin.task.errors import LogError, LogVersionError
 from codin.task.log import Adopt, Entry, SqliteEventLog
 from codin.task.log._schema import VERSION
+from codin.task.notify import LocalNotifier
 from codin.testing.log_conformance import ANN, EventLogSuite, artifact, begin, status
 
 
@@ -30,6 +31,7 @@ class TestSqlite(EventLogSuite):
         await log.close()
 
 
+@pytest.mark.slow
 class TestSqliteFull(EventLogSuite):
     @pytest.fixture
     async def log(self, tmp_path: Path) -> AsyncIterator[SqliteEventLog]:
@@ -202,4 +204,32 @@ async def test_appends_from_many_tasks_share_commits(tmp_path: Path) -> None:
     rate = 2000 / (time.perf_counter() - started)
     # One commit an event gives some hundred a second; a busy machine must not fail the test.
     assert rate > 1500, f"{rate:.0f} events a second"
+    await log.close()
+
+
+async def test_a_full_disk_is_said_and_undone(tmp_path: Path) -> None:
+    log = await SqliteEventLog.open(tmp_path / "codin.db")
+    lease = await begin(log)
+    await log._writer.run(lambda connection: (_bound(connection, 8), ()))
+    big = Entry("artifact", {"text": "x" * 1_000_000})
+    with pytest.raises(LogError, match="could not be written: database or disk is full"):
+        await log.append(lease, [artifact(1), big])
+    assert [event.seq for event in await log.read(ANN, "t")] == [1]
+    await log._writer.run(lambda connection: (_bound(connection, 100_000), ()))
+    assert await log.append(lease, [artifact(1), big]) == 3
+    await log.close()
+
+
+def _bound(connection: sqlite3.Connection, pages: int) -> None:
+    connection.execute(f"PRAGMA max_page_count = {pages}").fetchall()
+
+
+async def test_readers_that_cannot_be_woken_stop_nobody(tmp_path: Path) -> None:
+    class Broken(LocalNotifier):
+        def notify(self, task_ids: object) -> None:
+            raise RuntimeError("broken")
+
+    log = await SqliteEventLog.open(tmp_path / "codin.db", notifier=Broken())
+    lease = await begin(log)
+    assert await log.append(lease, [artifact(1)]) == 2
     await log.close()

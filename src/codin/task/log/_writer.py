@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import queue
 import sqlite3
 import threading
@@ -13,6 +14,8 @@ from typing import Any, TypeVar, cast
 from codin.task.errors import LogError
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 _GROUP = 512
 """Writes in one commit at most: more would make the first of them wait for the last."""
@@ -90,15 +93,21 @@ class Writer:
         except sqlite3.Error as error:
             self._give_up(group, error)
         else:
-            self._committed({task for write in group for task in write.touched})
+            self._tell({task for write in group for task in write.touched})
         self._answer(group)
+
+    def _tell(self, touched: set[str]) -> None:
+        try:
+            self._committed(touched)
+        except Exception:  # readers poll too; the thread that writes must go on
+            _log.exception("the readers of the log could not be woken")
 
     def _apply(self, write: _Write) -> None:
         self._connection.execute("SAVEPOINT one")
         try:
             write.result, write.touched = write.operation(self._connection)
         except Exception as error:  # whatever it is, it belongs to that caller alone
-            write.error = error
+            write.error = _log_error(error) if isinstance(error, sqlite3.Error) else error
             self._connection.execute("ROLLBACK TO one")
         self._connection.execute("RELEASE one")
 
@@ -106,9 +115,7 @@ class Writer:
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
         for write in group:
-            failure = LogError(f"the task log could not be written: {error}")
-            failure.__cause__ = error
-            write.error = write.error or failure
+            write.error = write.error or _log_error(error)
 
     @staticmethod
     def _answer(group: list[_Write]) -> None:
@@ -120,6 +127,12 @@ class Writer:
                 loop.call_soon_threadsafe(_settle, writes)
             except RuntimeError:  # that loop is closed: nobody waits there any more
                 continue
+
+
+def _log_error(error: sqlite3.Error) -> LogError:
+    failure = LogError(f"the task log could not be written: {error}")
+    failure.__cause__ = error
+    return failure
 
 
 def _settle(writes: list[_Write]) -> None:
