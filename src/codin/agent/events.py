@@ -6,7 +6,28 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from codin.tool.events import ToolOutput as ToolOutput
+from codin.tool.events import ToolOutput
+
+__all__ = [
+    "END_EVENTS",
+    "AgentEvent",
+    "ArtifactProduced",
+    "Canceled",
+    "Completed",
+    "EndEvent",
+    "Failed",
+    "HandOff",
+    "InputRequest",
+    "Rejected",
+    "TerminalEvent",
+    "TextDelta",
+    "TextFinal",
+    "Thought",
+    "ToolCall",
+    "ToolOutput",
+    "ToolResult",
+    "Usage",
+]
 
 
 class _Event(BaseModel):

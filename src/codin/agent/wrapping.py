@@ -23,6 +23,12 @@ AGENT_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 """What an agent's id looks like: it stands in URLs, permissions and plans."""
 
 
+SAYS_NOTHING = frozenset(
+    {"", "agent", "root_agent", "app", "graph", "main", "build", "make", "factory", "create"}
+)
+"""Names that tell nothing of an agent: where it was found tells more."""
+
+
 class UnsupportedAgent(AgentError):
     """The object is nothing that can be wrapped."""
 
@@ -101,7 +107,8 @@ def wrap(
         return obj  # type: ignore[no-any-return]
     kind = _kind(obj, framework)
     own = _own_name(obj, kind)
-    agent_id = id or slug(own) or kind
+    plain = slug(own)
+    agent_id = id or plain or kind
     _check_id(agent_id, obj)
     named = [tool if isinstance(tool, str) else tool.name for tool in tools]
     info = AgentInfo(
@@ -111,7 +118,8 @@ def wrap(
         framework=kind,
         tools=tuple(named),
     )
-    return _adapter(kind)(obj, info, tools=[tool for tool in tools if not isinstance(tool, str)])
+    brought = [tool for tool in tools if not isinstance(tool, str)]
+    return _adapter(kind)(obj, info, tools=brought, anonymous=not id and plain in SAYS_NOTHING)
 
 
 def is_agent(obj: Any) -> bool:

@@ -43,6 +43,7 @@ class Adapter(ABC):
 
     The framework's work is done in a task of its own: whatever it does with cancel scopes or
     context variables stays there, and closing the response cancels it and waits for it.
+    ``anonymous`` says that its id was made up, as nothing had a name.
     """
 
     framework: ClassVar[str]
@@ -54,8 +55,10 @@ class Adapter(ABC):
         *,
         tools: Sequence[Tool] = (),
         max_model_calls: int = MAX_MODEL_CALLS,
+        anonymous: bool = False,
     ) -> None:
         self.subject = subject
+        self.anonymous = anonymous
         self.tools = list(tools)
         self.max_model_calls = max_model_calls
         self._set_info(info)
@@ -67,6 +70,7 @@ class Adapter(ABC):
 
     def rename(self, agent_id: str, name: str) -> None:
         """Take another id and name: those that it was given where it was found."""
+        self.anonymous = False
         self._set_info(replace(self._info, id=agent_id, name=name))
 
     async def handle(self, task: Task) -> AgentResponse:
