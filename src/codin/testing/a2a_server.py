@@ -25,7 +25,7 @@ from codin.agent.wrapping import info_of
 from codin.security import LOCAL_USER
 from codin.tool.base import Tool
 
-__all__ = ["A2AServer"]
+__all__ = ["A2AServer", "listening"]
 
 
 class A2AServer(AgentExecutor):
@@ -77,26 +77,18 @@ class A2AServer(AgentExecutor):
         sock, url = _listen(uds)
         card = agent_card(info_of(self.agent), url)
         handler = DefaultRequestHandler(self, InMemoryTaskStore(), card)
-        server = _quiet_server(
-            Starlette(
-                routes=[
-                    *create_agent_card_routes(card),
-                    *create_jsonrpc_routes(handler, "/"),
-                    *create_rest_routes(handler),
-                ]
-            )
+        app = Starlette(
+            routes=[
+                *create_agent_card_routes(card),
+                *create_jsonrpc_routes(handler, "/"),
+                *create_rest_routes(handler),
+            ]
         )
-        running = asyncio.create_task(server.serve(sockets=[sock]))
         try:
-            while not server.started:  # noqa: ASYNC110 - the server gives no event
-                await asyncio.sleep(0.005)
-            yield url
+            async with _running(app, sock):
+                yield url
         finally:
-            server.should_exit = True
-            server.force_exit = True
-            await asyncio.gather(running, return_exceptions=True)
             await handler.aclose()
-            sock.close()
 
     async def _drive(self, task: Task, queue: EventQueue) -> None:
         encoder = EventEncoder(task.id, task.context_id)
@@ -116,6 +108,29 @@ class A2AServer(AgentExecutor):
             principal=LOCAL_USER,
             tools=self.tools,
         )
+
+
+@contextlib.asynccontextmanager
+async def listening(app: Starlette) -> AsyncIterator[str]:
+    """Serve ``app`` on a free loopback port; yields its URL."""
+    sock, url = _listen(None)
+    async with _running(app, sock):
+        yield url
+
+
+@contextlib.asynccontextmanager
+async def _running(app: Starlette, sock: socket.socket) -> AsyncIterator[None]:
+    server = _quiet_server(app)
+    running = asyncio.create_task(server.serve(sockets=[sock]))
+    try:
+        while not server.started:  # noqa: ASYNC110 - the server gives no event
+            await asyncio.sleep(0.005)
+        yield
+    finally:
+        server.should_exit = True
+        server.force_exit = True
+        await asyncio.gather(running, return_exceptions=True)
+        sock.close()
 
 
 def _listen(uds: str | None) -> tuple[socket.socket, str]:
