@@ -123,11 +123,13 @@ async def test_no_file_of_the_home_can_be_read(
 ) -> None:
     assert (await place.run(puppet, f"read {file_at_home}")).text.startswith("refused:")
     assert (await place.run(puppet, "read /etc/shadow")).text.startswith("refused:")
-    assert "puppet" in (await place.run(puppet, "read /agents/0/puppet.py")).text  # it can read
+    assert (
+        "puppet" in (await place.run(puppet, "read /agents/0/host/puppet.py")).text
+    )  # it can read
 
 
 async def test_the_agents_own_files_cannot_be_changed(place: Platform, puppet: Agent) -> None:
-    for path in ("/agents/0/puppet.py", "/agents/0/new.py", f"{os.__file__}"):
+    for path in ("/agents/0/host/puppet.py", "/agents/0/host/new.py", f"{os.__file__}"):
         assert (await place.run(puppet, f"write {path}")).text.startswith("refused:")
 
 
@@ -236,7 +238,6 @@ async def test_a_run_that_cannot_be_canceled_ends_with_its_host(
 ) -> None:
     monkeypatch.setattr(remote, "CANCEL_SECONDS", 0.5)
     monkeypatch.setattr(process, "ANSWER_SECONDS", 0.5)
-    monkeypatch.setattr(process, "CRASHES", 100)
     starts = host.starts
     response = await puppet.handle(place.task(words))
     begun: list[AgentEvent] = []
@@ -284,9 +285,10 @@ async def test_what_cannot_be_loaded_is_told_and_the_others_are_served(
     sources = [str(tmp_path / name) for name in ("good.py", "broken.py", "syntax.py")]
     host = await place.hosts.start(sources)
     assert [agent.id for agent in host.agents] == ["puppet"]
-    told = {Path(problem.source).name: problem.message for problem in host.problems}
-    assert "no_such_module_here" in told["broken.py"]
-    assert "syntax" in told["syntax.py"].lower()
+    told = {problem.source: problem for problem in host.problems}
+    assert set(told) == set(sources[1:])
+    assert "no_such_module_here" in told[sources[1]].message
+    assert told[sources[2]].error_type == "SyntaxError"
     assert (await place.run(host.agents[0], "add 1 2")).text == "3"
     await host.stop()
 

@@ -13,7 +13,13 @@ import click
 
 from codin.agent.host.attribution import mark_model_requests
 from codin.agent.host.environment import prepare_environment
-from codin.agent.host.wire import INSIDE, PLATFORM_SOCKET, SERVICE_SOCKET
+from codin.agent.host.wire import (
+    INSIDE,
+    MAX_MESSAGE,
+    PLATFORM_SOCKET,
+    SERVICE_SOCKET,
+    HostProblem,
+)
 
 
 @click.command()
@@ -28,13 +34,18 @@ def main(sources: tuple[str, ...], run_dir: Path) -> None:
     # In this order: agents' modules make their SDK clients when they are imported.
     prepare_environment(os.environ, port)
     mark_model_requests(port)
-    from codin.agent.host.serving import serve  # before the agents' frameworks; see sdk.py
-    from codin.agent.host.loading import load  # isort: skip
+    # The server first: agents' frameworks may bring what it is better imported without (sdk.py).
+    from codin.agent.host.serving import serve  # isort: skip
+    from codin.agent.discovery import discover
 
-    agents, problems = load(sources)
+    found = discover(sources)
+    problems = [
+        HostProblem(source=p.source, error_type=p.error_type, message=p.message[:MAX_MESSAGE])
+        for p in found.problems
+    ]
     asyncio.run(
         serve(
-            agents,
+            found.agents,
             problems,
             loopback=loopback,
             service=run_dir / SERVICE_SOCKET,

@@ -29,22 +29,10 @@ class HostedAgent:
     def __init__(self, claims: HostedInfo, process: HostProcess) -> None:
         self.tools: list[Tool] = []
         self._process = process
-        self._claimed_id = claims.id
         self._remote: tuple[Deployment, RemoteAgent] | None = None
-        self.describe(AgentInfo(**claims.model_dump()))
-
-    @property
-    def info(self) -> AgentInfo:
-        """What the platform shows of this agent."""
-        return self._info
-
-    def describe(self, info: AgentInfo) -> None:
-        """Say something else of it than it says itself, as the operator's settings do.
-
-        Where it runs and whether it is trusted is the platform's to say, whatever is given.
-        """
-        self._info = replace(info, isolation="host", trusted=False)
-        self.id, self.name, self.description = info.id, info.name, info.description
+        # Where it runs and whether it is trusted is the platform's to say.
+        self.info = AgentInfo(**claims.model_dump(), isolation="host", trusted=False)
+        self.id, self.name, self.description = claims.id, claims.name, claims.description
 
     async def handle(self, task: Task) -> AgentResponse:
         return AgentResponse(self._events(task))
@@ -53,8 +41,8 @@ class HostedAgent:
         if task.token is None:
             raise HostError(f"agent {self.id} runs in a host: its task needs a run's token")
         deployment = await self._process.ensure()
-        if self._claimed_id not in {agent.id for agent in self._process.listing.agents}:
-            raise HostError(f"the host has no agent {self._claimed_id!r} since it started again")
+        if self.id not in {agent.id for agent in self._process.listing.agents}:
+            raise HostError(f"the host has no agent {self.id!r} since it started again")
         response = await self._agent_at(deployment).handle(_outgoing(task))
         try:
             events = cast("AsyncGenerator[AgentEvent, None]", aiter(response))
@@ -73,8 +61,8 @@ class HostedAgent:
         # One for each process: a run that waits for an answer is known to the one that asked.
         if self._remote is None or self._remote[0] is not deployment:
             remote = RemoteAgent(
-                f"{HOST_URL}/agents/{self._claimed_id}/",
-                self._info,
+                f"{HOST_URL}/agents/{self.id}/",
+                self.info,
                 uds=deployment.endpoint,
                 headers=_authorization,
             )

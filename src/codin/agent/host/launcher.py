@@ -36,7 +36,7 @@ class AgentHost:
     @property
     def problems(self) -> tuple[HostProblem, ...]:
         """What could not be loaded when the process was last started."""
-        return self._process.listing.problems
+        return _problems(self._process)
 
     @property
     def starts(self) -> int:
@@ -105,7 +105,7 @@ class AgentHosts:
         try:
             await process.ensure()
             if not process.listing.agents:
-                raise HostStartError(_nothing_loaded(spec, process.listing.problems))
+                raise HostStartError(_nothing_loaded(spec, _problems(process)))
         except BaseException:
             await process.stop()
             raise
@@ -152,7 +152,8 @@ def shown_inside(sources: Iterable[str]) -> tuple[tuple[str, ...], tuple[Mount, 
             inside.append(source)
             continue
         folder = path if path.is_dir() else path.parent
-        target = targets.setdefault(folder, f"{AGENTS_INSIDE}/{len(targets)}")
+        # With its own name: a package is imported by it, and an agent may be named after it.
+        target = targets.setdefault(folder, f"{AGENTS_INSIDE}/{len(targets)}/{folder.name}")
         name = target if path.is_dir() else f"{target}/{path.name}"
         inside.append(f"{name}:{attribute}" if attribute else name)
     mounts = tuple(Mount(folder, target) for folder, target in targets.items())
@@ -168,6 +169,25 @@ def _split(source: str) -> tuple[Path | None, str]:
     if path.suffix == ".py" or "/" in name:
         raise HostStartError(f"there is no agent file {name}: check the source {source!r}")
     return None, attribute
+
+
+def _problems(process: HostProcess) -> tuple[HostProblem, ...]:
+    """What a host could not load, with paths as they are outside."""
+    _, mounts = shown_inside(process.spec.sources)
+
+    def outside(text: str) -> str:
+        for mount in mounts:
+            text = text.replace(mount.target, str(mount.source))
+        return text
+
+    return tuple(
+        HostProblem.model_construct(
+            source=outside(problem.source),
+            error_type=problem.error_type,
+            message=outside(problem.message),
+        )
+        for problem in process.listing.problems
+    )
 
 
 def _name(sources: Sequence[str]) -> str:

@@ -124,11 +124,14 @@ class HostProcess:
         try:
             async with host_http(deployment, timeout=ANSWER_SECONDS) as http:
                 runs = HostRuns.model_validate_json((await http.get("/runs")).content)
+            if task_id not in runs.tasks:
+                return
         except (httpx.HTTPError, ValidationError):
-            await deployment.stop()
-        else:
-            if task_id in runs.tasks:
-                await deployment.stop()
+            pass
+        # No crash: it is not counted as one.
+        if self._deployment is deployment:
+            self._deployment = None
+        await deployment.stop()
 
     async def logs(self) -> list[str]:
         """The lines that the runtime has kept of the current process."""

@@ -27,6 +27,9 @@ MAX_BODY = 8 * 1024 * 1024
 MAX_LISTING = 1024 * 1024
 """Bytes of a host's list of agents."""
 
+MAX_MESSAGE = 8_000
+"""Characters of what a host says in one piece."""
+
 HOST_URL = "http://agent-host"
 """What stands as a host's address in URLs; its socket is the real one."""
 
@@ -75,7 +78,7 @@ class HostProblem(_Wire):
 
     source: str
     error_type: str
-    message: Annotated[str, StringConstraints(max_length=8_000)]
+    message: Annotated[str, StringConstraints(max_length=MAX_MESSAGE)]
 
 
 class HostListing(_Wire):
