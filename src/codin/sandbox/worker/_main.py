@@ -2,22 +2,24 @@
 
 It is loaded by path and needs the standard library and msgpack only. Output goes to its standard
 output and error as it comes; frames go over a socket of their own, which code does not inherit.
+What not every request needs is imported when it is needed: a start takes half the time.
 """
 
 from __future__ import annotations
 
-import importlib
-import inspect
 import os
-import socket
 import sys
-from collections.abc import Callable
-from types import ModuleType
-from typing import Any
+from types import AsyncGeneratorType, CoroutineType, GeneratorType, ModuleType
 
 from . import frames
-from ._python import PythonSession, format_error
-from ._shell import ShellSession
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from ._python import PythonSession
+    from ._shell import ShellSession
 
 _WORKSPACE = "/workspace"
 
@@ -25,8 +27,8 @@ _WORKSPACE = "/workspace"
 class Program:
     """Serves one connection until it is closed."""
 
-    def __init__(self, connection: socket.socket, max_frame: int) -> None:
-        self._connection = connection
+    def __init__(self, fd: int, max_frame: int) -> None:
+        self._fd = fd
         self._max_frame = max_frame
         self._sessions: dict[tuple[str, str], PythonSession | ShellSession] = {}
         self._instances: dict[str, Any] = {}
@@ -70,11 +72,11 @@ class Program:
         return self._done(_invoke(function, request), request["id"])
 
     def _done(self, value: Any, number: int) -> dict[str, Any]:
-        if inspect.isasyncgen(value):
+        if isinstance(value, AsyncGeneratorType):
             import asyncio
 
             asyncio.run(self._stream(value, number))
-        elif inspect.isgenerator(value):
+        elif isinstance(value, GeneratorType):
             for item in value:
                 self._send({"t": "item", "id": number, "value": item})
         else:
@@ -86,13 +88,9 @@ class Program:
             self._send({"t": "item", "id": number, "value": item})
 
     def _session(self, language: str, name: str) -> PythonSession | ShellSession:
-        kinds: dict[str, Callable[[], PythonSession | ShellSession]] = {
-            "python": PythonSession,
-            "bash": ShellSession,
-        }
         key = (language, name)
         if key not in self._sessions:
-            self._sessions[key] = kinds[language]()
+            self._sessions[key] = _new_session(language)
         return self._sessions[key]
 
     def _resolve(self, request: dict[str, Any]) -> Any:
@@ -104,7 +102,8 @@ class Program:
 
     def _module(self, name: str, source: str | None) -> ModuleType:
         if source is None:
-            return importlib.import_module(name)
+            __import__(name)
+            return sys.modules[name]
         key = f"{name}\0{source}"
         if key not in self._modules:
             import linecache
@@ -118,7 +117,9 @@ class Program:
         return self._modules[key]
 
     def _send(self, message: dict[str, Any]) -> None:
-        self._connection.sendall(frames.pack(message, limit=self._max_frame))
+        data = memoryview(frames.pack(message, limit=self._max_frame))
+        while data:
+            data = data[os.write(self._fd, data) :]
 
     def _receive(self) -> dict[str, Any] | None:
         head = self._read(frames.LENGTH.size)
@@ -130,16 +131,28 @@ class Program:
     def _read(self, size: int) -> bytes | None:
         parts = bytearray()
         while len(parts) < size:
-            data = self._connection.recv(min(size - len(parts), 1 << 20))
+            data = os.read(self._fd, min(size - len(parts), 1 << 20))
             if not data:
                 return None
             parts += data
         return bytes(parts)
 
 
-def _invoke(function: Any, request: dict[str, Any]) -> Any:
+def _new_session(language: str) -> PythonSession | ShellSession:
+    if language == "python":
+        from ._python import PythonSession
+
+        return PythonSession()
+    if language == "bash":
+        from ._shell import ShellSession
+
+        return ShellSession()
+    raise ValueError(f"no language {language!r}")
+
+
+def _invoke(function: Any, request: Mapping[str, Any]) -> Any:
     value = function(*request["args"], **request["kwargs"])
-    if inspect.iscoroutine(value):
+    if isinstance(value, CoroutineType):
         import asyncio
 
         return asyncio.run(value)
@@ -153,6 +166,8 @@ def _public(owner: Any, name: str) -> Any:
 
 
 def _error(error: BaseException) -> dict[str, Any]:
+    from ._python import format_error
+
     return {
         "t": "error",
         "type": type(error).__name__,
@@ -172,6 +187,8 @@ def _flush() -> None:
 def main(fd: int, max_frame: int) -> None:
     """Serve the connection that is open at descriptor ``fd``."""
     os.set_inheritable(fd, False)
+    # Started isolated, Python does not hear PYTHONUNBUFFERED; who watches sees each line as it is.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
     sys.path.insert(0, _WORKSPACE)
-    connection = socket.socket(fileno=fd)
-    Program(connection, max_frame).serve()
+    Program(fd, max_frame).serve()
