@@ -10,11 +10,19 @@ import pytest
 from a2a.types import CancelTaskRequest, Task, TaskState
 
 from codin.agent.base import Task as AgentTask
-from codin.agent.events import AgentEvent, Failed, InputRequest, TextDelta, TextFinal, ToolCall
+from codin.agent.events import (
+    AgentEvent,
+    Failed,
+    InputRequest,
+    Rejected,
+    TextDelta,
+    TextFinal,
+    ToolCall,
+)
 from codin.agent.plan import Plan, Step
 from codin.agent.planner import Planner, PlanningFailed, PlanRequest
 from codin.agent.registry import AgentRegistry
-from codin.security import DEFAULT_ROLES, LOCAL_USER, RoleAuthorizer, RunGrants
+from codin.security import DEFAULT_ROLES, LOCAL_USER, Principal, RoleAuthorizer, RunGrants
 from codin.task import LogEvent, RunServices, SqliteEventLog, TaskRunner, data_parts
 from codin.task.files import GoalFiles
 from codin.task.goal import GoalLimits
@@ -282,6 +290,33 @@ async def test_a_plan_is_mended_once(make: Make, log: SqliteEventLog) -> None:
     assert planner.repaired == ("2", "cannot")
     assert ran == ["a", "b", "b", "c"], "what was done is not done again"
     assert len(await payloads(log, task.id, "plan")) == 2
+    rows = await log.steps(LOCAL_USER, task.id)
+    assert {row.step_id: row.state for row in rows} == {
+        "1": "completed",
+        "2": "failed",
+        "3": "completed",
+    }
+
+
+async def test_an_agent_that_refuses_is_not_asked_again(make: Make) -> None:
+    asked: list[str] = []
+
+    async def refusing(task: AgentTask) -> AsyncGenerator[AgentEvent, None]:
+        asked.append(task.id)
+        yield Rejected(message="not my job")
+
+    task = await goal(make(FixedPlanner(plan(("1", "a"))), {"a": refusing}))
+    assert error_of(task) == "step '1' (a) failed: not my job"
+    assert len(asked) == 1
+
+
+async def test_a_goal_of_a_principal_without_roles_finds_no_agent(make: Make) -> None:
+    manager = make(FixedPlanner(plan(("1", "a"))), {"a": saying("ok")})
+    nobody = Principal("local", "nobody")
+    task = await manager.handler.on_message_send(send_request(), call_context(nobody))
+    assert isinstance(task, Task)
+    assert task.status.state == FAILED
+    assert "unknown agent 'a' (known: none)" in error_of(task)
 
 
 async def test_a_plan_that_cannot_be_mended_fails_as_it_did(make: Make) -> None:
@@ -342,7 +377,7 @@ async def test_canceling_a_goal_cancels_its_steps(
     assert task is not None
     assert task.status.state == TaskState.TASK_STATE_CANCELED
     rows = await log.steps(LOCAL_USER, first.id)
-    assert [row.state for row in rows] == ["canceled", "canceled", "waiting"]
+    assert [row.state for row in rows] == ["canceled", "canceled", "skipped"]
     assert sorted(stopped) == sorted(str(row.child_id) for row in rows[:2])
     for row in rows[:2]:
         child = await log.task(LOCAL_USER, str(row.child_id))

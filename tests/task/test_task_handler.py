@@ -447,3 +447,8 @@ async def test_a_run_is_given_what_its_grant_says(serve: Serve, log: SqliteEvent
         grants.resolve(task.token)
     assert task.token not in str(await events_of(log, made.id, ANN))
     assert (await log.tasks(ANN, TaskFilter(roots=True))).total == 1
+
+
+async def test_ids_have_a_bound(serve: Serve) -> None:
+    with pytest.raises(errors.InvalidParamsError, match="context_id is longer than 256"):
+        await serve(echo).on_message_send(request(context_id="c" * 257), context())

@@ -22,6 +22,7 @@ from codin.task.projection import to_stream_response
 
 MAX_TEXT_BYTES = 256 * 1024
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
+MAX_ID_CHARS = 256
 
 
 def check_message(params: SendMessageRequest) -> None:
@@ -46,6 +47,11 @@ def check_message(params: SendMessageRequest) -> None:
             f"the message has {message.ByteSize():,} bytes, more than the {MAX_MESSAGE_BYTES:,}"
             " allowed"
         )
+    for name in ("message_id", "context_id", "task_id"):
+        if len(getattr(message, name)) > MAX_ID_CHARS:
+            raise InvalidParamsError(
+                f"the message's {name} is longer than {MAX_ID_CHARS} characters"
+            )
     if params.configuration.HasField("task_push_notification_config"):
         raise PushNotificationNotSupportedError
     validate_history_length(params.configuration)

@@ -88,7 +88,11 @@ class GoalWork:
         else:
             plan = await self._plan(run)
             await steps.begin(plan)
-        return await self._run_plan(steps, plan)
+        try:
+            return await self._run_plan(steps, plan)
+        finally:
+            if not steps.paused:
+                await steps.close()
 
     async def _run_plan(self, steps: PlanRun, plan: Plan) -> EndEvent:
         can_repair = isinstance(self._parts.planner, RepairingPlanner)
@@ -96,12 +100,10 @@ class GoalWork:
         if failed and can_repair:
             mended = await self._repair(steps, plan, failed)
             if mended is not None:
-                await steps.close(plan)
                 plan = mended
                 await steps.begin(plan)
                 failed = await steps.execute(plan, finish=False)
         if failed:
-            await steps.close(plan)
             await self._tell_files(steps.run)
             return Failed(error_type="StepFailed", message=str(failed))
         if steps.paused:

@@ -53,11 +53,17 @@ class PlanRun:
     answers: dict[str, Message] = field(default_factory=dict)
 
     async def begin(self, plan: Plan) -> None:
-        """Show the plan and store its steps. Steps that are done stay as they are."""
+        """Show the plan and store its steps. Steps that are done stay as they are, unless the plan
+        gives them to another agent now; those that it leaves out are marked so."""
+        planned_ids = {step.id for step in plan.steps}
+        for row in [row for row in self.rows.values() if row.step_id not in planned_ids]:
+            if row.state == "waiting":
+                await self._mark(row.step_id, state="skipped")
         for step in plan.steps:
-            if step.id not in self.outputs:
-                row = StepRow(step.id, step.agent, step.instruction, step.needs)
-                self.rows[step.id] = row
+            if step.id in self.outputs and self.rows[step.id].agent == step.agent:
+                continue
+            self.outputs.pop(step.id, None)
+            self.rows[step.id] = StepRow(step.id, step.agent, step.instruction, step.needs)
         planned = [self.rows[step.id] for step in plan.steps]
         payload = {"type": "plan", "plan": plan.model_dump(mode="json")}
         await self.run.say(payload, steps=planned)
@@ -84,11 +90,11 @@ class PlanRun:
             if running:
                 await asyncio.wait(running)
 
-    async def close(self, plan: Plan) -> None:
+    async def close(self) -> None:
         """Mark the steps that will not be run any more."""
-        for step in plan.steps:
-            if self.rows[step.id].state == "waiting":
-                await self._mark(step.id, state="skipped")
+        for row in list(self.rows.values()):
+            if row.state == "waiting":
+                await self._mark(row.step_id, state="skipped")
 
     def _ready(self, plan: Plan, running: Any) -> list[Step]:
         busy = {step.id for step in running}
