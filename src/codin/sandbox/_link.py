@@ -18,14 +18,19 @@ from codin.sandbox.worker.client import WorkerClient, WorkerLink, frame_limit
 
 # The program is loaded by its path, under a name that no module of the code's has.
 _BOOT = """
-import importlib.util as u, sys
-p, fd, most = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-s = u.spec_from_file_location("_codin_worker", p + "/__init__.py", submodule_search_locations=[p])
-m = sys.modules[s.name] = u.module_from_spec(s); s.loader.exec_module(m)
+import sys
+path, fd, most = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+package = sys.modules["_codin_worker"] = type(sys)("_codin_worker")
+package.__path__ = [path]
 sys.argv[:] = [""]
 from _codin_worker._main import main
 main(fd, most)
 """
+
+_START_BYTES = 64 * 1024
+"""What a Worker may print before its first call; it has no reason to."""
+
+_TOLD_BYTES = 1000
 
 
 class OpenBox(Protocol):
@@ -68,7 +73,9 @@ class BoxLink(WorkerLink):
         self._writer = writer
         self._wake = wake
         self._since = self._cpu = 0.0
+        self._said = bytearray()
         box.active = False
+        box.pump.begin(self._hear, _START_BYTES)
 
     async def send(self, data: bytes) -> None:
         self._writer.write(data)
@@ -90,6 +97,12 @@ class BoxLink(WorkerLink):
         self._box.pump.pause()
         self._box.active = False
         return self._box.usage(since=self._since, cpu_before=self._cpu)
+
+    def last_words(self) -> str:
+        return self._said[-_TOLD_BYTES:].decode(errors="replace").strip()
+
+    def _hear(self, chunk: OutputChunk) -> None:
+        self._said += chunk.data
 
     def end(self, reason: SandboxError | None = None) -> None:
         self._box.end(reason)

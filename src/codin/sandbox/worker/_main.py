@@ -7,6 +7,7 @@ What not every request needs is imported when it is needed: a start takes half t
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from types import AsyncGeneratorType, CoroutineType, GeneratorType, ModuleType

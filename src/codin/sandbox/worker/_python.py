@@ -6,11 +6,14 @@ import ast
 import linecache
 import sys
 import traceback
-from inspect import CO_COROUTINE
-from types import CodeType
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import CodeType
+    from typing import Any
 
 _MAX_REPR = 100_000
+_COROUTINE = 0x80  # inspect.CO_COROUTINE, without the import
 
 
 class PythonSession:
@@ -49,7 +52,7 @@ class PythonSession:
 
     def _evaluate(self, code: CodeType) -> Any:
         value = eval(code, self._space)  # noqa: S307 - this is what the sandbox is for
-        if code.co_flags & CO_COROUTINE:
+        if code.co_flags & _COROUTINE:
             import asyncio
 
             return asyncio.run(value)

@@ -58,6 +58,10 @@ class WorkerLink(ABC):
     async def wait(self) -> int:
         """Until it is gone; gives its exit code, or raises why it was ended."""
 
+    def last_words(self) -> str:
+        """What it printed outside of any call: why it could not start, perhaps."""
+        return ""
+
 
 def frame_limit(limits: Limits) -> int:
     """The most bytes of one frame that comes from inside: values count as output."""
@@ -220,7 +224,8 @@ class WorkerClient(Worker):
             self._link.end(WorkerProtocolError("the Worker closed its connection"))
             code = await self._link.wait()
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
-        raise WorkerGone(f"the process of the Worker has ended ({how}); its state is lost")
+        said = f"; it said: {words}" if (words := self._link.last_words()) else ""
+        raise WorkerGone(f"the process of the Worker has ended ({how}); its state is lost{said}")
 
     async def _greet(self) -> None:
         if self._greeted:

@@ -8,9 +8,12 @@ one ``done`` or ``error``, with that ``id``.
 from __future__ import annotations
 
 import struct
-from typing import Any
 
 import msgpack
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 LENGTH = struct.Struct(">I")
 VERSION = 1
