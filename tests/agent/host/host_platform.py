@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -23,7 +23,7 @@ from codin.model.proxy import model_proxy
 from codin.model.upstream import HttpUpstream
 from codin.runtime import LocalRuntime
 from codin.security import DEFAULT_ROLES, LOCAL_USER, RoleAuthorizer, RunGrant, RunGrants
-from codin.testing.scripted_model import ScriptedModel, text
+from codin.testing.scripted_model import RecordedRequest, ScriptedModel, Turn, text
 from codin.tool.executor import ToolExecutor
 from codin.tool.function import FunctionTool
 from codin.tool.registry import ToolRegistry
@@ -72,7 +72,13 @@ class Platform:
 
 
 @contextlib.asynccontextmanager
-async def platform(folder: Path, *, ready_seconds: float = 60.0) -> AsyncIterator[Platform]:
+async def platform(
+    folder: Path,
+    script: Callable[[RecordedRequest], Turn] = lambda request: text("forty-two"),
+    *,
+    ready_seconds: float = 60.0,
+) -> AsyncIterator[Platform]:
+    """The platform's parts for as long as the block lasts, with hosts that are ended after it."""
     added: list[tuple[int, int]] = []
     ticks: list[float] = []
 
@@ -92,7 +98,7 @@ async def platform(folder: Path, *, ready_seconds: float = 60.0) -> AsyncIterato
     sandboxes = GoalSandboxes(runtime.provider, Workspaces(folder / "work"))
     executor = ToolExecutor(registry, runtime=runtime, sandboxes=sandboxes)
     grants, meter = RunGrants(), MemoryMeter()
-    model = ScriptedModel(lambda request: text("forty-two"), api_key=PROVIDER_KEY)
+    model = ScriptedModel(script, api_key=PROVIDER_KEY)
     door = socket.socket(socket.AF_UNIX)
     door.bind(str(folder / "platform.sock"))
     async with model.serve() as url:

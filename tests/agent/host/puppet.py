@@ -113,6 +113,9 @@ async def puppet(task):  # noqa: C901
             for _ in range(2000):
                 print("x" * 5000)
             yield "shouted"
+        case "flood":
+            for number in range(int(rest[0])):
+                yield f"{number} "
         case "fail":
             raise ValueError("I was told to fail")
 

@@ -18,7 +18,7 @@ from host_platform import PROVIDER_KEY, Platform, platform
 from codin.agent import Agent
 from codin.agent.a2a import user_message
 from codin.agent.adapters import remote
-from codin.agent.events import AgentEvent, Canceled, Completed, Failed, TextDelta
+from codin.agent.events import AgentEvent, Canceled, Completed, Failed, TextDelta, TextFinal
 from codin.agent.host import AgentHost, HostStartError, process
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -179,6 +179,18 @@ async def test_a_lot_of_output_breaks_nothing(place: Platform, puppet: Agent) ->
     assert (await place.run(puppet, "add 1 1")).text == "2"
 
 
+async def test_a_flood_of_text_comes_whole_to_a_slow_reader(place: Platform, puppet: Agent) -> None:
+    pieces: dict[str, str] = {}
+    async for event in await puppet.handle(place.task("flood 3000")):
+        if isinstance(event, TextDelta):
+            pieces[event.message_id] = pieces.get(event.message_id, "") + event.text
+        elif isinstance(event, TextFinal):
+            pieces[event.message_id] = event.text
+        if len(pieces) < 2:
+            await asyncio.sleep(0.001)
+    assert list(pieces.values()) == ["".join(f"{number} " for number in range(3000))]
+
+
 async def test_cancelling_ends_the_agents_work(place: Platform, puppet: Agent) -> None:
     begun = len(place.ticks)
     running = asyncio.ensure_future(_outcome(await puppet.handle(place.task("tick"))))
@@ -228,6 +240,7 @@ async def test_a_host_that_dies_is_one_failure_and_the_next_task_runs(
     assert host.starts == starts + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", ["block", "stubborn"])
 async def test_a_run_that_cannot_be_canceled_ends_with_its_host(
     place: Platform,
@@ -276,6 +289,7 @@ async def test_stopping_leaves_nothing(place: Platform) -> None:
     assert "was stopped" in stopped.end.message
 
 
+@pytest.mark.slow
 async def test_what_cannot_be_loaded_is_told_and_the_others_are_served(
     place: Platform, tmp_path: Path
 ) -> None:
@@ -293,6 +307,7 @@ async def test_what_cannot_be_loaded_is_told_and_the_others_are_served(
     await host.stop()
 
 
+@pytest.mark.slow
 async def test_a_host_without_agents_is_an_error_with_the_reason(
     place: Platform, tmp_path: Path
 ) -> None:

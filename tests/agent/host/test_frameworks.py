@@ -1,0 +1,102 @@
+"""Agents of real frameworks in real hosts: tools through the host API, models through the proxy."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from host_platform import PROVIDER_KEY, Platform, platform
+
+from codin.agent import Task
+from codin.agent.events import AgentEvent, Completed, Failed, ToolCall, ToolResult
+from codin.agent.host import AgentHost, HostedAgent
+from codin.testing.scripted_model import RecordedRequest, Turn, error, hang, text, tool_call
+
+AGENTS = Path(__file__).with_name("agents")
+FRAMEWORKS = ("graph", "kit", "agnostic")
+
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
+
+
+def answer(request: RecordedRequest) -> Turn:
+    """Adds what it is told to with the tool, and says what came of it."""
+    if "hang" in request.last_user:
+        return hang()
+    if "overload" in request.last_user:
+        return error(400, "no such thing today")
+    if not request.tool_results:
+        a, b = (int(word) for word in request.last_user.split() if word.isdigit())
+        return tool_call("add", {"a": a, "b": b})
+    [number] = re.findall(r"\d+", request.tool_results[-1])  # ADK gives it as {"result": 42}
+    return text(f"the sum is {number}")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def place() -> AsyncIterator[Platform]:
+    with tempfile.TemporaryDirectory("", "cd-") as folder:
+        async with platform(Path(folder), answer) as made:
+            yield made
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def hosts(place: Platform) -> dict[str, AgentHost]:
+    started = await asyncio.gather(
+        *(place.hosts.start([str(AGENTS / f"{name}.py")]) for name in FRAMEWORKS)
+    )
+    return {host.agents[0].id: host for host in started}
+
+
+@pytest.fixture(params=FRAMEWORKS)
+def agent(request: pytest.FixtureRequest, hosts: dict[str, AgentHost]) -> HostedAgent:
+    return hosts[request.param].agents[0]
+
+
+async def events_of(agent: HostedAgent, task: Task) -> list[AgentEvent]:
+    return [event async for event in await agent.handle(task)]
+
+
+async def test_it_calls_a_tool_and_answers(place: Platform, agent: HostedAgent) -> None:
+    task = place.task("add 2 and 40", tools=["add"])
+    events = await events_of(agent, task)
+    assert events[-1] == Completed()
+    [call] = [event for event in events if isinstance(event, ToolCall)]
+    [result] = [event for event in events if isinstance(event, ToolResult)]
+    assert (call.name, call.arguments) == ("add", {"a": 2, "b": 40})
+    assert (result.call_id, result.content, result.is_error) == (call.call_id, 42, False)
+    assert place.added[-1] == (2, 40)
+    again = await (await agent.handle(place.task("add 3 and 4", tools=["add"])))
+    assert again.text == "the sum is 7"
+    assert place.meter.tokens(task.id) > 0
+    assert place.model.requests[-1].headers["authorization"] == f"Bearer {PROVIDER_KEY}"
+
+
+async def test_runs_side_by_side_are_their_own(place: Platform, agent: HostedAgent) -> None:
+    tasks = [place.task(f"add {n} and 100", tools=["add"]) for n in range(3)]
+    outcomes = await asyncio.gather(*[await agent.handle(task) for task in tasks])
+    assert [o.text for o in outcomes] == [f"the sum is {n + 100}" for n in range(3)]
+    assert [len(place.meter.usage(task.id)) for task in tasks] == [2, 2, 2]
+
+
+async def test_cancelling_ends_the_models_work(place: Platform, agent: HostedAgent) -> None:
+    asked = len(place.model.requests)
+    running = asyncio.create_task(events_of(agent, place.task("hang", tools=["add"])))
+    async with asyncio.timeout(20):
+        while len(place.model.requests) == asked:
+            await asyncio.sleep(0.01)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        while not place.model.requests[asked].disconnected:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_models_error_is_one_failure(place: Platform, agent: HostedAgent) -> None:
+    events = await events_of(agent, place.task("overload", tools=["add"]))
+    ends = [event for event in events if isinstance(event, Failed)]
+    assert len(ends) == 1
+    assert events[-1] is ends[0]
+    assert "no such thing today" in ends[0].message
