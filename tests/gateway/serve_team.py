@@ -6,11 +6,11 @@ from pathlib import Path
 
 from codin.gateway.server import stop_signals
 from codin.testing.serving import serve_agents
-from codin.testing.team import TEAM, orchestrate
+from codin.testing.team import TEAM, FixedPlanner
 
 
 async def main(home: Path) -> None:
-    async with stop_signals() as asked, serve_agents(home, TEAM, orchestrate) as served:
+    async with stop_signals() as asked, serve_agents(home, TEAM, FixedPlanner()) as served:
         print(served.url, flush=True)
         await asked.wait()
 

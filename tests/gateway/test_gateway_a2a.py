@@ -123,7 +123,7 @@ async def test_a_task_goes_on_when_its_client_leaves(
     task_id = (await anext(stream)).task.id
     await stream.aclose()  # type: ignore[attr-defined]
     async with asyncio.timeout(10):
-        await served.runner.wait(task_id)
+        await served.manager.runner.wait(task_id)
     task = await client.get_task(GetTaskRequest(id=task_id))
     assert task.status.state == TaskState.TASK_STATE_COMPLETED
 

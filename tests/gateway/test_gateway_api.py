@@ -198,7 +198,8 @@ async def test_the_team_and_health_are_told(http: httpx.AsyncClient) -> None:
         ("analyst", False),
         ("writer", False),
     ]
-    assert (await http.get("/api/tools")).json() == {"tools": []}
+    tools = (await http.get("/api/tools")).json()["tools"]
+    assert [tool["name"] for tool in tools] == ["save"]
     assert (await http.get("/api/about")).json()["model"]["label"] == "scripted agents"
     assert (await http.get("/healthz")).json() == {"status": "ok"}
     assert (await http.get("/readyz")).json() == {"status": "ready", "problems": []}

@@ -12,7 +12,7 @@ import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 from codin.testing.serving import Served, serve_agents
-from codin.testing.team import ANSWER, TEAM, orchestrate
+from codin.testing.team import ANSWER, TEAM, FixedPlanner
 
 pytestmark = pytest.mark.browser
 
@@ -70,7 +70,7 @@ async def tab(browser: Browser) -> Tab:
 
 @pytest.fixture
 async def served(tmp_path: Path) -> AsyncIterator[Served]:
-    async with serve_agents(tmp_path, TEAM, orchestrate) as served:
+    async with serve_agents(tmp_path, TEAM, FixedPlanner()) as served:
         yield served
 
 
@@ -161,12 +161,12 @@ async def test_a_failure_says_what_failed(served: Served, tab: Tab) -> None:
 
 async def test_a_gateway_that_comes_back_is_found_again(tmp_path: Path, tab: Tab) -> None:
     page = tab.page
-    async with serve_agents(tmp_path, TEAM, orchestrate) as served:
+    async with serve_agents(tmp_path, TEAM, FixedPlanner()) as served:
         await give(page, served, "hang on")
         await expect(page.locator(".answer")).to_contain_text("North")
     await expect(page.locator("#link")).to_have_text("Reconnecting…")
     port = int(served.url.rpartition(":")[2])
-    async with serve_agents(tmp_path, TEAM, orchestrate, port=port):
+    async with serve_agents(tmp_path, TEAM, FixedPlanner(), port=port):
         await expect(state(page)).to_have_text("Canceled", timeout=20_000)
         await expect(page.locator("#link")).to_have_text("")
         shown = await page.locator("main").inner_text()

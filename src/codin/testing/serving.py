@@ -1,36 +1,44 @@
-"""A gateway with agents of a few lines each, over the real log, runner and handlers.
+"""A gateway with agents of a few lines each, over the real log, task manager and handlers.
 
 For tests of whatever talks to a gateway: clients, pages, tools. No model is asked.
 """
 
 from __future__ import annotations
 
+import base64
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from codin.agent.base import AgentInfo, Task
+from codin.agent.cards import agent_card
 from codin.agent.events import AgentEvent
+from codin.agent.planner import Planner
+from codin.agent.registry import AgentRegistry
 from codin.agent.response import AgentResponse
 from codin.gateway.app import create_app
 from codin.gateway.auth import LoopbackAuthenticator
 from codin.gateway.base import GatewayParts, ModelBadge, ServedAgent
 from codin.gateway.server import HttpServer
-from codin.security import RunGrants
-from codin.task.handler import AgentRequestHandler
+from codin.security import DEFAULT_ROLES, Principal, RoleAuthorizer, RunGrant, RunGrants
+from codin.task.files import GoalFiles
 from codin.task.log import SqliteEventLog
+from codin.task.manager import ORCHESTRATOR_INFO, TaskManager
 from codin.task.runner import TaskRunner
-from codin.task.work import AgentWork, RunServices, Work
+from codin.task.work import RunServices
 from codin.tool.base import Tool, ToolSpec
 from codin.tool.workspace import Workspaces
 
 Events = Callable[[Task], AsyncGenerator[AgentEvent, None]]
 
+LABEL = "scripted agents"
+
 
 @dataclass
 class ScriptedAgent:
-    """An agent whose events an async generator function gives."""
+    """An agent whose events an async generator function gives. Its runs have the tool ``save``."""
 
     id: str
     events: Events
@@ -43,7 +51,28 @@ class ScriptedAgent:
 
     @property
     def info(self) -> AgentInfo:
-        return AgentInfo(self.id, self.name or self.id, self.description)
+        return AgentInfo(self.id, self.name or self.id, self.description, tools=("save",))
+
+
+class Save:
+    """A tool that writes a file into the goal's workspace, from base64."""
+
+    name = "save"
+    spec = ToolSpec(name="save", description="Writes a file.")
+
+    def __init__(self, workspaces: Workspaces, grant: RunGrant) -> None:
+        self._workspaces = workspaces
+        self._grant = grant
+
+    async def invoke(self, *args: Any, **kwargs: Any) -> Any:
+        folder = await self._workspaces.folder(self._grant.principal, self._grant.goal_id)
+        (folder / kwargs["path"]).write_bytes(base64.b64decode(kwargs["content"]))
+
+
+async def save(task: Task, path: str, content: bytes) -> None:
+    """Have ``content`` written by the run's own tool."""
+    [tool] = task.tools
+    await tool.invoke(path=path, content=base64.b64encode(content).decode())
 
 
 @dataclass(frozen=True)
@@ -52,54 +81,69 @@ class Served:
 
     url: str
     log: SqliteEventLog
-    runner: TaskRunner
+    manager: TaskManager
     workspaces: Workspaces
-
-
-Orchestrate = Callable[[TaskRunner, Workspaces, dict[str, Work]], Work]
-"""Makes the orchestrator's work from the runner, the workspaces and the agents' works by id."""
 
 
 @asynccontextmanager
 async def serve_agents(
     home: Path,
     agents: Sequence[ScriptedAgent],
-    orchestrate: Orchestrate,
+    planner: Planner,
     *,
     port: int = 0,
-    tools: Sequence[ToolSpec] = (),
     heartbeat_seconds: float = 15.0,
 ) -> AsyncIterator[Served]:
     """Serve ``agents`` from the folder ``home`` on a loopback port, until the block ends."""
-    from codin.agent.cards import agent_card
-
     async with AsyncExitStack() as stack:
         log = await SqliteEventLog.open(home / "codin.db")
         stack.push_async_callback(log.close)
-        runner = TaskRunner(log, grace_seconds=0.5, pulse_seconds=0.1)
-        await runner.recover()
-        stack.push_async_callback(runner.aclose)
         workspaces = Workspaces(home / "work")
-        services = RunServices(grants=RunGrants(), seconds=60.0)
-        works: dict[str, Work] = {a.id: AgentWork(a, a.info, services) for a in agents}
-        served = [ServedAgent(a.info, _handler(works[a.id], runner)) for a in agents]
-        goal = orchestrate(runner, workspaces, works)
-        info = AgentInfo(goal.id, "codin", "Plans a goal and has it done by agents.")
-        parts = GatewayParts(
-            orchestrator=ServedAgent(info, _handler(goal, runner)),
-            agents=lambda _: served,
-            tools=lambda _: tools,
-            log=log,
-            workspaces=workspaces,
-            card=agent_card,
-            authenticator=LoopbackAuthenticator(),
-            model=lambda: ModelBadge("scripted agents"),
-            heartbeat_seconds=heartbeat_seconds,
-        )
-        server = HttpServer(create_app(parts), port=port)
-        await stack.enter_async_context(server)
-        yield Served(server.url, log, runner, workspaces)
+        manager = _manager(log, workspaces, agents, planner)
+        stack.push_async_callback(manager.aclose)
+        await manager.start()
+        parts = _parts(manager, log, workspaces, [a.info for a in agents], heartbeat_seconds)
+        server = await stack.enter_async_context(HttpServer(create_app(parts), port=port))
+        yield Served(server.url, log, manager, workspaces)
 
 
-def _handler(work: Work, runner: TaskRunner) -> AgentRequestHandler:
-    return AgentRequestHandler(work.id, lambda _: work, runner)
+def _manager(
+    log: SqliteEventLog,
+    workspaces: Workspaces,
+    agents: Sequence[ScriptedAgent],
+    planner: Planner,
+) -> TaskManager:
+    def tools_for(grant: RunGrant) -> Sequence[Tool]:
+        return (Save(workspaces, grant),)
+
+    return TaskManager(
+        TaskRunner(log, grace_seconds=0.5, pulse_seconds=0.1),
+        AgentRegistry(RoleAuthorizer(DEFAULT_ROLES), agents),
+        planner,
+        RunServices(RunGrants(), tools_for=tools_for, seconds=60.0),
+        files=GoalFiles(workspaces),
+        notes=lambda: [{"type": "model", "label": LABEL, "basic": False}],
+    )
+
+
+def _parts(
+    manager: TaskManager,
+    log: SqliteEventLog,
+    workspaces: Workspaces,
+    infos: Sequence[AgentInfo],
+    heartbeat_seconds: float,
+) -> GatewayParts:
+    def agents(principal: Principal) -> list[ServedAgent]:
+        return [ServedAgent(i, manager.agent_handler(principal, i.id)) for i in infos]
+
+    return GatewayParts(
+        orchestrator=ServedAgent(ORCHESTRATOR_INFO, manager.handler),
+        agents=agents,
+        tools=lambda _: [Save.spec],
+        log=log,
+        workspaces=workspaces,
+        card=agent_card,
+        authenticator=LoopbackAuthenticator(),
+        model=lambda: ModelBadge(LABEL),
+        heartbeat_seconds=heartbeat_seconds,
+    )

@@ -9,13 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 
-from codin.agent.a2a import user_message
 from codin.agent.base import Task
 from codin.agent.events import (
     AgentEvent,
-    ArtifactProduced,
-    Completed,
-    EndEvent,
     Failed,
     TextDelta,
     TextFinal,
@@ -25,11 +21,8 @@ from codin.agent.events import (
     ToolResult,
 )
 from codin.agent.plan import Plan, Step
-from codin.task.log.follow import follow
-from codin.task.runner import TaskRunner
-from codin.task.work import ParentTask, Run, Work
-from codin.testing.serving import ScriptedAgent
-from codin.tool.workspace import Workspaces
+from codin.agent.planner import Planner, PlanRequest
+from codin.testing.serving import ScriptedAgent, save
 
 PROBE = (
     '<img src=x onerror="window.probed=1"><script>window.probed=1</script>'
@@ -68,7 +61,10 @@ async def analyst(task: Task) -> AsyncGenerator[AgentEvent, None]:
     await asyncio.sleep(0.05)
     yield ToolOutput(call_id="a1", name="run_python", text="West 290299.10\n", stream="stderr")
     yield ToolResult(call_id="a1", name="run_python", content={"error": probe}, is_error=True)
-    yield TextFinal(message_id="m", text="North 312,001.18; West 290,299.10." + probe)
+    await save(task, "chart.png", PNG)
+    rows = "<b onmouseover=probed=1>.csv" if probe else "rows.csv"
+    await save(task, rows, b"region,revenue\nNorth,312001.18\n")
+    yield TextFinal(message_id="m", text="North 312,001.18; West leads nobody." + probe)
 
 
 async def writer(task: Task) -> AsyncGenerator[AgentEvent, None]:
@@ -78,6 +74,7 @@ async def writer(task: Task) -> AsyncGenerator[AgentEvent, None]:
         await asyncio.sleep(0.02)
     if "hang" in task.text:
         await asyncio.Event().wait()
+    await save(task, "report.md", f"# Report\n\n{answer}\n".encode())
     yield TextFinal(message_id="w", text=answer)
 
 
@@ -88,77 +85,15 @@ TEAM = [
 ]
 
 
-class FixedGoal:
-    """Does every goal by the same three steps, one after the other."""
+class FixedPlanner(Planner):
+    """Plans every goal as the same three steps, one after the other."""
 
-    id = "orchestrator"
-    seconds = 60.0
-
-    def __init__(self, runner: TaskRunner, workspaces: Workspaces, works: dict[str, Work]) -> None:
-        self._runner = runner
-        self._workspaces = workspaces
-        self._works = works
-
-    async def perform(self, run: Run) -> EndEvent:
-        goal = run.message.parts[0].text
+    async def plan(self, request: PlanRequest) -> Plan:
+        goal = request.goal
         probe = PROBE if "hostile" in goal else ""
         steps = (
             Step(id="find", agent="scout", instruction="Find the data. " + goal + probe),
             Step(id="compute", agent="analyst", instruction="Compute. " + goal, needs=("find",)),
             Step(id="write", agent="writer", instruction="Write. " + goal, needs=("compute",)),
         )
-        plan = Plan(goal=goal, steps=steps, reason="Found, computed, written." + probe)
-        await run.say({"type": "plan", "plan": plan.model_dump(mode="json")})
-        text = ""
-        for step in plan.steps:
-            try:
-                text = await self._step(run, step)
-            except RuntimeError as error:
-                return Failed(error_type="StepFailed", message=f"step {step.id}: {error}")
-        await run.emit(TextFinal(message_id="answer", text=text))
-        await self._files(run, probe)
-        return Completed()
-
-    async def _step(self, run: Run, step: Step) -> str:
-        child = await self._runner.start(
-            run.principal,
-            self._works[step.agent],
-            user_message(step.instruction),
-            context_id=run.context_id,
-            parent=ParentTask(run.task_id, run.goal_id),
-        )
-        said = {"type": "step", "id": step.id, "agent": step.agent, "task_id": child, "attempt": 1}
-        await run.say({**said, "state": "working"})
-        text, state = "", ""
-        try:
-            async for event in follow(self._runner.log, run.principal, child):
-                await run.adopt(child, step=step.id, agent=step.agent)
-                if event.kind == "artifact":
-                    text = event.body["artifact"]["parts"][0]["text"]
-                state = event.state or state
-        except asyncio.CancelledError:
-            await self._runner.cancel(run.principal, child)
-            raise
-        await run.say({**said, "state": "completed" if state.endswith("COMPLETED") else "failed"})
-        if not state.endswith("COMPLETED"):
-            raise RuntimeError(state)
-        return text
-
-    async def _files(self, run: Run, probe: str) -> None:
-        folder = await self._workspaces.folder(run.principal, run.goal_id)
-        name = "<b onmouseover=probed=1>.csv" if probe else "rows.csv"
-        made = {
-            "chart.png": (PNG, "image/png"),
-            "report.md": (b"# Report\n\n" + ANSWER.encode() + probe.encode(), "text/markdown"),
-            name: (b"region,revenue\nNorth,312001.18\n", "text/csv"),
-        }
-        for number, (path, (content, kind)) in enumerate(made.items()):
-            (folder / path).write_bytes(content)
-            event = ArtifactProduced(
-                artifact_id=f"f{number}", name=path, media_type=kind, raw=content
-            )
-            await run.emit(event)
-
-
-def orchestrate(runner: TaskRunner, workspaces: Workspaces, works: dict[str, Work]) -> FixedGoal:
-    return FixedGoal(runner, workspaces, works)
+        return Plan(goal=goal, steps=steps, reason="Found, computed, written." + probe)

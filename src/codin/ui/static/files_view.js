@@ -30,9 +30,11 @@ function row(taskId, file) {
   );
 }
 
+/** A file too large to travel in its event is told by its path. */
+const isReference = (file) => file.data?.path === file.name && typeof file.data.size === "number";
+
 function size(file) {
-  const told = file.metadata.size ?? file.metadata.codin?.size;
-  if (told !== undefined) return Number(told);
+  if (isReference(file)) return file.data.size;
   if (file.raw) return Math.floor((file.raw.length * 3) / 4) - (file.raw.match(/=*$/)[0].length);
   return file.text === null ? Number.NaN : new Blob([file.text]).size;
 }
@@ -45,7 +47,7 @@ function download(taskId, file) {
 function preview(taskId, file) {
   if (IMAGES.has(file.mediaType)) {
     const inline = file.raw ? `data:${file.mediaType};base64,${file.raw}` : fileUrl(taskId, file.name);
-    return h("img", { src: inline, alt: file.description || `Picture ${file.name}`, loading: "lazy" });
+    return h("img", { src: inline, alt: `Picture ${file.name}`, loading: "lazy" });
   }
   const text = content(file);
   if (text === null) return null;
@@ -57,6 +59,7 @@ function preview(taskId, file) {
 
 function content(file) {
   if (file.text !== null) return file.text;
+  if (isReference(file)) return null;
   if (file.data !== undefined) return json(file.data);
   const readable = file.mediaType.startsWith("text/") || file.mediaType === "application/json";
   if (!file.raw || !readable) return null;

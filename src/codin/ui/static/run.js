@@ -179,8 +179,6 @@ export class Run {
     this.files.set(artifact.artifactId, {
       name: nameOf(artifact),
       mediaType: String(part.mediaType ?? ""),
-      description: String(artifact.description ?? ""),
-      metadata: { ...artifact.metadata, ...part.metadata },
       raw: part.raw ?? null,
       text: part.text ?? null,
       data: "data" in part ? dataOf(part) : undefined,
