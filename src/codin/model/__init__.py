@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from codin.model.base import CallContext, ChatMessage, Meter, ModelClient, ModelUsage
+    from codin.model.base import CallContext, ChatMessage, Meter, ModelClient, ModelUsage, Weigher
     from codin.model.catalog import BASIC_LABEL, ModelChoice, discover, parse
     from codin.model.doctor import ModelReport, describe_models
     from codin.model.embedded.pull import Progress, pull
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from codin.model.service import ModelService
 
 _HOMES = {
-    "base": ("CallContext", "ChatMessage", "Meter", "ModelClient", "ModelUsage"),
+    "base": ("CallContext", "ChatMessage", "Meter", "ModelClient", "ModelUsage", "Weigher"),
     "catalog": ("BASIC_LABEL", "ModelChoice", "discover", "parse"),
     "doctor": ("ModelReport", "describe_models"),
     "embedded.pull": ("Progress", "pull"),
@@ -74,6 +74,7 @@ __all__ = [
     "Progress",
     "PullError",
     "UnknownModel",
+    "Weigher",
     "describe_models",
     "discover",
     "model_proxy",

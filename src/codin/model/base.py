@@ -137,3 +137,26 @@ class ModelClient(ABC):
         timeout: float | None = None,
     ) -> AsyncIterator[str]:
         """The pieces of a text answer as they come."""
+
+
+class Weigher(ABC):
+    """A model that can say how likely it is to begin its answer with a word, without writing one.
+
+    Cheaper than an answer, and finer: it says how sure the model is. Not every provider tells.
+    """
+
+    @abstractmethod
+    async def weigh(
+        self,
+        messages: Sequence[ChatMessage],
+        words: Sequence[str],
+        *,
+        context: CallContext,
+        timeout: float | None = None,
+    ) -> tuple[float, ...]:
+        """The probability of each of ``words`` (short, one token each) as the answer's first,
+        whatever its case. They sum to one or less.
+
+        Raises:
+            ModelError: as for `ModelClient.generate`.
+        """

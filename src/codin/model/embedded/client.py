@@ -12,9 +12,10 @@ from typing import Any, TypeVar, cast
 from pydantic import TypeAdapter, ValidationError
 
 from codin.model._deadline import limited
-from codin.model.base import CallContext, ChatMessage, Meter, ModelClient, ModelUsage
+from codin.model.base import CallContext, ChatMessage, Meter, ModelClient, ModelUsage, Weigher
 from codin.model.catalog import ModelChoice
-from codin.model.errors import BadModelOutput, ModelTimeout
+from codin.model.embedded.upstream import EmbeddedUpstream
+from codin.model.errors import BadModelOutput, ModelRefused, ModelTimeout
 from codin.model.upstream import Upstream
 
 T = TypeVar("T")
@@ -22,7 +23,7 @@ T = TypeVar("T")
 _REPAIRS = 1
 
 
-class EmbeddedClient(ModelClient):
+class EmbeddedClient(ModelClient, Weigher):
     """Decoding is constrained by the output's JSON schema, so only values can be wrong; one
     repair round tells the model what validation said."""
 
@@ -49,6 +50,37 @@ class EmbeddedClient(ModelClient):
                 return cast("T", await self._structured(body, TypeAdapter(output), context))
         except TimeoutError:
             raise self._too_slow(timeout) from None
+
+    async def weigh(
+        self,
+        messages: Sequence[ChatMessage],
+        words: Sequence[str],
+        *,
+        context: CallContext,
+        timeout: float | None = None,
+    ) -> tuple[float, ...]:
+        if not isinstance(self._upstream, EmbeddedUpstream):
+            raise ModelRefused(f"{self._upstream.name} does not tell how likely words are")
+        await self._meter.allow(context)
+        started = time.monotonic()
+        usage: dict[str, Any] = {}
+        try:
+            async with asyncio.timeout(timeout):
+                likely, piece = await self._upstream.first_words(_body(messages, 1, 0)["messages"])
+            usage = {
+                "prompt_tokens": piece.prompt_tokens,
+                "completion_tokens": piece.output_tokens,
+                "prompt_tokens_details": {"cached_tokens": piece.cached_tokens},
+            }
+        except TimeoutError:
+            raise self._too_slow(timeout) from None
+        finally:
+            await self._record(context, usage, started)
+        wanted = [word.casefold() for word in words]
+        return tuple(
+            sum(share for token, share in likely.items() if token.strip().casefold() == word)
+            for word in wanted
+        )
 
     async def _structured(
         self, body: dict[str, Any], adapter: TypeAdapter[Any], context: CallContext

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -77,11 +78,25 @@ class Llama:
                     elif line.startswith("error: "):
                         raise _refusal(400, line[7:].encode())
         except httpx.TransportError as error:
-            await self.server.lost()
-            raise ModelUnavailable(
-                f"the embedded model's process went away while it answered ({error!r}); the next"
-                " request starts it again"
-            ) from error
+            raise await self._gone(error) from error
+
+    async def first_words(self, prompt: str, most: int = 40) -> tuple[dict[str, float], Piece]:
+        """The likeliest first tokens of the completion, with their probabilities.
+
+        Raises:
+            ContextTooLong, ModelRefused, ModelUnavailable: as `stream` does.
+        """
+        body = {"prompt": prompt, "cache_prompt": True, "n_predict": 1, "n_probs": most}
+        client = await self._connected()
+        try:
+            answer = await client.post("/completion", json={**body, "temperature": 0})
+        except httpx.TransportError as error:
+            raise await self._gone(error) from error
+        if answer.status_code != httpx.codes.OK:
+            raise _refusal(answer.status_code, answer.content)
+        data = answer.json()
+        likeliest = data["completion_probabilities"][0]["top_logprobs"]
+        return {word["token"]: math.exp(word["logprob"]) for word in likeliest}, _piece(data)
 
     async def count(self, text: str) -> int:
         """How many tokens ``text`` has."""
@@ -94,6 +109,13 @@ class Llama:
         if self._client is not None:
             await self._client.aclose()
             self._client = None
+
+    async def _gone(self, error: httpx.TransportError) -> ModelUnavailable:
+        await self.server.lost()
+        return ModelUnavailable(
+            f"the embedded model's process went away while it answered ({error!r}); the next"
+            " request starts it again"
+        )
 
     async def _connected(self) -> httpx.AsyncClient:
         endpoint = await self.server.ready()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
 from codin.model.embedded import wire
-from codin.model.embedded.llama import Llama
+from codin.model.embedded.conversation import render
+from codin.model.embedded.llama import Llama, Piece
 from codin.model.embedded.server import EmbeddedServer
 from codin.model.embedded.shim import Shim
 from codin.model.embedded.weights import WEIGHTS
@@ -30,6 +31,12 @@ class EmbeddedUpstream(Upstream):
         async with aclosing(wire.chunks(self._shim, body, self.name)) as chunks:
             async for chunk in chunks:
                 yield chunk
+
+    async def first_words(
+        self, messages: Sequence[Mapping[str, Any]]
+    ) -> tuple[dict[str, float], Piece]:
+        """How likely the next message's first tokens are, and what it took to find out."""
+        return await self._llama.first_words(render(messages, [], result_chars=0).prompt)
 
     async def aclose(self) -> None:
         await self._llama.aclose()
