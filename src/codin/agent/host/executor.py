@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any, cast
 
 from a2a.types import Message, StreamResponse, TaskState, TaskStatus
 from a2a.types import Task as A2ATask
@@ -13,6 +15,7 @@ from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 from codin.agent.a2a import EventEncoder
 from codin.agent.base import Agent, ModelAccess, Task
 from codin.agent.events import AgentEvent, Canceled, Rejected
+from codin.agent.host.batching import in_batches
 from codin.agent.host.environment import PLACEHOLDER_KEY
 from codin.agent.host.platform_client import PlatformClient, RemoteTool
 from codin.agent.host.runs import ActiveRuns
@@ -69,8 +72,11 @@ class HostedExecutor(AgentExecutor):
             run = await self._platform.run(token)
             with self._runs.entered(run.task_id, token) as entered:
                 task = self._task(context, run, token, entered.key)
-                async for event in await self._agent.handle(task):
-                    await say(event)
+                response = aiter(await self._agent.handle(task))
+                told = cast("AsyncGenerator[AgentEvent, None]", response)
+                async with aclosing(in_batches(told)) as events:
+                    async for event in events:
+                        await say(event)
         except PlatformRefused as error:
             await say(failure(error))
         except Exception as error:
