@@ -111,6 +111,21 @@ async def test_goals_are_listed_newest_first_and_page_by_page(
     assert (again.status_code, again.json()["error"]["code"]) == (400, "task_not_cancelable")
 
 
+async def test_a_task_that_asks_takes_an_answer_and_others_do_not(http: httpx.AsyncClient) -> None:
+    task_id = await start(http, "ask me")
+    async with asyncio.timeout(10):
+        while "INPUT_REQUIRED" not in (await http.get(f"/api/tasks/{task_id}")).text:
+            await asyncio.sleep(0.05)
+    answered = await http.post(f"/api/tasks/{task_id}/answer", json={"text": "2025"})
+    assert answered.status_code == 200
+    *_, last, _ = await events(http, task_id)
+    assert last["data"]["body"]["status"]["state"] == "TASK_STATE_COMPLETED"
+    late = await http.post(f"/api/tasks/{task_id}/answer", json={"text": "2026"})
+    assert (late.status_code, late.json()["error"]["code"]) == (400, "unsupported_operation")
+    assert (await http.post("/api/tasks/nope/answer", json={"text": "x"})).status_code == 404
+    assert (await http.post(f"/api/tasks/{task_id}/answer", json={})).status_code == 400
+
+
 async def test_files_are_downloads_that_can_do_nothing(http: httpx.AsyncClient) -> None:
     task_id = await start(http, "hostile")
     await events(http, task_id)

@@ -149,6 +149,20 @@ async def test_what_is_hostile_stays_text(served: Served, tab: Tab) -> None:
     await tab.check()
 
 
+async def test_an_agent_that_asks_is_answered(served: Served, tab: Tab) -> None:
+    page = tab.page
+    await give(page, served, "ask me")
+    await expect(state(page)).to_have_text("Needs an answer", timeout=20_000)
+    await expect(page.get_by_role("alert")).to_have_text("scout asks: Which year?")
+    await page.reload()
+    await page.get_by_label("Your answer").fill("2025")
+    await page.get_by_role("button", name="Send").click()
+    await expect(state(page)).to_have_text("Done", timeout=20_000)
+    await expect(page.get_by_role("region", name="Events")).to_contain_text("You: 2025")
+    await expect(page.get_by_label("Your answer")).to_be_hidden()
+    await tab.check()
+
+
 async def test_a_failure_says_what_failed(served: Served, tab: Tab) -> None:
     page = tab.page
     await give(page, served, "fail please")

@@ -7,9 +7,9 @@ another client cannot.
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, TypeVar
 
-from a2a.types import CancelTaskRequest, GetTaskRequest, SendMessageRequest
+from a2a.types import CancelTaskRequest, GetTaskRequest, Message, SendMessageRequest, Task
 from google.protobuf.json_format import MessageToDict
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
@@ -28,6 +28,8 @@ from codin.task.log import TaskFilter, TaskRow
 
 PAGE_SIZE = 50
 
+B = TypeVar("B", bound=BaseModel)
+
 
 class Goal(BaseModel):
     """Body of ``POST /api/goals``. ``context_id`` continues a conversation."""
@@ -36,6 +38,14 @@ class Goal(BaseModel):
 
     goal: str = Field(min_length=1)
     context_id: str = Field(default="", max_length=200)
+
+
+class Answer(BaseModel):
+    """Body of ``POST /api/tasks/{id}/answer``."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    text: str = Field(min_length=1)
 
 
 class PageApi:
@@ -55,6 +65,7 @@ class PageApi:
             Route("/api/tasks/{id}", self.task, methods=["GET"]),
             Route("/api/tasks/{id}/events", self.events, methods=["GET"]),
             Route("/api/tasks/{id}/cancel", self.cancel, methods=["POST"]),
+            Route("/api/tasks/{id}/answer", self.answer, methods=["POST"]),
             Route("/api/tasks/{id}/files", self.files, methods=["GET"]),
             Route("/api/tasks/{id}/files/{path:path}", self.file, methods=["GET"]),
             Route("/api/agents", self.agents, methods=["GET"]),
@@ -67,17 +78,17 @@ class PageApi:
         return JSONResponse({"version": codin.__version__, "model": model})
 
     async def submit(self, request: Request) -> Response:
-        goal = _parsed(await request.body())
+        goal = _parsed(Goal, await request.body())
         if not goal.goal.strip():
             raise InvalidInputError("the goal is empty: say in words what is to be done")
-        message = SendMessageRequest(message=user_message(goal.goal, context_id=goal.context_id))
-        message.configuration.return_immediately = True
-        started = await self._orchestrator.on_message_send(message, self._contexts.build(request))
-        answer = {
-            "task_id": getattr(started, "id", "") or getattr(started, "task_id", ""),
-            "context_id": started.context_id,
-        }
-        return JSONResponse(answer, status_code=201)
+        task = await self._send(request, user_message(goal.goal, context_id=goal.context_id))
+        told = {"task_id": task.id, "context_id": task.context_id}
+        return JSONResponse(told, status_code=201)
+
+    async def answer(self, request: Request) -> Response:
+        given = _parsed(Answer, await request.body())
+        message = user_message(given.text, task_id=request.path_params["id"])
+        return _task_response(await self._send(request, message))
 
     async def tasks(self, request: Request) -> Response:
         principal = principal_of(request)
@@ -131,6 +142,13 @@ class PageApi:
         specs = self._parts.tools(principal_of(request))
         return JSONResponse({"tools": [spec.model_dump(mode="json") for spec in specs]})
 
+    async def _send(self, request: Request, message: Message) -> Task:
+        asked = SendMessageRequest(message=message)
+        asked.configuration.return_immediately = True
+        task = await self._orchestrator.on_message_send(asked, self._contexts.build(request))
+        assert isinstance(task, Task)  # the orchestrator has no other answer
+        return task
+
     async def _summary(self, principal: Principal, row: TaskRow) -> dict[str, Any]:
         first = await self._parts.log.read(principal, row.task_id, limit=1)
         asked = first[0].body.get("history", [])[:1] if first else []
@@ -145,15 +163,16 @@ class PageApi:
         }
 
 
-def _parsed(body: bytes) -> Goal:
+def _parsed(kind: type[B], body: bytes) -> B:
     try:
-        return Goal.model_validate(json.loads(body))
+        return kind.model_validate(json.loads(body))
     except ValidationError as error:
         found = error.errors()[0]
         where = ".".join(str(part) for part in found["loc"]) or "the body"
         raise InvalidInputError(f"{where}: {found['msg']}") from None
     except (ValueError, RecursionError):
-        raise InvalidInputError('the body is no JSON: send {"goal": "..."}') from None
+        wanted = json.dumps(dict.fromkeys(kind.model_fields, "..."))
+        raise InvalidInputError(f"the body is no JSON: send one like {wanted}") from None
 
 
 def _cursor(request: Request) -> int:

@@ -1,7 +1,7 @@
 """A team whose words are known beforehand, and that says hostile things on request.
 
 A goal with the word ``hostile`` has markup in everything that is said and made; with ``hang`` the
-writer does not come to an end; with ``fail`` the analyst fails.
+writer does not come to an end; with ``fail`` the analyst fails; with ``ask`` the scout asks first.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from codin.agent.base import Task
 from codin.agent.events import (
     AgentEvent,
     Failed,
+    InputRequest,
     TextDelta,
     TextFinal,
     Thought,
@@ -41,6 +42,9 @@ def _probe(task: Task) -> str:
 
 async def scout(task: Task) -> AsyncGenerator[AgentEvent, None]:
     probe = _probe(task)
+    if "ask" in task.text:
+        yield InputRequest(request_id="year", prompt="Which year?" + probe)
+        return
     yield ToolCall(call_id="s1", name="list_files", arguments={"path": "data" + probe})
     yield ToolResult(call_id="s1", name="list_files", content=["data/sales.csv" + probe])
     for word in ("data/sales.csv ", "has ", "4,200 ", "rows.", probe):

@@ -63,6 +63,8 @@ export class Run {
       this.state = plainState(body.status?.state);
     } else if (kind === "status") {
       this.#status(body.status ?? {}, at);
+    } else if (kind === "message") {
+      this.#item(`note:${at.seq}`, at, { type: "note", text: `You: ${textOf(body)}` });
     } else if (kind === "artifact") {
       const artifact = body.artifact ?? {};
       if (isText(artifact)) this.#text(this.texts, artifact.artifactId, artifact, body.append);
@@ -83,6 +85,7 @@ export class Run {
     const inside = { ...at, step: body.step, agent: body.agent, task: body.task_id };
     if (body.kind === "artifact") this.#childArtifact(body.body, inside);
     else if (body.kind === "status") this.#childStatus(body.body.status ?? {}, inside);
+    else if (body.kind === "call") this.#record(body.body, inside);
   }
 
   #childArtifact(update, at) {
@@ -166,6 +169,17 @@ export class Run {
   #tool(data, at, change) {
     const item = this.#item(`tool:${at.task}:${data.call_id}`, at, { type: "tool", output: "", done: false });
     Object.assign(item, { name: String(data.name ?? item.name ?? "") }, change);
+  }
+
+  /** The platform's own record of a call: what an agent's framework may have kept to itself. */
+  #record(call, at) {
+    if (call.type === "started") {
+      this.#tool(call, at, { arguments: parsed(call.arguments) });
+      return;
+    }
+    const failed = Boolean(call.error_type);
+    const result = failed ? `${call.error_type}: ${call.message ?? ""}` : call.value ?? null;
+    this.#tool(call, at, { result, failed, done: true, end: at.time });
   }
 
   #output(data, at) {

@@ -1,6 +1,6 @@
 // One goal: its state, plan, answer, files and events.
 
-import { cancel } from "./api.js";
+import { answer as send, cancel } from "./api.js";
 import { batched, fill, h } from "./dom.js";
 import { FilesView } from "./files_view.js";
 import { duration, stateWord } from "./format.js";
@@ -17,6 +17,7 @@ export class RunView {
   #ticker;
   #offset = 0;
   #answer = "";
+  #refusal = "";
   #plan = new PlanView();
   #files = new FilesView();
   #timeline = new TimelineView();
@@ -55,6 +56,12 @@ export class RunView {
     const meta = h("span", { class: "time" });
     const stop = h("button", { type: "button", class: "danger", onclick: () => this.#cancel() }, "Cancel");
     const notice = h("p", { class: "notice bad", role: "alert", hidden: true });
+    const reply = h(
+      "form",
+      { class: "reply", hidden: true, onsubmit: (event) => this.#reply(event) },
+      h("input", { name: "text", required: true, autocomplete: "off", "aria-label": "Your answer", placeholder: "Your answer" }),
+      h("button", { type: "submit", class: "button" }, "Send"),
+    );
     const reason = h("p", { class: "reason" });
     const answer = h("div", { class: "prose answer", "aria-live": "off" });
     const plan = section("Plan", reason, this.#plan.element);
@@ -62,8 +69,8 @@ export class RunView {
     const files = section("Files", this.#files.element);
     const events = section("Events", this.#timeline.element);
     const head = h("div", { class: "runhead" }, goal, h("div", { class: "bar" }, state, meta, stop));
-    const element = h("article", { class: "run" }, head, notice, plan, answered, files, events);
-    return { element, goal, state, meta, stop, notice, reason, answer, plan, answered, files, events };
+    const element = h("article", { class: "run" }, head, notice, reply, plan, answered, files, events);
+    return { element, goal, state, meta, stop, notice, reply, reason, answer, plan, answered, files, events };
   }
 
   #take(entry) {
@@ -84,7 +91,9 @@ export class RunView {
     parts.state.dataset.state = run.state;
     parts.meta.textContent = facts(run, now);
     parts.stop.hidden = run.ended;
-    this.#notice(run.problem || run.prompt, run.problem ? "bad" : "asks");
+    const wrong = run.problem || this.#refusal;
+    this.#notice(wrong || run.prompt, wrong ? "bad" : "asks");
+    parts.reply.hidden = !run.prompt;
     parts.reason.textContent = run.plan ? run.plan.reason : run.ended ? "" : "Planning…";
     parts.plan.hidden = !run.plan && run.ended;
     this.#plan.draw(run, now);
@@ -108,15 +117,30 @@ export class RunView {
     fill(answer, run.ended || !draft ? rendered(text) : h("p", { class: "plain" }, text));
   }
 
-  async #cancel() {
-    const { stop } = this.#parts;
-    stop.disabled = true;
+  #cancel() {
+    return this.#ask(this.#parts.stop, () => cancel(this.#run.id));
+  }
+
+  #reply(event) {
+    event.preventDefault();
+    const form = event.currentTarget;
+    return this.#ask(form.querySelector("button"), async () => {
+      await send(this.#run.id, form.elements.text.value);
+      form.reset();
+    });
+  }
+
+  /** Ask something of the gateway; `button` waits for it, and what is refused is said. */
+  async #ask(button, request) {
+    button.disabled = true;
     try {
-      await cancel(this.#run.id);
+      await request();
+      this.#refusal = "";
     } catch (error) {
-      this.#notice(error.message, "bad");
+      this.#refusal = error.message;
     } finally {
-      stop.disabled = false;
+      button.disabled = false;
+      this.#draw();
     }
   }
 
@@ -140,8 +164,9 @@ function section(title, ...children) {
 
 function facts(run, now) {
   const told = [duration(now - run.started)];
-  const done = [...run.steps.values()].filter((step) => step.state === "completed").length;
-  if (run.steps.size) told.push(`${done} of ${run.steps.size} steps`);
+  const steps = (run.plan?.steps ?? []).map((step) => run.steps.get(step.id));
+  const done = steps.filter((step) => step.state === "completed").length;
+  if (steps.length) told.push(`${done} of ${steps.length} steps`);
   if (run.tokens) told.push(`${run.tokens.toLocaleString()} tokens`);
   return told.filter(Boolean).join(" · ");
 }
