@@ -56,9 +56,9 @@ class Run:
             await self._send(TextDelta(message_id=message_id, text=text))
 
     async def final(self, message_id: str, text: str) -> None:
-        """The whole text of a message; saying the same again says nothing."""
+        """The whole text of a message, which makes it the last one; not said twice in a row."""
         self._open.pop(message_id, None)
-        if text and self._final.get(message_id) != text:
+        if text and next(reversed(self._final.items()), None) != (message_id, text):
             self._final.pop(message_id, None)
             self._final[message_id] = text
             await self._send(TextFinal(message_id=message_id, text=text))

@@ -161,6 +161,8 @@ class _Reader:
                 f"the model called {broken.get('name')!r} with arguments that are no JSON: "
                 f"{str(broken.get('args'))[:200]}"
             )
+        # Nodes may have asked the model for themselves: what it said to them is not the answer.
+        await self._run.finish()
         if _text(said) != self._run.last_text:
             await self._run.final(said.id or "answer", _text(said))
 
