@@ -452,3 +452,19 @@ async def test_a_run_is_given_what_its_grant_says(serve: Serve, log: SqliteEvent
 async def test_ids_have_a_bound(serve: Serve) -> None:
     with pytest.raises(errors.InvalidParamsError, match="context_id is longer than 256"):
         await serve(echo).on_message_send(request(context_id="c" * 257), context())
+
+
+async def test_a_waiting_task_can_be_watched_to_its_end(serve: Serve) -> None:
+    async def asking(task: AgentTask) -> AsyncGenerator[AgentEvent, None]:
+        if task.text == "order":
+            yield InputRequest(request_id="q", prompt="how many?")
+        yield TextFinal(message_id="m", text="ordered")
+
+    handler = serve(asking)
+    asked = await handler.on_message_send(request("order"), context())
+    stream = handler.on_subscribe_to_task(SubscribeToTaskRequest(id=asked.id), context())
+    snapshot = await anext(stream)
+    assert snapshot.status.state == TaskState.TASK_STATE_INPUT_REQUIRED
+    await handler.on_message_send(request("three", task_id=asked.id), context())
+    rest = [event async for event in stream]
+    assert rest[-1].status.state == DONE

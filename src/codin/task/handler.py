@@ -6,7 +6,7 @@ Whatever transport a request came by, its principal is in the call context's sta
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Collection
 
 from a2a.server.context import ServerCallContext
 from a2a.server.request_handlers import RequestHandler
@@ -109,7 +109,9 @@ class AgentRequestHandler(RequestHandler):
             )
         projection = await self._project(principal, params.id, upto=row.last_seq)
         yield projection.task()
-        async for event in self._updates(principal, projection):
+        # Who subscribes to a task that waits for an answer wants to see what comes of it.
+        until = TERMINAL if row.interrupted else _STOPS
+        async for event in self._updates(principal, projection, until):
             yield event
 
     async def on_get_task(self, params: GetTaskRequest, context: ServerCallContext) -> Task | None:
@@ -174,10 +176,10 @@ class AgentRequestHandler(RequestHandler):
             raise UnsupportedOperationError(str(error)) from error
 
     async def _updates(
-        self, principal: Principal, seen: TaskProjection
+        self, principal: Principal, seen: TaskProjection, until: Collection[str] = _STOPS
     ) -> AsyncGenerator[A2AEvent, None]:
         task = seen.task()
-        async for event in follow(self._log, principal, task.id, after=seen.seq, until=_STOPS):
+        async for event in follow(self._log, principal, task.id, after=seen.seq, until=until):
             shown = event_of(event, task.context_id)
             if shown is not None:
                 yield shown
