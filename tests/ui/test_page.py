@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 from codin.testing.serving import Served, serve_agents
 from codin.testing.team import ANSWER, TEAM, FixedPlanner
 
-pytestmark = pytest.mark.browser
+# one browser for all: to start one costs more than to use it
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PLAIN_ANSWER = ANSWER.replace("*", "")
@@ -25,7 +27,7 @@ document.addEventListener('securitypolicyviolation', e => window.violations.push
 """
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncIterator[Browser]:
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None:
@@ -59,16 +61,17 @@ class Tab:
         assert await self.page.evaluate("window.probed") is None
 
 
-@pytest.fixture
-async def tab(browser: Browser) -> Tab:
+@pytest_asyncio.fixture(loop_scope="module")
+async def tab(browser: Browser) -> AsyncIterator[Tab]:
     context = await browser.new_context(viewport={"width": 1200, "height": 900})
     await context.add_init_script(WATCH)
     page = await context.new_page()
     page.set_default_timeout(20_000)
-    return Tab(page)
+    yield Tab(page)
+    await context.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def served(tmp_path: Path) -> AsyncIterator[Served]:
     async with serve_agents(tmp_path, TEAM, FixedPlanner()) as served:
         yield served
