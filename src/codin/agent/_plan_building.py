@@ -1,0 +1,78 @@
+"""From jobs that have found their agents to a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from codin.agent._plan_prompts import files_line, shortened
+from codin.agent.plan import Plan, Step, step_id
+from codin.agent.planner import PlanRequest
+
+_INSTRUCTION_CHARS = 16_000
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A piece of a goal, and who does it. ``needs`` are places of jobs in the same list."""
+
+    text: str
+    agent: str
+    needs: tuple[int, ...] = ()
+
+
+def build(request: PlanRequest, jobs: Sequence[Job], reason: str) -> Plan:
+    """A plan of one step for each job; jobs of one agent that follow each other are one step."""
+    merged = merge(jobs)
+    ids = [step_id(job.agent, number) for number, job in enumerate(merged, start=1)]
+    steps = tuple(
+        Step(
+            id=ids[number],
+            agent=job.agent,
+            instruction=_instruction(request, job.text if len(merged) > 1 else ""),
+            # A step that needs what is not there is the check's to find, and to say.
+            needs=tuple(ids[n] if 0 <= n < len(ids) else str(n + 1) for n in job.needs),
+        )
+        for number, job in enumerate(merged)
+    )
+    return Plan(goal=request.goal, steps=steps, reason=reason)
+
+
+def chain(jobs: Sequence[Job]) -> list[Job]:
+    """The same jobs, each waiting for the one before."""
+    return [
+        Job(job.text, job.agent, (place - 1,) if place else ()) for place, job in enumerate(jobs)
+    ]
+
+
+def merge(jobs: Sequence[Job]) -> list[Job]:
+    """Neighbours of one agent as one job, where the second needs no more than the first does."""
+    if not all(0 <= need < place for place, job in enumerate(jobs) for need in job.needs):
+        return list(jobs)
+    merged: list[Job] = []
+    place: list[int] = []
+    for job in jobs:
+        needs = tuple(dict.fromkeys(place[need] for need in job.needs))
+        last = len(merged) - 1
+        if merged and merged[last].agent == job.agent and last in needs:
+            before = merged[last]
+            if set(needs) <= {*before.needs, last}:
+                merged[last] = Job(_joined(before.text, job.text), job.agent, before.needs)
+                place.append(last)
+                continue
+        merged.append(Job(job.text, job.agent, needs))
+        place.append(len(merged) - 1)
+    return merged
+
+
+def _joined(first: str, second: str) -> str:
+    return f"{first.rstrip(' .;')}; {second}"
+
+
+def _instruction(request: PlanRequest, part: str) -> str:
+    goal = shortened(request.goal, _INSTRUCTION_CHARS)
+    files = f"\n{files_line(request.files)}" if request.files else ""
+    if not part:
+        return f"{goal}{files}"
+    sentence = part[:1].upper() + part[1:].rstrip(" .;") + "."
+    return f'{sentence}\n\nThis is your part of the goal "{goal}"; others do the rest.{files}'

@@ -1,0 +1,157 @@
+"""A planner that uses a language model, strong or small."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from codin.agent._plan_asking import PlanAsker
+from codin.agent._plan_building import Job, build
+from codin.agent._plan_matching import PlanMatcher
+from codin.agent.plan import Plan, Step
+from codin.agent.planner import Planner, PlanningFailed, PlanRequest
+from codin.agent.ranking import LexicalRanking
+from codin.model.base import CallContext, ModelClient, Weigher
+from codin.model.errors import BadModelOutput
+
+MAX_STEPS = 12
+
+_CLEAR = 0.5
+"""From which share of the goal's known words on an agent is taken without the model's word."""
+
+
+class LLMPlanner(Planner):
+    """Plans with a model, and holds it to the agents that there are.
+
+    A model that tells how sure it is (`Weigher`: the embedded one) splits the goal, and each job
+    goes to the agent for which it is likeliest to say yes. Any other model is asked for the whole
+    plan, and once more with what is wrong with it. When nothing usable comes, one agent gets the
+    whole goal if the descriptions single one out; the plan's reason says so.
+    """
+
+    def __init__(self, model: ModelClient, *, max_steps: int = MAX_STEPS) -> None:
+        self._asker = PlanAsker(model, max_steps)
+        self._matcher = PlanMatcher(model, model) if isinstance(model, Weigher) else None
+        self._max_steps = max_steps
+
+    async def plan(self, request: PlanRequest) -> Plan:
+        request = _checked(request)
+        ids = [agent.id for agent in request.agents]
+        if len(ids) == 1:
+            return build(request, [Job(request.goal, ids[0])], f"{ids[0]} is the only agent.")
+        context = CallContext(request.principal)
+        try:
+            if self._matcher is not None:
+                jobs = await self._matcher.jobs(request, context)
+                plan = build(request, jobs, _reason(jobs))
+                problems = plan.problems(ids, max_steps=self._max_steps)
+            else:
+                plan, problems = await self._asker.plan(request, context)
+        except BadModelOutput as error:
+            return _single(request, str(error))
+        return _single(request, "; ".join(problems)) if problems else plan
+
+    async def repair(self, request: PlanRequest, plan: Plan, failed_step: Step, error: str) -> Plan:
+        """A plan in which other steps stand in the failed one's place; all others stay.
+
+        Raises:
+            PlanningFailed: nobody else fits.
+            ModelError: the model could not be reached.
+        """
+        request = _checked(request)
+        context = CallContext(request.principal)
+        try:
+            if self._matcher is not None:
+                jobs = await self._somebody_else(self._matcher, request, failed_step, context)
+            else:
+                jobs = await self._asker.replacement(request, plan, failed_step.id, error, context)
+        except BadModelOutput as nonsense:
+            raise PlanningFailed(
+                f"step {failed_step.id!r} failed and could not be replaced: {nonsense}"
+            ) from nonsense
+        mended = _with_replacement(request, plan, failed_step, jobs, error)
+        if problems := mended.problems([a.id for a in request.agents], max_steps=self._max_steps):
+            raise PlanningFailed(
+                f"step {failed_step.id!r} failed, and the plan without it cannot be run: "
+                + "; ".join(problems)
+            )
+        return mended
+
+    async def _somebody_else(
+        self, matcher: PlanMatcher, request: PlanRequest, failed: Step, context: CallContext
+    ) -> list[Job]:
+        others = [agent for agent in request.agents if agent.id != failed.agent]
+        part = failed.instruction.partition("\n")[0]
+        found = await matcher.match([part], others, context) if others else []
+        if not found or found[0].fit <= 0:
+            raise PlanningFailed(
+                f"step {failed.id!r} of {failed.agent!r} failed, and no other agent fits its work"
+            )
+        return [Job(failed.instruction, found[0].agent)]
+
+
+def _checked(request: PlanRequest) -> PlanRequest:
+    if not request.agents:
+        raise PlanningFailed(
+            "there is no agent to plan with: add one to codin.toml, or allow one to"
+            f" {request.principal.subject!r}"
+        )
+    if not request.goal.strip():
+        raise PlanningFailed("the goal is empty: say in words what is to be done")
+    return replace(request, goal=request.goal.strip())
+
+
+def _reason(jobs: list[Job]) -> str:
+    return "; ".join(f"{job.text} ({job.agent})" for job in jobs)
+
+
+def _single(request: PlanRequest, wrong: str) -> Plan:
+    """The whole goal for the agent whose description shares most of its words."""
+    scores = LexicalRanking(request.agents).scores(request.goal)
+    best, *others = sorted(scores, key=lambda agent: -scores[agent])
+    if scores[best] < _CLEAR or scores[best] == scores[others[0]]:
+        raise PlanningFailed(
+            f"the model gave no usable plan ({wrong}), and no agent's description stands out for"
+            " this goal: say more exactly what is to be done, or use a stronger model"
+        )
+    reason = (
+        f"The model gave no usable plan ({wrong}); {best}'s description is nearest to the goal."
+    )
+    return build(request, [Job(request.goal, best)], reason)
+
+
+def _with_replacement(
+    request: PlanRequest, plan: Plan, failed: Step, jobs: list[Job], error: str
+) -> Plan:
+    fresh = build(request, jobs, "").steps
+    names = {step.id: _fresh_id(plan, failed, number) for number, step in enumerate(fresh, 1)}
+    # A replacement's first steps need what the failed step needed.
+    new = [
+        step.model_copy(
+            update={
+                "id": names[step.id],
+                "needs": tuple(names.get(n, n) for n in step.needs) or failed.needs,
+            }
+        )
+        for step in fresh
+    ]
+    inner = {need for step in new for need in step.needs}
+    ends = tuple(step.id for step in new if step.id not in inner)
+    steps: list[Step] = []
+    for step in plan.steps:
+        if step.id == failed.id:
+            steps += new
+        else:
+            needs = [end for n in step.needs for end in (ends if n == failed.id else (n,))]
+            steps.append(step.model_copy(update={"needs": tuple(needs)}))
+    agents = ", ".join(dict.fromkeys(step.agent for step in new))
+    reason = f"{failed.id} failed ({error[:300]}); {agents} takes its place."
+    return Plan(goal=plan.goal, steps=tuple(steps), reason=reason)
+
+
+def _fresh_id(plan: Plan, failed: Step, number: int) -> str:
+    taken = {step.id for step in plan.steps}
+    name = f"{failed.id[:56]}-r{number}"
+    while name in taken:
+        number += 1
+        name = f"{failed.id[:56]}-r{number}"
+    return name
