@@ -14,6 +14,7 @@ async def runtime():
     await runtime.close()
 
 
+@pytest.mark.slow  # the suite is run on the backend itself too
 class TestOmniRuntime(RuntimeConformance):
     @pytest.fixture
     async def runtime(self):

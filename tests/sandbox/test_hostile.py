@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from codin.sandbox import Limits, SandboxSpec
+from codin.sandbox import Limits, SandboxSpec, _cgroup
 from codin.sandbox._watchdog import disk_usage
 from codin.sandbox.base import MIB
 from codin.sandbox.errors import (
@@ -265,6 +265,19 @@ async def test_secrets_of_a_run_are_on_no_command_line(provider):
         assert _inside(secret) == []
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_ending_it_at_any_moment_of_its_start_leaves_nothing(provider, monkeypatch):
+    """Without a control group, which would take what is left behind."""
+    monkeypatch.setattr(_cgroup, "find_kind", lambda: None)
+    mark = f"codin-start-{os.getpid()}"
+    async with await provider.create(SandboxSpec()) as sandbox:
+        for step in range(40):
+            starting = asyncio.create_task(sandbox.exec(["sh", "-c", f"sleep 60 # {mark}"]))
+            await asyncio.sleep(step * 0.0005)
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+        await _gone(mark)
 
 
 async def test_everything_dies_with_the_platform():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from codin.sandbox import Limits, LocalSandboxProvider, Mount, SandboxSpec, _bwrap
+from codin.sandbox import Limits, LocalSandboxProvider, Mount, SandboxSpec, _bwrap, _cgroup
 from codin.sandbox.errors import PermissionDenied, SandboxUnavailable
 from codin.testing.sandbox_conformance import SandboxConformance
 
@@ -88,6 +88,20 @@ async def test_closing_leaves_nothing_on_disk(monkeypatch, tmp_path):
     await provider.close()
     assert list(tmp_path.iterdir()) == []
     await provider.close()
+
+
+async def test_what_a_killed_platform_left_is_removed(monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    alive = _cgroup.owner()
+    dead = f"{2**22 + 1}.{alive.partition('.')[2]}"
+    elsewhere = f"{2**22 + 1}.5"
+    for owner in (alive, dead, elsewhere):
+        (tmp_path / f"codin-sandboxes-{owner}-x" / "etc").mkdir(parents=True)
+    provider = LocalSandboxProvider()
+    await provider.create(SandboxSpec())
+    await provider.close()
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {f"codin-sandboxes-{alive}-x", f"codin-sandboxes-{elsewhere}-x"}
 
 
 async def test_what_data_work_needs_is_there(sandbox):

@@ -29,6 +29,8 @@ from codin.sandbox.errors import (
 )
 
 _NOTE_BYTES = 64
+_SETUP_SECONDS = 5.0
+"""How long bubblewrap may take to say what it has started, before it is killed all the same."""
 _STATUS_BYTES = 64 * 1024
 _NOTES: dict[bytes, tuple[type[SandboxError], str]] = {
     b"missing": (CommandNotFound, "is no command inside the sandbox"),
@@ -56,6 +58,7 @@ class Box:
         self._meter: Meter
         self._loop = asyncio.get_running_loop()
         self._status = bytearray()
+        self._ending = False
         self._init_pid: int | None = None
         self._init_fd: int | None = None
         self._status_fd = self._note_fd = -1
@@ -126,7 +129,21 @@ class Box:
             return
         if self.verdict is None:
             self.verdict = reason
+        if not self._ending:
+            self._ending = True
+            self._loop.call_later(_SETUP_SECONDS, self._kill)
         self._read_status()
+        if self._init_pid is not None:
+            self._kill()
+
+    def _kill(self) -> None:
+        """Kill the init, and with it everything inside; then bubblewrap itself.
+
+        Not before the init is known: bubblewrap that is killed while it sets a child up leaves
+        that child behind, waiting for ever.
+        """
+        if not self.alive:
+            return
         if self._init_fd is not None:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._init_fd, signal.SIGKILL)
@@ -225,6 +242,8 @@ class Box:
             self._init_pid = int(json.loads(self._status.split(b"\n")[0])["child-pid"])
             with contextlib.suppress(ProcessLookupError):
                 self._init_fd = os.pidfd_open(self._init_pid)
+            if self._ending:
+                self._kill()
 
     def _close_status(self) -> bytes:
         self._loop.remove_reader(self._status_fd)

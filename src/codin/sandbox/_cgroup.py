@@ -130,6 +130,12 @@ def owner() -> str:
     return f"{os.getpid()}.{os.stat('/proc/self/ns/pid').st_ino}"
 
 
+def owner_lives(name: str) -> bool:
+    """Whether the process of that name is there, or could be: one elsewhere cannot be seen."""
+    pid, _, namespace = name.partition(".")
+    return namespace != owner().partition(".")[2] or Path("/proc", pid).exists()
+
+
 def find_kind() -> GroupKind | None:
     """The kind of group that can be made on this machine, found by making one."""
     kinds: tuple[GroupKind, ...] = (GroupV1, GroupV2)
@@ -152,8 +158,7 @@ def sweep() -> None:
     ):
         with contextlib.suppress(OSError):
             for left in list(base.iterdir()):
-                pid, _, namespace = left.name.partition(".")
-                if namespace == owner().partition(".")[2] and not Path("/proc", pid).exists():
+                if left.is_dir() and not owner_lives(left.name):
                     for folder, _, _ in os.walk(left, topdown=False):
                         _remove(Path(folder))
 

@@ -30,6 +30,7 @@ from codin.sandbox.errors import (
 )
 
 _ORDER = list(Isolation)
+_PREFIX = "codin-sandboxes-"
 
 
 class LocalSandboxProvider(SandboxProvider):
@@ -131,7 +132,8 @@ class LocalSandboxProvider(SandboxProvider):
             return self._folder
 
     def _prepare(self) -> Path:
-        folder = Path(tempfile.mkdtemp(prefix="codin-"))
+        _sweep_folders()
+        folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{_cgroup.owner()}-"))
         _layout.write_etc(folder / "etc")
         _cgroup.sweep()
         self._groups = _cgroup.find_kind()
@@ -141,6 +143,16 @@ class LocalSandboxProvider(SandboxProvider):
         self._sandboxes.discard(sandbox)
         if own:
             await asyncio.to_thread(_remove_tree, sandbox.workspace)
+
+
+def _sweep_folders() -> None:
+    """Remove what platforms of this user that were killed have left on disk."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            if left.lstat().st_uid == os.geteuid() and not _cgroup.owner_lives(
+                left.name.removeprefix(_PREFIX).partition("-")[0]
+            ):
+                _remove_tree(left)
 
 
 def _prepare_workspace(folder: Path) -> None:
