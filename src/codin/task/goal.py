@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from codin.agent.base import AgentInfo
 from codin.agent.events import Completed, EndEvent, Failed, InputRequest, TextFinal
-from codin.agent.plan import Plan
+from codin.agent.plan import Plan, Step
 from codin.agent.planner import Planner, PlanRequest
 from codin.errors import CodinError
 from codin.security import Principal
@@ -40,7 +40,7 @@ class RepairingPlanner(Protocol):
     """A planner that can also mend a plan of which a step has failed."""
 
     async def repair(
-        self, request: PlanRequest, plan: Plan, failed_step: Any, error: str
+        self, request: PlanRequest, plan: Plan, failed_step: Step, error: str
     ) -> Plan: ...
 
 
