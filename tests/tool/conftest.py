@@ -98,6 +98,7 @@ async def runtime(provider: LocalSandboxProvider) -> AsyncIterator[LocalRuntime]
 @pytest.fixture
 def tools() -> list[RunnableTool]:
     import sample_tools
+
     from codin.tool import FunctionTool
 
     own = [value for value in vars(sample_tools).values() if isinstance(value, FunctionTool)]

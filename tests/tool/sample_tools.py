@@ -141,3 +141,21 @@ async def here_hangs() -> None:
 def here_broken() -> int:
     """Divide by zero."""
     return 1 // 0
+
+
+@tool
+def count_slowly(to: int, seconds: float = 0) -> list[int]:
+    """Count to a number."""
+    time.sleep(seconds)
+    if to < 0:
+        raise ValueError("cannot count down")
+    return list(range(1, to + 1))
+
+
+@tool(trusted=True)
+async def count_here(to: int, seconds: float = 0) -> list[int]:
+    """Count to a number, in this process."""
+    await asyncio.sleep(seconds)
+    if to < 0:
+        raise ValueError("cannot count down")
+    return list(range(1, to + 1))

@@ -15,6 +15,12 @@ from codin.tool import BoundTool, ToolError, calling
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
+async def until_live(house: House) -> None:
+    async with asyncio.timeout(20):
+        while not house.live:
+            await asyncio.sleep(0.02)
+
+
 async def test_a_function_runs_in_a_sandbox(house: House) -> None:
     outcome = await house.call("add", a=1, b=2)
     assert (outcome.value, outcome.text, outcome.is_error) == (3, "3", False)
@@ -120,10 +126,9 @@ async def test_output_comes_live_with_the_calls_id(house: House) -> None:
 
 
 async def test_output_comes_before_the_end(house: House) -> None:
-    code = "import time\nprint('first', flush=True)\ntime.sleep(1.5)\nprint('second')"
+    code = "import time\nprint('first')\ntime.sleep(1.5)\nprint('second')"
     running = asyncio.create_task(house.python(code))
-    while not house.live:
-        await asyncio.sleep(0.02)
+    await until_live(house)
     assert not running.done()
     assert house.live[0].text == "first\n"
     assert (await running).text == "first\nsecond"
@@ -190,8 +195,7 @@ async def test_every_call_is_recorded_before_it_is_answered(house: House) -> Non
 
 async def test_a_canceled_call_leaves_nothing_and_is_recorded(house: House) -> None:
     running = asyncio.create_task(house.python("import time; print('on'); time.sleep(60)"))
-    while not house.live:
-        await asyncio.sleep(0.02)
+    await until_live(house)
     pids = await house.python("1", task="other")
     assert not pids.is_error
     running.cancel()

@@ -1,26 +1,19 @@
 """The program that calls a function tool inside its sandbox. Standard library only.
 
 It is shipped as source, with the source of the tool's own module beside it, and answers with
-data: ``{"value": ...}``, ``{"invalid": message}`` or ``{"error": ...}``.
+data: ``{"value": ...}``, ``{"invalid": message}`` or ``{"error": ...}``. It runs anew for each
+call, so it imports next to nothing.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import dataclasses
-import enum
-import hashlib
-import importlib.util
-import inspect
-import linecache
-import math
 import sys
-import traceback
-import types
-import typing
-from collections.abc import Iterator
-from typing import Any
+from types import CoroutineType, GeneratorType, ModuleType
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Any
 
 _MAX_DEPTH = 50
 _MAX_FRAMES = 3
@@ -31,7 +24,7 @@ _CONVERSIONS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("to_dict", {}),
     ("tolist", {}),
 )
-_modules: dict[str, Any] = {}
+_modules: dict[tuple[str, str], Any] = {}
 
 
 class ToolContext:
@@ -48,9 +41,9 @@ def call(request: dict[str, Any]) -> dict[str, Any]:
     of the parameter that takes it, and its fields) and ``convert`` (names of arguments whose type
     is more than JSON's own).
     """
-    filename = request["filename"]
+    source, filename = request["source"], request["filename"]
     try:
-        target = _module(request["source"], filename)
+        target = _module(source, filename)
         for part in request["qualname"].split("."):
             target = getattr(target, part)
         arguments = dict(request["arguments"])
@@ -60,74 +53,86 @@ def call(request: dict[str, Any]) -> dict[str, Any]:
         for name, fields in request["context"].items():
             arguments[name] = ToolContext(**fields)
         value = target(**arguments)
-        if inspect.iscoroutine(value):
+        if isinstance(value, CoroutineType):
+            import asyncio
+
             value = asyncio.run(value)
-        if inspect.isgenerator(value):
-            value = list(value)
-        return {"value": plain(value)}
+        return {"value": plain(list(value) if isinstance(value, GeneratorType) else value)}
     except BaseException as error:
-        return {"error": _failure(error, filename)}
+        return {"error": _failure(error, filename, source.splitlines())}
 
 
 def _module(source: str, filename: str) -> Any:
-    key = hashlib.sha256(f"{filename}\0{source}".encode()).hexdigest()
+    key = (filename, source)
     if key in _modules:
         return _modules[key]
-    module = types.ModuleType(f"codin_tool_{key[:12]}")
+    module = ModuleType(f"codin_tool_{len(_modules)}")
     module.__file__ = filename
     # Dataclasses and pydantic look their module up by name.
     sys.modules[module.__name__] = module
-    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
-    try:
-        with _decorator_at_hand():
-            exec(compile(source, filename, "exec"), module.__dict__)  # noqa: S102
-    except BaseException:
-        del sys.modules[module.__name__]
-        raise
+    with _DecoratorAtHand():
+        exec(compile(source, filename, "exec"), module.__dict__)  # noqa: S102
     _modules[key] = module
     return module
 
 
-@contextlib.contextmanager
-def _decorator_at_hand() -> Iterator[None]:
+class _DecoratorAtHand:
     """While a module loads, ``codin.tool`` is a stand-in whose decorator does nothing.
 
     The real one would build schemas that nobody needs here, and may not be installed here.
     """
-    installed = (
-        importlib.util.find_spec("codin") is not None if "codin" not in sys.modules else True
-    )
-    kept = {name: sys.modules.get(name) for name in ("codin", "codin.tool")}
-    stand_in = _StandIn("codin.tool")
-    if installed:
-        package = importlib.import_module("codin")
-        stand_in.__path__ = [f"{path}/tool" for path in package.__path__]
-    else:
-        package = types.ModuleType("codin")
-        package.__path__ = []
-        sys.modules["codin"] = package
-    before = package.__dict__.get("tool")
-    package.__dict__["tool"] = sys.modules["codin.tool"] = stand_in
-    try:
-        yield
-    finally:
-        if installed:
-            _restore(package, before, kept["codin.tool"])
+
+    def __enter__(self) -> None:
+        stand_in = _StandIn("codin.tool")
+        try:
+            import codin as package
+
+            self._installed = True
+            stand_in.__path__ = [f"{path}/tool" for path in package.__path__]
+        except ImportError:
+            self._installed = False
+            package = sys.modules["codin"] = ModuleType("codin")
+            package.__path__ = []
+        self._package = package
+        self._before = package.__dict__.get("tool"), sys.modules.get("codin.tool")
+        package.__dict__["tool"] = sys.modules["codin.tool"] = stand_in
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if not self._installed:
+            return
+        attribute, module = self._before
+        del self._package.__dict__["tool"], sys.modules["codin.tool"]
+        if attribute is not None:
+            self._package.__dict__["tool"] = attribute
+        if module is not None:
+            sys.modules["codin.tool"] = module
 
 
-def _restore(package: Any, before: Any, module: Any) -> None:
-    if before is None:
-        del package.__dict__["tool"]
-    else:
-        package.__dict__["tool"] = before
-    if module is None:
-        sys.modules.pop("codin.tool", None)
-    else:
-        sys.modules["codin.tool"] = module
+class _Options:
+    """Options of the decorator, which means nothing here."""
+
+    def __init__(self, **options: Any) -> None:
+        self.__dict__.update(options)
 
 
-class _StandIn(types.ModuleType):
+class ToolError(Exception):
+    """What a tool may raise to say something to its caller."""
+
+
+class ToolFailed(ToolError):
+    """As ``ToolError``."""
+
+
+class _StandIn(ModuleType):
     ToolContext = ToolContext
+    ToolError = ToolError
+    ToolFailed = ToolFailed
+    ToolLimits = _Options
 
     def tool(self, fn: Any = None, **options: Any) -> Any:
         return fn if fn is not None else lambda function: function
@@ -137,11 +142,14 @@ class _StandIn(types.ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        home = "codin.tool.context" if name == "calling" else "codin.tool.base"
-        return getattr(importlib.import_module(home), name)
+        import importlib
+
+        return getattr(importlib.import_module("codin.tool.base"), name)
 
 
 def _convert(target: Any, arguments: dict[str, Any], names: list[str]) -> str | None:
+    import typing
+
     from pydantic import TypeAdapter, ValidationError
 
     hints = typing.get_type_hints(target, include_extras=True)
@@ -156,26 +164,32 @@ def _convert(target: Any, arguments: dict[str, Any], names: list[str]) -> str | 
     return None
 
 
-def _failure(error: BaseException, filename: str) -> dict[str, Any]:
-    frames = [
-        f"line {frame.lineno}: {(frame.line or '').strip()}"
-        for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename == filename
-    ]
+def _failure(error: BaseException, filename: str, lines: list[str]) -> dict[str, Any]:
+    numbers: list[int] = []
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == filename:
+            numbers.append(trace.tb_lineno)
+        trace = trace.tb_next
     if isinstance(error, SyntaxError) and error.filename == filename:
-        frames.append(f"line {error.lineno}: {(error.text or '').strip()}")
+        numbers.append(error.lineno or 0)
+    told = [
+        f"line {number}: {lines[number - 1].strip()}"
+        for number in numbers[-_MAX_FRAMES:]
+        if 0 < number <= len(lines)
+    ]
     try:
         message = str(error)
     except Exception:
         message = ""
-    return {"type": type(error).__name__, "message": message[:4000], "lines": frames[-_MAX_FRAMES:]}
+    return {"type": type(error).__name__, "message": message[:4000], "lines": told}
 
 
 def plain(value: Any, depth: int = 0) -> Any:
     """``value`` as JSON data; what has no such form becomes its ``repr``."""
     if value is None or isinstance(value, bool):
         return value
-    if isinstance(value, (int, float, str)) and not isinstance(value, enum.Enum):
+    if isinstance(value, (int, float, str)) and not _is_enum(value):
         return _scalar(value)
     if depth > _MAX_DEPTH:
         return _repr(value)
@@ -194,7 +208,7 @@ def _scalar(value: int | float | str) -> int | float | str:
         whole = int(value)
         return whole if -(2**63) <= whole < 2**64 else str(whole)
     number = float(value)
-    return number if math.isfinite(number) else repr(number)
+    return number if number - number == 0 else repr(number)
 
 
 def _key(key: Any) -> str:
@@ -202,15 +216,20 @@ def _key(key: Any) -> str:
 
 
 def _foreign(value: Any, depth: int) -> Any:
-    if isinstance(value, enum.Enum):
+    if _is_enum(value):
         return plain(value.value, depth + 1)
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value).decode("utf-8", "replace")
     if isinstance(value, type):
         return _repr(value)
-    if dataclasses.is_dataclass(value):
-        return {f.name: plain(getattr(value, f.name), depth + 1) for f in dataclasses.fields(value)}
+    fields = getattr(type(value), "__dataclass_fields__", None)
+    if isinstance(fields, dict):
+        return {str(name): plain(getattr(value, name), depth + 1) for name in fields}
     return _converted(value, depth)
+
+
+def _is_enum(value: Any) -> bool:
+    return "enum" in sys.modules and isinstance(value, sys.modules["enum"].Enum)
 
 
 def _converted(value: Any, depth: int) -> Any:

@@ -256,7 +256,9 @@ def _own_failure(name: str, error: Exception, fn: Callable[..., Any]) -> str:
 
 
 def _message(name: str, kind: str, message: str, lines: list[str]) -> str:
-    head = f"{name} failed: {kind}: {message}".rstrip(": ")
+    said = kind in ("ToolError", "ToolFailed")
+    head = f"{name} failed: {message}" if said else f"{name} failed: {kind}: {message}"
+    head = head.rstrip(": ")
     if kind == "ModuleNotFoundError":
         head += (
             " (a tool is sent to its sandbox as one file: keep what it needs in that file, "
