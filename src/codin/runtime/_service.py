@@ -114,7 +114,8 @@ class LocalDeployment(Deployment):
             result = await process.wait()
             self._end = f"exit code {result.exit_code}"
         except SandboxError as error:
-            self._add([line for line in rest.values() if line])
+            # The reason too: whoever reads the log of an end looks for it there.
+            self._add([*(line for line in rest.values() if line), str(error).encode()])
             self._end = str(error)
         finally:
             self._tell()

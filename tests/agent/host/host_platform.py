@@ -40,6 +40,7 @@ class Platform:
     meter: MemoryMeter
     model: ScriptedModel
     runtime: LocalRuntime
+    socket: Path
     added: list[tuple[int, int]]
     ticks: list[float]
     _numbers: count[int]
@@ -110,7 +111,8 @@ async def platform(
             runtime, folder / "platform.sock", run_root=folder, ready_seconds=ready_seconds
         )
         try:
-            yield Platform(hosts, grants, meter, model, runtime, added, ticks, count(1))
+            door_path = folder / "platform.sock"
+            yield Platform(hosts, grants, meter, model, runtime, door_path, added, ticks, count(1))
         finally:
             await hosts.stop()
             server.should_exit = True

@@ -10,6 +10,7 @@ import subprocess
 import time
 
 from codin import wrap
+from codin.agent.events import InputRequest
 
 print("puppet: imported")
 
@@ -113,6 +114,17 @@ async def puppet(task):  # noqa: C901
             for _ in range(2000):
                 print("x" * 5000)
             yield "shouted"
+        case "question":
+            if task.text == "question asked":
+                asked = InputRequest(request_id="q", prompt="how many?")
+                yield asked
+            else:
+                yield f"thank you for {rest[0]}, {task.id}"
+        case "eat":
+            eaten = []
+            while True:
+                eaten.append(bytearray(os.urandom(1 << 20) * 16))
+                await asyncio.sleep(0)
         case "flood":
             for number in range(int(rest[0])):
                 yield f"{number} "

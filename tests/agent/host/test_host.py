@@ -9,6 +9,7 @@ import socket
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,18 @@ from host_platform import PROVIDER_KEY, Platform, platform
 from codin.agent import Agent
 from codin.agent.a2a import user_message
 from codin.agent.adapters import remote
-from codin.agent.events import AgentEvent, Canceled, Completed, Failed, TextDelta, TextFinal
-from codin.agent.host import AgentHost, HostStartError, process
+from codin.agent.events import (
+    AgentEvent,
+    Canceled,
+    Completed,
+    Failed,
+    InputRequest,
+    TextDelta,
+    TextFinal,
+)
+from codin.agent.host import AgentHost, AgentHosts, HostStartError, process
+from codin.agent.host.launcher import HOST_LIMITS
+from codin.sandbox.base import MIB
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -179,6 +190,20 @@ async def test_a_lot_of_output_breaks_nothing(place: Platform, puppet: Agent) ->
     assert (await place.run(puppet, "add 1 1")).text == "2"
 
 
+async def test_a_question_is_asked_and_its_answer_goes_on_with_the_task(
+    place: Platform, puppet: Agent
+) -> None:
+    task = place.task("question asked")
+    first = await (await puppet.handle(task))
+    assert isinstance(first.end, InputRequest)
+    assert first.end.prompt == "how many?"
+    place.grants.revoke(task.token or "")
+    follow = place.task("question 7")
+    second = await (await puppet.handle(replace(task, message=follow.message, token=follow.token)))
+    assert second.end == Completed()
+    assert second.text == f"thank you for 7, {follow.id}"
+
+
 async def test_a_flood_of_text_comes_whole_to_a_slow_reader(place: Platform, puppet: Agent) -> None:
     pieces: dict[str, str] = {}
     async for event in await puppet.handle(place.task("flood 3000")):
@@ -270,6 +295,20 @@ async def test_a_run_that_cannot_be_canceled_ends_with_its_host(
     assert not any(isinstance(event, Canceled) for event in begun)
     assert (await place.run(puppet, "add 1 2")).text == "3"
     assert host.starts == starts + 1
+
+
+@pytest.mark.slow
+async def test_a_host_that_eats_too_much_says_so(place: Platform, short_dir: Path) -> None:
+    limits = replace(HOST_LIMITS, memory_bytes=300 * MIB)
+    hosts = AgentHosts(place.runtime, place.socket, run_root=short_dir, limits=limits)
+    try:
+        host = await hosts.start([str(PUPPET)])
+        outcome = await place.run(host.agents[0], "eat")
+    finally:
+        await hosts.stop()
+    assert isinstance(outcome.end, Failed)
+    assert outcome.end.error_type == "HostDied"
+    assert "memory" in outcome.end.message
 
 
 async def test_stopping_leaves_nothing(place: Platform) -> None:
