@@ -46,8 +46,10 @@ class TestAdk(AgentConformance):
     async def make(self, base_url: str) -> Agent:
         from google.adk.agents import LlmAgent
         from google.adk.integrations.openai import OpenAILlm
+        from openai import AsyncOpenAI
 
-        model = OpenAILlm(model="x", api_key="k", base_url=base_url, max_retries=0)
+        client = AsyncOpenAI(api_key="k", base_url=base_url, max_retries=0)
+        model = OpenAILlm(model="x", client=client)
         return wrap(LlmAgent(name="worker", model=model, instruction="Help."))
 
 

@@ -72,7 +72,7 @@ _LATER = {
     "llama_index": "LlamaIndex",
     "autogen_agentchat": "AutoGen",
     "agno": "Agno, and no Agent of it (wrap the members of a team one by one)",
-    "google": "Google, and no ADK agent",
+    "google": "Google ADK, and no agent of it such as LlmAgent",
 }
 
 SUPPORTED = (

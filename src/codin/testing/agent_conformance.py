@@ -17,7 +17,7 @@ import asyncio
 import contextlib
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, TypeVar
 
 from codin.agent.a2a import agent_message, text_part, user_message
@@ -34,7 +34,7 @@ from codin.agent.events import (
     Usage,
 )
 from codin.agent.response import AgentResponse
-from codin.security import LOCAL_USER
+from codin.testing.agent_fakes import FakeTool, adding_tool, task_for
 from codin.testing.scripted_model import (
     RecordedRequest,
     Script,
@@ -47,7 +47,7 @@ from codin.testing.scripted_model import (
     text,
     tool_call,
 )
-from codin.tool.base import ToolFailed, ToolSpec
+from codin.tool.base import ToolFailed
 
 __all__ = ["AgentConformance", "FakeTool", "adding_tool", "task_for"]
 
@@ -55,59 +55,6 @@ E = TypeVar("E")
 
 SECONDS = 20.0
 """No behaviour here may take longer."""
-
-_NUMBERS = {
-    "type": "object",
-    "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}},
-    "required": ["a", "b"],
-}
-
-
-class FakeTool:
-    """A tool that calls ``function`` and remembers with what."""
-
-    def __init__(
-        self,
-        name: str,
-        function: Callable[..., Awaitable[Any]],
-        *,
-        description: str = "",
-        input_schema: dict[str, Any] | None = None,
-    ) -> None:
-        self.name = name
-        self.spec = ToolSpec(
-            name=name, description=description, input_schema=input_schema or {"type": "object"}
-        )
-        self.calls: list[dict[str, Any]] = []
-        self._function = function
-
-    async def invoke(self, *args: Any, **kwargs: Any) -> Any:
-        self.calls.append(kwargs)
-        return await self._function(*args, **kwargs)
-
-
-def adding_tool() -> FakeTool:
-    """``add(a, b)``, which gives ``{"sum": a + b}``."""
-
-    async def add(a: int = 0, b: int = 0) -> dict[str, int]:
-        return {"sum": a + b}
-
-    return FakeTool("add", add, description="Add two numbers.", input_schema=_NUMBERS)
-
-
-def task_for(
-    said: str, *, tools: Sequence[FakeTool] = (), history: Sequence[Any] = (), task_id: str = ""
-) -> Task:
-    """A task of the local user that says ``said``."""
-    task_id = task_id or uuid.uuid4().hex
-    return Task(
-        id=task_id,
-        context_id=f"context-{task_id}",
-        message=user_message(said, context_id=f"context-{task_id}", task_id=task_id),
-        principal=LOCAL_USER,
-        history=tuple(history),
-        tools=tuple(tools),
-    )
 
 
 class AgentConformance(ABC):
