@@ -22,27 +22,26 @@ class Job:
 
 
 def build(request: PlanRequest, jobs: Sequence[Job], reason: str) -> Plan:
-    """A plan of one step for each job; jobs of one agent that follow each other are one step."""
+    """A plan of these jobs. The only job of a plan is the goal itself, in its own words."""
     merged = merge(jobs)
-    ids = [step_id(job.agent, number) for number, job in enumerate(merged, start=1)]
-    steps = tuple(
+    if len(merged) == 1 and not merged[0].needs:
+        merged = [Job("", merged[0].agent)]
+    return Plan(goal=request.goal, steps=steps_of(request, merged), reason=reason)
+
+
+def steps_of(request: PlanRequest, jobs: Sequence[Job]) -> tuple[Step, ...]:
+    """A step for each job, told its part and the goal."""
+    ids = [step_id(job.agent, number) for number, job in enumerate(jobs, start=1)]
+    return tuple(
         Step(
             id=ids[number],
             agent=job.agent,
-            instruction=_instruction(request, job.text if len(merged) > 1 else ""),
+            instruction=_instruction(request, job.text),
             # A step that needs what is not there is the check's to find, and to say.
             needs=tuple(ids[n] if 0 <= n < len(ids) else str(n + 1) for n in job.needs),
         )
-        for number, job in enumerate(merged)
+        for number, job in enumerate(jobs)
     )
-    return Plan(goal=request.goal, steps=steps, reason=reason)
-
-
-def chain(jobs: Sequence[Job]) -> list[Job]:
-    """The same jobs, each waiting for the one before."""
-    return [
-        Job(job.text, job.agent, (place - 1,) if place else ()) for place, job in enumerate(jobs)
-    ]
 
 
 def merge(jobs: Sequence[Job]) -> list[Job]:

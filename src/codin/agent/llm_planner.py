@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from codin.agent._plan_asking import PlanAsker
-from codin.agent._plan_building import Job, build
+from codin.agent._plan_building import Job, build, merge, steps_of
 from codin.agent._plan_matching import PlanMatcher
 from codin.agent.plan import Plan, Step
 from codin.agent.planner import Planner, PlanningFailed, PlanRequest
@@ -61,14 +62,15 @@ class LLMPlanner(Planner):
         context = CallContext(request.principal)
         try:
             if self._matcher is not None:
-                jobs = await self._somebody_else(self._matcher, request, failed_step, context)
+                new = await _somebody_else(self._matcher, request, failed_step, context)
             else:
                 jobs = await self._asker.replacement(request, plan, failed_step.id, error, context)
+                new = steps_of(request, merge(jobs))
         except BadModelOutput as nonsense:
             raise PlanningFailed(
                 f"step {failed_step.id!r} failed and could not be replaced: {nonsense}"
             ) from nonsense
-        mended = _with_replacement(request, plan, failed_step, jobs, error)
+        mended = _with_replacement(plan, failed_step, new, error)
         if problems := mended.problems([a.id for a in request.agents], max_steps=self._max_steps):
             raise PlanningFailed(
                 f"step {failed_step.id!r} failed, and the plan without it cannot be run: "
@@ -76,17 +78,18 @@ class LLMPlanner(Planner):
             )
         return mended
 
-    async def _somebody_else(
-        self, matcher: PlanMatcher, request: PlanRequest, failed: Step, context: CallContext
-    ) -> list[Job]:
-        others = [agent for agent in request.agents if agent.id != failed.agent]
-        part = failed.instruction.partition("\n")[0]
-        found = await matcher.match([part], others, context) if others else []
-        if not found or found[0].fit <= 0:
-            raise PlanningFailed(
-                f"step {failed.id!r} of {failed.agent!r} failed, and no other agent fits its work"
-            )
-        return [Job(failed.instruction, found[0].agent)]
+
+async def _somebody_else(
+    matcher: PlanMatcher, request: PlanRequest, failed: Step, context: CallContext
+) -> tuple[Step, ...]:
+    others = [agent for agent in request.agents if agent.id != failed.agent]
+    part = failed.instruction.partition("\n")[0]
+    found = await matcher.match([part], others, context) if others else []
+    if not found or found[0].fit <= 0:
+        raise PlanningFailed(
+            f"step {failed.id!r} of {failed.agent!r} failed, and no other agent fits its work"
+        )
+    return (failed.model_copy(update={"agent": found[0].agent, "needs": ()}),)
 
 
 def _checked(request: PlanRequest) -> PlanRequest:
@@ -119,10 +122,7 @@ def _single(request: PlanRequest, wrong: str) -> Plan:
     return build(request, [Job(request.goal, best)], reason)
 
 
-def _with_replacement(
-    request: PlanRequest, plan: Plan, failed: Step, jobs: list[Job], error: str
-) -> Plan:
-    fresh = build(request, jobs, "").steps
+def _with_replacement(plan: Plan, failed: Step, fresh: Sequence[Step], error: str) -> Plan:
     names = {step.id: _fresh_id(plan, failed, number) for number, step in enumerate(fresh, 1)}
     # A replacement's first steps need what the failed step needed.
     new = [

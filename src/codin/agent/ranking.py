@@ -14,10 +14,10 @@ _DENIAL = re.compile(r"\b(?:not|never|no|nothing|cannot|can't|doesn't|don't|with
 _WORD = re.compile(r"[^\W\d_]{3,}")
 _ENDING = re.compile(r"(?:ations?|ings?|ers?|ed|es|e|s|y|ies)$")
 _STEM_CHARS = 3
-_COMMON = frozenset(
-    ("and", "the", "for", "with", "from", "that", "this", "into", "its", "are", "was", "has")
-    + ("have", "any", "all", "can", "what", "which", "who", "how", "them", "they", "you", "your")
-)
+_COMMON = frozenset({
+    "and", "the", "for", "with", "from", "that", "this", "into", "its", "are", "was", "has",
+    "have", "any", "all", "can", "what", "which", "who", "how", "them", "they", "you", "your",
+})  # fmt: skip
 
 
 class LexicalRanking:
