@@ -168,11 +168,14 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("path", ["/", "/agents/scout"])
-async def test_malformed_json_rpc_is_answered_in_kind(http: httpx.AsyncClient, path: str) -> None:
+async def test_malformed_json_rpc_is_answered_in_kind(
+    http: httpx.AsyncClient, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
     for body, code in MALFORMED.items():
         answer = await http.post(path, content=body, headers={"A2A-Version": "1.0"})
         assert answer.json()["error"]["code"] == code, (body[:80], answer.text)
         assert "Traceback" not in answer.text
+    assert caplog.messages == []  # a client's fault is none of the operator's business
 
 
 async def test_goals_that_cannot_be_worked_on_are_invalid(http: httpx.AsyncClient) -> None:

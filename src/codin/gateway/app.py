@@ -22,6 +22,7 @@ from codin.gateway.health import health_routes
 from codin.gateway.limits import BodyLimitMiddleware
 from codin.gateway.page import page_routes
 from codin.gateway.responses import error_response
+from codin.gateway.sdk_logs import quiet_client_faults
 from codin.security import ForbiddenError
 
 logger = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ def create_app(parts: GatewayParts) -> ASGIApp:
     The orchestrator answers JSON-RPC by ``POST /`` and HTTP+JSON at the root; each other agent
     does the same below ``/agents/{id}``.
     """
+    quiet_client_faults()
     routes = [
         *page_routes(),
         *health_routes(parts.readiness),
