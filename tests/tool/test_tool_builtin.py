@@ -139,7 +139,8 @@ async def test_files_are_written_read_and_listed(house: House) -> None:
     listed = await house.call("list_files")
     assert listed.value == "data/sales.csv (77 bytes)\nnotes/a.md (11 bytes)"
     assert (await house.call("list_files", path="data")).value == "data/sales.csv (77 bytes)"
-    assert (await house.call("list_files", path="notes")).value == "notes/a.md (11 bytes)"
+    for path in ("notes", "notes/", "notes/a.md", "/workspace/notes"):
+        assert (await house.call("list_files", path=path)).value == "notes/a.md (11 bytes)"
 
 
 async def test_a_part_of_a_file_is_read(house: House) -> None:
@@ -164,6 +165,15 @@ async def test_a_missing_file_is_told_with_those_that_are_there(house: House, to
     assert outcome.text == "there is no file 'data/sale.csv'. Files: data/sales.csv."
     folder = await house.call(tool, path="data")
     assert "'data' is a folder" in folder.text
+
+
+async def test_a_name_that_only_one_file_has_means_that_file(house: House) -> None:
+    outcome = await house.call("describe_data", path="sales.csv")
+    assert outcome.text.startswith("data/sales.csv: 77 bytes, 3 rows")
+    assert (await house.call("read_file", path="/sales.csv", max_lines=1)).text.startswith("day,")
+    await house.call("write_file", path="other/sales.csv", text="x")
+    outcome = await house.call("describe_data", path="sales.csv")
+    assert outcome.text.endswith("Files: data/sales.csv, other/sales.csv.")
 
 
 async def test_nothing_outside_can_be_written_or_listed(house: House) -> None:

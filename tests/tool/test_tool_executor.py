@@ -4,7 +4,11 @@ import asyncio
 import json
 import os
 import socket
+import subprocess
+import sys
 import time
+from importlib import resources
+from pathlib import Path
 
 import pytest
 from conftest import House
@@ -85,6 +89,35 @@ async def test_an_exception_tells_the_users_lines_only(house: House) -> None:
     assert left.text.startswith("leaves failed: SystemExit: 7")
 
 
+async def test_a_tool_works_where_codin_is_not_installed() -> None:
+    request = {
+        "source": Path(__file__).with_name("bare_tool.py").read_text(),
+        "filename": "bare_tool.py",
+        "qualname": "shout",
+        "arguments": {"text": "hi"},
+        "context": {"context": {"user": "ann"}},
+        "convert": [],
+    }
+    program = resources.files("codin.tool").joinpath("_entry.py").read_text()
+    code = (
+        "import json, sys; space = {'__name__': 'entry'}\n"
+        "program, request = json.load(sys.stdin)\n"
+        "exec(program, space); print(json.dumps(space['call'](request)))\n"
+    )
+    # Without the site packages codin cannot be found.
+    argv = [sys.executable, "-I", "-S", "-c", code]
+    done = subprocess.run(
+        argv, input=json.dumps([program, request]), capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout) == {"value": "HI ann"}
+    failing = {**request, "qualname": "refuse"}
+    done = subprocess.run(
+        argv, input=json.dumps([program, failing]), capture_output=True, text=True, check=True
+    )
+    error = json.loads(done.stdout)["error"]
+    assert (error["type"], error["message"]) == ("ToolError", "not today")
+
+
 async def test_a_tool_that_hangs_is_ended(house: House) -> None:
     begun = time.monotonic()
     outcome = await house.call("hangs")
@@ -104,6 +137,7 @@ async def test_a_tool_that_takes_all_memory_is_ended(house: House) -> None:
     outcome = await house.call("hungry")
     assert outcome.error_type == "ToolFailed"
     assert "more than 200 MiB of memory" in outcome.text
+    assert outcome.usage.wall_seconds > 0
 
 
 async def test_a_long_result_is_cut_and_says_so(house: House) -> None:

@@ -144,37 +144,42 @@ class ToolExecutor:
         if isinstance(tool, ToolError):
             return ToolOutcome(text=str(tool), is_error=True, error=tool, call_id=call_id)
         limit = tool.spec.limits.result_chars
+        live = self._live(tool, grant, call_id)
+        call = Invocation(
+            grant, call_id, {}, tool.spec.limits, self._runtime, self._sandboxes, live.emit
+        )
         try:
             self._check_size(tool.spec.name, arguments)
-            fitted = fit(tool.spec, arguments)
+            call.arguments = fit(tool.spec, arguments)
             async with self._slots.taken(grant.goal_id):
-                value, usage = await self._run(tool, grant, fitted, call_id)
+                data, text, truncated = presented(await self._run(tool, call, live), limit)
         except ToolError as error:
             told = cut(str(error), limit)
-            return ToolOutcome(text=told, is_error=True, error=error, call_id=call_id)
-        data, text, truncated = presented(value, limit)
-        return ToolOutcome(data, text, usage=usage, truncated=truncated, call_id=call_id)
+            short = error if told == str(error) else type(error)(told)
+            return ToolOutcome(
+                text=told, is_error=True, usage=call.usage, error=short, call_id=call_id
+            )
+        return ToolOutcome(data, text, usage=call.usage, truncated=truncated, call_id=call_id)
 
-    async def _run(
-        self, tool: RunnableTool, grant: RunGrant, arguments: dict[str, Any], call_id: str
-    ) -> tuple[Any, Usage]:
-        limits, settings = tool.spec.limits, self._settings
-        live = LiveOutput(
+    async def _run(self, tool: RunnableTool, call: Invocation, live: LiveOutput) -> Any:
+        grace = 0.0 if tool.spec.trusted else self._settings.grace_seconds
+        begun = time.monotonic()
+        try:
+            async with live:
+                return await _guarded(tool, call, call.limits.seconds + grace)
+        finally:
+            if call.usage == Usage():
+                call.usage = Usage(wall_seconds=time.monotonic() - begun)
+
+    def _live(self, tool: RunnableTool, grant: RunGrant, call_id: str) -> LiveOutput:
+        return LiveOutput(
             self._sink,
             grant,
             call_id,
             tool.spec.name,
-            every=settings.live_seconds,
-            most=settings.live_bytes,
+            every=self._settings.live_seconds,
+            most=self._settings.live_bytes,
         )
-        call = Invocation(
-            grant, call_id, arguments, limits, self._runtime, self._sandboxes, live.emit
-        )
-        grace = 0.0 if tool.spec.trusted else settings.grace_seconds
-        begun = time.monotonic()
-        async with live:
-            value = await _guarded(tool, call, limits.seconds + grace)
-        return value, call.usage if call.usage != Usage() else Usage(time.monotonic() - begun)
 
     def _tools(self, grant: RunGrant) -> list[RunnableTool]:
         return [

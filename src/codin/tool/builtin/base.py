@@ -8,10 +8,14 @@ from importlib import resources
 from pathlib import PurePosixPath
 from typing import Any
 
-from codin.sandbox.base import WORKSPACE, FileInfo, Sandbox
+from codin.sandbox.base import WORKSPACE, FileInfo, Sandbox, Worker
 from codin.sandbox.errors import RemoteError, SandboxError
 from codin.tool.base import Effects, ToolFailed, ToolLimits, ToolSpec
 from codin.tool.invocation import Invocation, RunnableTool
+from codin.tool.session import GOAL_LIMITS
+
+# The goal's sandbox limits the memory of all that runs in it together.
+_LIMITS = ToolLimits(memory_bytes=GOAL_LIMITS.memory_bytes or ToolLimits().memory_bytes)
 
 
 class BuiltinTool(RunnableTool):
@@ -46,7 +50,7 @@ def builtin_spec(
         description=description,
         input_schema=schema,
         origin="builtin",
-        limits=limits or ToolLimits(),
+        limits=limits or _LIMITS,
         effects=effects,
     )
 
@@ -54,22 +58,42 @@ def builtin_spec(
 async def look(call: Invocation, sandbox: Sandbox, function: str, **arguments: Any) -> Any:
     """Call a function of ``_looking.py`` inside the sandbox: nothing is parsed outside.
 
+    A path that is not there, but is the name of exactly one file, means that file.
+
     Raises:
         ToolFailed: the file cannot be read; the message says why.
         SandboxError: as ``Worker.call``.
     """
+    path = arguments["path"]
     worker = await sandbox.worker()
     try:
-        return await worker.call(
-            f"codin_looking:{function}",
-            kwargs=arguments,
-            source=_looking_source(),
-            timeout=call.limits.seconds,
-        )
+        return await _asked(worker, call, function, arguments)
     except RemoteError as error:
-        raise ToolFailed(await explained(call, sandbox, error, arguments["path"])) from error
+        meant = await _meant(call, sandbox, error, path)
+        if meant is None:
+            raise ToolFailed(await explained(call, sandbox, error, path)) from error
+        return await _asked(worker, call, function, {**arguments, "path": meant})
     finally:
         await worker.close()
+
+
+async def _asked(
+    worker: Worker, call: Invocation, function: str, arguments: Mapping[str, Any]
+) -> Any:
+    return await worker.call(
+        f"codin_looking:{function}",
+        kwargs=arguments,
+        source=_looking_source(),
+        timeout=call.limits.seconds,
+    )
+
+
+async def _meant(call: Invocation, sandbox: Sandbox, error: RemoteError, path: str) -> str | None:
+    if error.type_name != "FileNotFoundError":
+        return None
+    name = PurePosixPath(path).name
+    named = [file for file in await files_of(call, sandbox) if PurePosixPath(file).name == name]
+    return named[0] if len(named) == 1 else None
 
 
 async def explained(call: Invocation, sandbox: Sandbox, error: SandboxError, path: str) -> str:
@@ -90,6 +114,9 @@ async def files_of(call: Invocation, sandbox: Sandbox, path: str = ".") -> dict[
     Raises:
         SandboxFileNotFound, PermissionDenied: ``path`` cannot be listed.
     """
+    info = await sandbox.fs.stat(path)
+    if not info.is_dir:
+        return {relative(info.path): info.size}
     listed = await sandbox.fs.list(path, recursive=True)
     folder = PurePosixPath(WORKSPACE, path)
     for mount in call.sandboxes.workspaces.mounts:
