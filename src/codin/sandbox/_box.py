@@ -8,8 +8,9 @@ import json
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from codin.sandbox import _bwrap, _seccomp
 from codin.sandbox._meter import Meter, Sample
@@ -30,7 +31,7 @@ from codin.sandbox.errors import (
 
 _NOTE_BYTES = 64
 _SETUP_SECONDS = 5.0
-"""How long bubblewrap may take to say what it has started, before it is killed all the same."""
+"""How long bubblewrap may take to end after what it runs, before it is killed all the same."""
 _STATUS_BYTES = 64 * 1024
 _NOTES: dict[bytes, tuple[type[SandboxError], str]] = {
     b"missing": (CommandNotFound, "is no command inside the sandbox"),
@@ -65,10 +66,6 @@ class Box:
         self._finished: asyncio.Future[int] | None = None
 
     @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    @property
     def stdin(self) -> asyncio.StreamWriter | None:
         return self._process.stdin
 
@@ -80,15 +77,38 @@ class Box:
         self,
         bwrap: Path,
         launch: _bwrap.Launch,
+        meter: Callable[[int], Meter],
         *,
         keep: Sequence[int] = (),
         stdin: bool = False,
     ) -> None:
-        """Start it. ``keep`` are descriptors that it inherits; they stay open here.
+        """Start it. ``meter`` is made for its process id.
+
+        ``keep`` are descriptors that it inherits; they stay open here. A caller that is cancelled
+        gets away only when nothing of it is left.
 
         Raises:
             SandboxUnavailable: it could not be started at all.
         """
+        starting = asyncio.ensure_future(self._start(bwrap, launch, meter, keep, stdin=stdin))
+        try:
+            await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            await _whatever_comes(starting)
+            if self._finished is not None:
+                self.end()
+                await _whatever_comes(self._finished)
+            raise
+
+    async def _start(
+        self,
+        bwrap: Path,
+        launch: _bwrap.Launch,
+        meter: Callable[[int], Meter],
+        keep: Sequence[int],
+        *,
+        stdin: bool,
+    ) -> None:
         self._status_fd, status = os.pipe()
         self._note_fd, note = os.pipe()
         out, err = self.pump.pipe("stdout"), self.pump.pipe("stderr")
@@ -114,14 +134,11 @@ class Box:
         finally:
             for fd in (status, note, args, *seccomp, out, err):
                 os.close(fd)
+        self._meter = meter(self._process.pid)
         os.set_blocking(self._status_fd, False)
         os.set_blocking(self._note_fd, False)
         self._loop.add_reader(self._status_fd, self._read_status)
         self._finished = asyncio.ensure_future(self._finish())
-
-    def meter_with(self, meter: Meter) -> None:
-        """What measures this box; set before anything is asked."""
-        self._meter = meter
 
     def end(self, reason: SandboxError | None = None) -> None:
         """Kill it and all that it started. Returns at once; ``wait`` waits until it is so."""
@@ -131,24 +148,26 @@ class Box:
             self.verdict = reason
         if not self._ending:
             self._ending = True
-            self._loop.call_later(_SETUP_SECONDS, self._kill)
+            self._loop.call_later(_SETUP_SECONDS, self._kill_all)
         self._read_status()
-        if self._init_pid is not None:
-            self._kill()
+        self._kill_init()
 
-    def _kill(self) -> None:
-        """Kill the init, and with it everything inside; then bubblewrap itself.
+    def _kill_init(self) -> None:
+        """Kill the init, and with it everything inside; bubblewrap buries it, and ends.
 
         Not before the init is known: bubblewrap that is killed while it sets a child up leaves
         that child behind, waiting for ever.
         """
-        if not self.alive:
-            return
         if self._init_fd is not None:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._init_fd, signal.SIGKILL)
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
+
+    def _kill_all(self) -> None:
+        """For a bubblewrap that does not end by itself."""
+        if self.alive:
+            self._kill_init()
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
 
     async def wait(self) -> int:
         """Until nothing of it is left; gives the exit code, negative for a signal.
@@ -243,7 +262,7 @@ class Box:
             with contextlib.suppress(ProcessLookupError):
                 self._init_fd = os.pidfd_open(self._init_pid)
             if self._ending:
-                self._kill()
+                self._kill_init()
 
     def _close_status(self) -> bytes:
         self._loop.remove_reader(self._status_fd)
@@ -272,6 +291,13 @@ class Box:
     @property
     def _name(self) -> str:
         return repr(Path(self.argv[0]).name)
+
+
+async def _whatever_comes(future: asyncio.Future[Any]) -> None:
+    """Wait for its end, however often the caller is cancelled meanwhile."""
+    while not future.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([future])
 
 
 def _memory_file(data: bytes) -> int:

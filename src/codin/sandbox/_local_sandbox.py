@@ -15,7 +15,7 @@ from codin.sandbox import _bwrap, _cgroup, _layout
 from codin.sandbox._box import Box
 from codin.sandbox._files import LocalFileSystem, Tree
 from codin.sandbox._link import start_worker
-from codin.sandbox._meter import GroupMeter, TreeMeter
+from codin.sandbox._meter import GroupMeter, Meter, TreeMeter
 from codin.sandbox._process import LocalProcess
 from codin.sandbox._watchdog import Watchdog
 from codin.sandbox.base import (
@@ -200,8 +200,8 @@ class LocalSandbox(Sandbox):
             limits=limits,
             join=group.join if group else (),
         )
-        await box.launch(self._bwrap, launch, keep=keep, stdin=stdin)
-        box.meter_with(GroupMeter(group) if group else TreeMeter(box.pid))
+        meter: Callable[[int], Meter] = TreeMeter if group is None else lambda _: GroupMeter(group)
+        await box.launch(self._bwrap, launch, meter, keep=keep, stdin=stdin)
         self._boxes = {other for other in self._boxes if other.alive} | {box}
         self._watchdog.add(box)
         if self._gone:  # it was killed while this was starting
