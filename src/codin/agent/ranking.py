@@ -12,7 +12,7 @@ from codin.agent.base import AgentInfo
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+")
 _DENIAL = re.compile(r"\b(?:not|never|no|nothing|cannot|can't|doesn't|don't|without)\b", re.I)
 _WORD = re.compile(r"[^\W\d_]{3,}")
-_ENDING = re.compile(r"(?:ations?|ings?|ers?|ed|es|e|s|y|ies)$")
+_ENDING = re.compile(r"(?:at(?:es?|ed|ing|ions?)|ings?|ied|ies|ed|es|e|s|y)$")
 _STEM_CHARS = 3
 _COMMON = frozenset({
     "and", "the", "for", "with", "from", "that", "this", "into", "its", "are", "was", "has",
