@@ -8,7 +8,7 @@ import pytest
 from conftest import House
 
 from codin.tool import ToolLimits
-from codin.tool.builtin import RunPython, RunShell
+from codin.tool.builtin import DescribeData, RunPython, RunShell
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -228,6 +228,17 @@ async def test_other_data_is_described_shortly(house: House) -> None:
     assert "3 lines, 6 words" in told["plain.txt"]
     await house.call("run_shell", command="head -c 100 /dev/zero > zero.bin")
     assert "not text" in (await house.call("describe_data", path="zero.bin")).text
+
+
+async def test_looking_goes_on_after_a_look_that_failed(house: House) -> None:
+    await house.call("run_shell", command="mkfifo pipe")
+    slow = DescribeData()
+    slow.spec = slow.spec.model_copy(update={"name": "slow", "limits": ToolLimits(seconds=0.5)})
+    house.registry.register(slow)
+    assert (await house.call("slow", path="pipe")).error_type == "ToolTimeout"
+    assert not (await house.call("slow", path="data/sales.csv")).is_error
+    await house.sandboxes.close(house.grant().principal, "goal-1")
+    assert not (await house.call("slow", path="data/sales.csv")).is_error
 
 
 async def test_the_sandbox_ends_with_the_goal(house: House, tmp_path: Path) -> None:

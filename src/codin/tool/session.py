@@ -16,8 +16,9 @@ from codin.sandbox.base import (
     Sandbox,
     SandboxProvider,
     SandboxSpec,
+    Worker,
 )
-from codin.sandbox.errors import SandboxGone, WorkerGone
+from codin.sandbox.errors import RemoteError, SandboxGone, WorkerGone
 from codin.security import Principal, RunGrant
 from codin.tool.workspace import Workspaces
 
@@ -32,6 +33,8 @@ class _Place:
     opening: asyncio.Lock = field(default_factory=asyncio.Lock)
     sandbox: Sandbox | None = None
     closed: bool = False
+    looking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    looker: tuple[Sandbox, Worker] | None = None
     sessions: defaultdict[tuple[str, str], asyncio.Lock] = field(
         default_factory=lambda: defaultdict(asyncio.Lock)
     )
@@ -92,6 +95,29 @@ class GoalSandboxes:
             return await sandbox.run_code(
                 code, session=grant.task_id, timeout=timeout, on_output=on_output
             )
+
+    @asynccontextmanager
+    async def worker(self, grant: RunGrant) -> AsyncIterator[Worker]:
+        """A Worker of the goal's that is kept warm, for the platform's own looks at files.
+
+        One at a time has it. It is replaced after anything but an exception of the code in it.
+
+        Raises:
+            SandboxError: see ``Sandbox.worker``.
+        """
+        place = self._places.setdefault(_key(grant.principal, grant.goal_id), _Place())
+        async with place.looking, self.sandbox(grant) as sandbox:
+            if place.looker is None or place.looker[0] is not sandbox:
+                place.looker = sandbox, await sandbox.worker()
+            worker = place.looker[1]
+            try:
+                yield worker
+            except RemoteError:
+                raise
+            except BaseException:
+                place.looker = None
+                await worker.close()
+                raise
 
     async def close(self, principal: Principal, goal_id: str) -> None:
         """End the goal's sandbox and all that runs in it. Its files stay."""

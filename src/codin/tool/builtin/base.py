@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import PurePosixPath
 from typing import Any
 
-from codin.sandbox.base import WORKSPACE, FileInfo, Sandbox, Worker
+from codin.sandbox.base import WORKSPACE, FileInfo, Sandbox
 from codin.sandbox.errors import RemoteError, SandboxError
 from codin.tool.base import Effects, ToolFailed, ToolLimits, ToolSpec
 from codin.tool.invocation import Invocation, RunnableTool
@@ -55,7 +55,7 @@ def builtin_spec(
     )
 
 
-async def look(call: Invocation, sandbox: Sandbox, function: str, **arguments: Any) -> Any:
+async def look(call: Invocation, function: str, **arguments: Any) -> Any:
     """Call a function of ``_looking.py`` inside the sandbox: nothing is parsed outside.
 
     A path that is not there, but is the name of exactly one file, means that file.
@@ -65,27 +65,24 @@ async def look(call: Invocation, sandbox: Sandbox, function: str, **arguments: A
         SandboxError: as ``Worker.call``.
     """
     path = arguments["path"]
-    worker = await sandbox.worker()
     try:
-        return await _asked(worker, call, function, arguments)
+        return await _asked(call, function, arguments)
     except RemoteError as error:
-        meant = await _meant(call, sandbox, error, path)
-        if meant is None:
-            raise ToolFailed(await explained(call, sandbox, error, path)) from error
-        return await _asked(worker, call, function, {**arguments, "path": meant})
-    finally:
-        await worker.close()
+        async with call.sandboxes.sandbox(call.grant) as sandbox:
+            meant = await _meant(call, sandbox, error, path)
+            if meant is None:
+                raise ToolFailed(await explained(call, sandbox, error, path)) from error
+    return await _asked(call, function, {**arguments, "path": meant})
 
 
-async def _asked(
-    worker: Worker, call: Invocation, function: str, arguments: Mapping[str, Any]
-) -> Any:
-    return await worker.call(
-        f"codin_looking:{function}",
-        kwargs=arguments,
-        source=_looking_source(),
-        timeout=call.limits.seconds,
-    )
+async def _asked(call: Invocation, function: str, arguments: Mapping[str, Any]) -> Any:
+    async with call.sandboxes.worker(call.grant) as worker:
+        return await worker.call(
+            f"codin_looking:{function}",
+            kwargs=arguments,
+            source=_looking_source(),
+            timeout=call.limits.seconds,
+        )
 
 
 async def _meant(call: Invocation, sandbox: Sandbox, error: RemoteError, path: str) -> str | None:

@@ -27,6 +27,5 @@ class DescribeData(BuiltinTool):
 
     async def run(self, call: Invocation) -> Any:
         """Describe ``path``."""
-        async with call.sandboxes.sandbox(call.grant) as sandbox:
-            text = await look(call, sandbox, "describe", path=call.arguments["path"])
+        text = await look(call, "describe", path=call.arguments["path"])
         return cut(str(text), MAX_CHARS)

@@ -69,10 +69,7 @@ class ReadFile(BuiltinTool):
         start = call.arguments.get("start_line", 1)
         most = call.arguments.get("max_lines", _DEFAULT_LINES)
         limit = call.limits.result_chars - 200
-        async with call.sandboxes.sandbox(call.grant) as sandbox:
-            found = await look(
-                call, sandbox, "read_lines", path=path, start=start, most=most, limit=limit
-            )
+        found = await look(call, "read_lines", path=path, start=start, most=most, limit=limit)
         match found:
             case {"text": str(text), "lines": int(lines), "more": bool(more)}:
                 return _shown(path, start, text, lines, more)
