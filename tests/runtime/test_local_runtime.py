@@ -14,6 +14,7 @@ from codin.runtime import (
     Endpoint,
     Function,
     LocalRuntime,
+    OmniRuntime,
     RuntimeFailure,
     Service,
     UnsupportedWorkload,
@@ -47,7 +48,10 @@ def test_run_sync():
     runtime = LocalRuntime()
     result = runtime.run_sync(Command(argv=("echo", "hi")))
     assert result.stdout == b"hi\n"
-    assert LocalRuntime().run_sync(Function(target="math:sqrt", args=(16,))).value == 4.0
+    for number in (16, 25):
+        result = runtime.run_sync(Function(target="math:sqrt", args=(number,)))
+        assert result.value == number**0.5
+    assert OmniRuntime().run_sync(Command(argv=("echo", "hi"))).stdout == b"hi\n"
 
 
 async def test_run_sync_in_a_loop_is_an_error(runtime):

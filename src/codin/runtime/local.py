@@ -65,6 +65,7 @@ class LocalRuntime(Runtime):
         self._own_provider = provider is None
         self._given = provider
         self._private_endpoints = private_endpoints
+        self._keep_ready = True
         self._ready: asyncio.Task[tuple[Sandbox, Worker]] | None = None
         self._instances: dict[str, tuple[str, Sandbox, Worker]] = {}
         self._running: set[RunningResult] = set()
@@ -83,6 +84,25 @@ class LocalRuntime(Runtime):
         result = RunningResult(await self._work_of(workload))
         self._running = {other for other in self._running if not other.ended} | {result}
         return result if stream else await complete(result)
+
+    def run_sync(self, workload: Workload, /) -> RuntimeResult:
+        """``run`` for code that has no event loop.
+
+        Each such call has a loop and a runtime of its own, like this one: nothing is kept ready,
+        and an instance that is kept by name is kept until the end of the call only.
+        """
+        import anyio
+
+        async def alone() -> RuntimeResult:
+            given = None if self._own_provider else self._given
+            twin = LocalRuntime(given, private_endpoints=self._private_endpoints)
+            twin._keep_ready = False
+            try:
+                return await twin.run(workload)
+            finally:
+                await twin.close()
+
+        return anyio.run(alone)
 
     async def deploy(self, service: Service) -> Deployment:
         limits = service.limits or SERVICE_LIMITS
@@ -199,7 +219,8 @@ class LocalRuntime(Runtime):
                 return await ready
             return await self._prepare(spec)
         finally:
-            self._ready = asyncio.create_task(self._prepare(SandboxSpec()))
+            if self._keep_ready:
+                self._ready = asyncio.create_task(self._prepare(SandboxSpec()))
 
     async def _prepare(self, spec: SandboxSpec) -> tuple[Sandbox, Worker]:
         sandbox = await self.provider.create(spec)

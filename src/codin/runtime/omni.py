@@ -102,6 +102,10 @@ class OmniRuntime(Runtime):
     ) -> RuntimeResult:
         return await self.choose(workload, backend).run(workload, stream=stream)
 
+    def run_sync(self, workload: Workload, /, *, backend: str | None = None) -> RuntimeResult:
+        """``run`` for code that has no event loop, as the chosen backend does it."""
+        return self.choose(workload, backend).run_sync(workload)
+
     async def deploy(self, service: Service, *, backend: str | None = None) -> Deployment:
         chosen = self.backend(backend or next(iter(self._backends), "local"))
         return await chosen.deploy(service)

@@ -125,6 +125,7 @@ class Box:
                 pass_fds=(status, note, args, *seccomp, *keep),
                 env={},
                 cwd="/",
+                start_new_session=True,  # Ctrl-C is for the platform, which ends it in order
             )
         except OSError as error:
             self.pump.close()
