@@ -166,6 +166,43 @@ async def test_an_agent_that_asks_is_answered(served: Served, tab: Tab) -> None:
     await tab.check()
 
 
+RECORDED = """async () => {
+  const { Run } = await import('/static/run.js');
+  const run = new Run('t');
+  let seq = 0;
+  const child = (kind, body) => run.apply({task_id: 't', seq: ++seq, time: seq, kind: 'child',
+    body: {step: 's', agent: 'a', task_id: 'c', seq, kind, body}});
+  const told = (data) => child('status', {status: {state: 'TASK_STATE_WORKING',
+    message: {parts: [{data}]}}});
+  const call = (id, args) => told({type: 'tool_call', call_id: id, name: 'f', arguments: args});
+  const result = (id, content) => told({type: 'tool_result', call_id: id, name: 'f', content});
+  const began = (id, args) => child('call', {type: 'started', call_id: id, name: 'f',
+    arguments: JSON.stringify(args)});
+  const ended = (id, value) => child('call', {type: 'finished', call_id: id, name: 'f', value});
+  // known by one id; by two, told either way round; twice the same; never told by the agent
+  call('1', {x: 1}); began('1', {x: 1}); ended('1', 'A'); result('1', 'A');
+  began('r2', {y: 1, x: 2}); call('2', {x: 2, y: 1}); ended('r2', 'B'); result('2', 'B');
+  call('3', {x: 3}); began('r3', {x: 3}); ended('r3', 'C'); result('3', 'C');
+  call('4', {x: 3}); began('r4', {x: 3}); ended('r4', 'D'); result('4', 'D');
+  began('r5', {x: 5}); ended('r5', 'E');
+  began('r6', {x: 6});
+  child('status', {status: {state: 'TASK_STATE_CANCELED'}});
+  return run.items.map(one => [one.arguments.x, one.result ?? null, one.done, one.cut ?? false]);
+}"""
+
+
+async def test_a_call_is_one_item_whoever_tells_of_it(served: Served, tab: Tab) -> None:
+    await tab.page.goto(served.url)
+    assert await tab.page.evaluate(RECORDED) == [
+        [1, "A", True, False],
+        [2, "B", True, False],
+        [3, "C", True, False],
+        [3, "D", True, False],
+        [5, "E", True, False],
+        [6, None, True, True],
+    ]
+
+
 async def test_a_failure_says_what_failed(served: Served, tab: Tab) -> None:
     page = tab.page
     await give(page, served, "fail please")

@@ -127,9 +127,9 @@ export class Run {
       plan: () => this.#planned(data.plan),
       step: () => this.#stepped(data, at),
       model: () => (this.model = { label: String(data.label ?? ""), basic: Boolean(data.basic) }),
-      tool_call: () => this.#tool(data, at, { arguments: data.arguments ?? {} }),
+      tool_call: () => this.#called(data, at, "agent"),
       tool_output: () => this.#output(data, at),
-      tool_result: () => this.#tool(data, at, { result: data.content ?? null, failed: Boolean(data.is_error), done: true, end: at.time }),
+      tool_result: () => this.#returned(data, at, { result: data.content ?? null, failed: Boolean(data.is_error) }),
       usage: () => (this.tokens += (data.input_tokens ?? 0) + (data.output_tokens ?? 0)),
       error: () => this.#error(data, at),
       handoff: () => this.#item(`note:${at.seq}`, at, { type: "note", text: `${data.from_agent} hands over to ${data.to_agent}` }),
@@ -166,26 +166,48 @@ export class Run {
     else this.problem ||= String(data.message ?? "");
   }
 
-  #tool(data, at, change) {
-    const item = this.#item(`tool:${at.task}:${data.call_id}`, at, { type: "tool", output: "", done: false });
-    Object.assign(item, { name: String(data.name ?? item.name ?? "") }, change);
-  }
-
   /** The platform's own record of a call: what an agent's framework may have kept to itself. */
   #record(call, at) {
     if (call.type === "started") {
-      this.#tool(call, at, { arguments: parsed(call.arguments) });
+      this.#called({ ...call, arguments: parsed(call.arguments) }, at, "record");
       return;
     }
     const failed = Boolean(call.error_type);
     const result = failed ? `${call.error_type}: ${call.message ?? ""}` : call.value ?? null;
-    this.#tool(call, at, { result, failed, done: true, end: at.time });
+    this.#returned(call, at, { result, failed });
+  }
+
+  /** A call is told by its agent and recorded by the platform, and is one item all the same, also
+   *  where the two do not know each other's id. */
+  #called(call, at, source) {
+    const key = `tool:${at.task}:${call.call_id}`;
+    const given = call.arguments ?? {};
+    if (!this.#byKey.has(key)) {
+      const others = this.items.filter((one) => one.type === "tool" && one.task === at.task
+        && one.name === call.name && one.sources?.size === 1 && !one.sources.has(source));
+      const same = others.find((one) => canonical(one.arguments) === canonical(given)) ?? others.find((one) => !one.done);
+      if (same) this.#byKey.set(key, same);
+    }
+    const item = this.#tool(call, at);
+    item.arguments ??= given;
+    (item.sources ??= new Set()).add(source);
+  }
+
+  #returned(call, at, outcome) {
+    const item = this.#tool(call, at);
+    const end = item.end ?? at.time;
+    Object.assign(item, outcome, { done: true, end });
   }
 
   #output(data, at) {
-    const item = this.#item(`tool:${at.task}:${data.call_id}`, at, { type: "tool", output: "", done: false });
-    item.name ??= String(data.name ?? "");
+    const item = this.#tool(data, at);
     item.output = grown(item.output, String(data.text ?? ""), true);
+  }
+
+  #tool(call, at) {
+    const item = this.#item(`tool:${at.task}:${call.call_id}`, at, { type: "tool", output: "", done: false });
+    item.name ||= String(call.name ?? "");
+    return item;
   }
 
   #file(artifact, at) {
@@ -219,8 +241,8 @@ export class Run {
   }
 
   #item(key, at, initial) {
-    this.dirty.add(key);
     const found = this.#byKey.get(key);
+    this.dirty.add(found?.key ?? key);
     if (found) return found;
     const item = { key, ...at, ...initial };
     this.#byKey.set(key, item);
@@ -243,6 +265,12 @@ function parsed(text) {
   } catch {
     return text;
   }
+}
+
+function canonical(value) {
+  if (value === null || typeof value !== "object") return JSON.stringify(value);
+  if (Array.isArray(value)) return `[${value.map(canonical)}]`;
+  return `{${Object.keys(value).sort().map((key) => `${JSON.stringify(key)}:${canonical(value[key])}`)}}`;
 }
 
 const isText = (artifact) => artifact.metadata?.codin?.type === "text";
