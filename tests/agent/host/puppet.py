@@ -10,7 +10,7 @@ import subprocess
 import time
 
 from codin import wrap
-from codin.agent.events import InputRequest
+from codin.agent.events import Completed, InputRequest
 
 print("puppet: imported")
 
@@ -120,6 +120,13 @@ async def puppet(task):  # noqa: C901
                 yield asked
             else:
                 yield f"thank you for {rest[0]}, {task.id}"
+        case "tidy":
+            try:
+                yield "done"
+                yield Completed()
+            finally:
+                time.sleep(0.5)
+                print("puppet: tidied up")
         case "eat":
             eaten = []
             while True:

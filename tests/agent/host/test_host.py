@@ -250,6 +250,17 @@ async def test_cancelling_at_once_leaves_nothing(place: Platform, puppet: Agent)
     assert len(place.ticks) == now
 
 
+async def test_an_agent_may_tidy_up_after_its_end(
+    place: Platform, host: AgentHost, puppet: Agent
+) -> None:
+    starts = host.starts
+    assert (await place.run(puppet, "tidy")).end == Completed()
+    await asyncio.sleep(1.0)
+    assert "puppet: tidied up" in await host.logs()
+    assert (await place.run(puppet, "add 1 2")).text == "3"
+    assert host.starts == starts
+
+
 async def test_a_host_that_dies_is_one_failure_and_the_next_task_runs(
     place: Platform, host: AgentHost, puppet: Agent
 ) -> None:

@@ -13,7 +13,7 @@ from google.protobuf.json_format import MessageToDict
 
 from codin.agent.adapters.remote import RemoteAgent
 from codin.agent.base import AgentInfo, Task
-from codin.agent.events import AgentEvent, Failed
+from codin.agent.events import END_EVENTS, AgentEvent, Failed
 from codin.agent.host.process import HostProcess
 from codin.agent.host.wire import HOST_URL, RUN_EXTENSION, HostedInfo, HostError
 from codin.agent.response import AgentResponse, failure
@@ -44,17 +44,20 @@ class HostedAgent:
         if self.id not in {agent.id for agent in self._process.listing.agents}:
             raise HostError(f"the host has no agent {self.id!r} since it started again")
         response = await self._agent_at(deployment).handle(_outgoing(task))
+        ended = False
         try:
             events = cast("AsyncGenerator[AgentEvent, None]", aiter(response))
             async with aclosing(events):
                 async for event in events:
+                    ended = isinstance(event, END_EVENTS)
                     if isinstance(event, Failed) and await self._process.is_gone(deployment):
                         yield failure(await self._process.death_of(deployment))
                     else:
                         yield event
         except (asyncio.CancelledError, GeneratorExit):
-            # The agent was told to end; if it does not, its process is.
-            await asyncio.shield(self._process.end_unless_over(deployment, task.id))
+            if not ended:
+                # The agent was told to end; if it does not, its process is.
+                await asyncio.shield(self._process.end_unless_over(deployment, task.id))
             raise
 
     def _agent_at(self, deployment: Deployment) -> RemoteAgent:
