@@ -15,7 +15,8 @@ from typing import Any
 from codin.model.embedded.toolshape import ToolShape
 
 ANSWER = "answer"
-ACTION = "Action: "
+ACTION = "Action:"
+"""The cue for a name. No space at its end: the model's words begin with theirs."""
 
 _RULES = (
     'Each of your messages starts with a line "Action: NAME", where NAME is one of the tools or'
@@ -156,13 +157,13 @@ class _Renderer:
         calls = message.get("tool_calls") or []
         parts = []
         if text:
-            parts.append(f"{ACTION}{ANSWER}\n{text}" if self._tools and not calls else text)
+            parts.append(f"{ACTION} {ANSWER}\n{text}" if self._tools and not calls else text)
         for number, call in enumerate(calls):
             name, arguments = _called(call)
             key = str(call.get("id") or f"{index}.{number}")
             self._calls[key] = PastCall(name, arguments)
             self._recent.append(key)
-            parts.append(f"{ACTION}{name}\n{neutral(self._written(name, arguments))}")
+            parts.append(f"{ACTION} {name}\n{neutral(self._written(name, arguments))}")
         self._say("assistant", "\n".join(parts))
 
     def _written(self, name: str, arguments: str) -> str:
@@ -177,7 +178,7 @@ class _Renderer:
 
     def _result(self, message: Mapping[str, Any]) -> None:
         key = str(message.get("tool_call_id"))
-        result = text_of(message.get("content"))
+        result = _unwrapped(text_of(message.get("content")))
         call = self._calls.get(key)
         name = call.name if call else str(message.get("name") or "tool")
         if call is not None:
@@ -197,6 +198,23 @@ def _called(call: Mapping[str, Any]) -> tuple[str, str]:
     arguments = function.get("arguments")
     text = arguments if isinstance(arguments, str) else json.dumps(arguments or {})
     return str(function.get("name")), text
+
+
+def _unwrapped(result: str) -> str:
+    """Text that a framework put into a JSON object of its own, as text again."""
+    if not result.startswith("{"):
+        return result
+    try:
+        values = json.loads(result)
+    except ValueError:
+        return result
+    if isinstance(values, dict) and len(values) == 1:
+        name, value = next(iter(values.items()))
+        if isinstance(value, str) and name in ("result", "output", "content"):
+            return value
+        if isinstance(value, str) and name == "error":
+            return f"Error: {value}"
+    return result
 
 
 def _shortened(text: str, most: int) -> str:

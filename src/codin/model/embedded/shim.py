@@ -148,9 +148,11 @@ class Shim:
             return ANSWER
         if len(names) == 1:
             return names[0]
-        grammar = "root ::= " + " | ".join(json.dumps(name + "\n") for name in names)
+        # The space belongs to the name's first token: given with the prompt, it would leave the
+        # model with tokens that it hardly ever writes there, and with other likelihoods.
+        grammar = "root ::= " + " | ".join(json.dumps(f" {name}\n") for name in names)
         piece = await self._llama.complete(
-            turn.prompt + ACTION,
+            turn.prompt + ACTION.rstrip(),
             **{**turn.options, "temperature": 0},
             grammar=grammar,
             n_predict=_NAME_TOKENS,
@@ -164,7 +166,7 @@ class Shim:
     async def _fill(self, turn: _Turn, shape: ToolShape) -> str | None:
         """The arguments for a call of the tool; ``None`` when it was called so before."""
         past = {call.key: call for call in turn.conversation.calls}
-        start = f"{turn.prompt}{ACTION}{shape.name}\n"
+        start = f"{turn.prompt}{ACTION} {shape.name}\n"
         for heat in (None, _RETRY_TEMPERATURE):
             options = turn.options if heat is None else {**turn.options, "temperature": heat}
             values = await self._arguments(turn, shape, start, options)
@@ -216,7 +218,7 @@ class Shim:
         return piece.text, values
 
     async def _answer(self, turn: _Turn) -> AsyncGenerator[TurnEvent]:
-        start = f"{turn.prompt}{ACTION}{ANSWER}\n" if turn.tools else turn.prompt
+        start = f"{turn.prompt}{ACTION} {ANSWER}\n" if turn.tools else turn.prompt
         schema = _answer_schema(turn.body)
         options = {**turn.options, "n_predict": _most(turn.body), "stop": _stops(turn)}
         if schema is not None:
