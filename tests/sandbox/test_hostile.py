@@ -222,6 +222,41 @@ async def test_many_small_files(provider):
         assert disk_usage(sandbox.workspace) < 100 * MIB
 
 
+async def test_empty_files_count(provider):
+    script = "for n in range(1000000): open(f'{n:06}', 'w').close()"
+    limits = Limits(disk_bytes=2 * MIB)
+    async with await provider.create(SandboxSpec(limits=limits)) as sandbox:
+        with pytest.raises(DiskLimit):
+            await sandbox.exec([sys.executable, "-c", script])
+
+
+_DIG = """
+import os, time
+for _ in range(3000):
+    os.mkdir("d" * 50)
+    os.chdir("d" * 50)
+"""
+
+
+async def test_a_tree_too_deep_to_be_named(provider):
+    sandbox = await provider.create(SandboxSpec())
+    with pytest.raises(DiskLimit):
+        await sandbox.exec([sys.executable, "-c", f"{_DIG}time.sleep(20)"])
+    await sandbox.kill()
+    assert not sandbox.workspace.exists()
+
+
+@pytest.mark.slow
+async def test_a_tree_too_deep_to_be_walked(provider):
+    sandbox = await provider.create(SandboxSpec(limits=Limits(disk_bytes=None)))
+    assert (await sandbox.exec([sys.executable, "-c", _DIG])).exit_code == 0
+    assert 100 < len(await sandbox.fs.list(recursive=True)) < 200
+    with pytest.raises(PermissionDenied, match="deep"):
+        await sandbox.fs.remove("d" * 50)
+    await sandbox.kill()
+    assert not sandbox.workspace.exists()
+
+
 async def test_one_large_file(provider):
     limits = Limits(disk_bytes=4 * MIB)
     async with await provider.create(SandboxSpec(limits=limits)) as sandbox:

@@ -68,7 +68,9 @@ async def test_a_limit_that_is_not_enforced_is_refused_by_name(provider, monkeyp
         assert (await sandbox.exec(["true"])).exit_code == 0
 
 
-@pytest.mark.parametrize("target", ["/usr/x", "/proc", "/", "relative", "/a/../etc", "/tmp/x"])
+@pytest.mark.parametrize(
+    "target", ["/usr/x", "/proc", "/", "relative", "/a/../etc", "/tmp/x", "/workspace"]
+)
 async def test_mounts_may_not_hide_the_system(provider, tmp_path, target):
     with pytest.raises(PermissionDenied):
         await provider.create(SandboxSpec(mounts=(Mount(tmp_path, target),)))

@@ -5,7 +5,7 @@ import struct
 
 import msgpack
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codin.sandbox.base import Limits, Usage
@@ -163,6 +163,7 @@ _data = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(_data)
 def test_data_comes_back_as_it_went(value):
     packed = frames.pack({"t": "done", "value": value})
@@ -170,6 +171,7 @@ def test_data_comes_back_as_it_went(value):
     assert frames.unpack(packed[4:])["value"] == value
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_any_bytes_are_a_message_or_an_error(body):
     try:

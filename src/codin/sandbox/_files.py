@@ -285,5 +285,7 @@ def _told(path: str) -> Iterator[None]:
         yield
     except (FileNotFoundError, NotADirectoryError) as error:
         raise SandboxFileNotFound(f"there is no {path} inside the sandbox") from error
+    except RecursionError as error:
+        raise PermissionDenied(f"{path} is nested too deeply") from error
     except OSError as error:
         raise PermissionDenied(f"{path}: {os.strerror(error.errno or errno.EACCES)}") from error

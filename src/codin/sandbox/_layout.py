@@ -107,7 +107,7 @@ def check_mount(mount: Mount) -> None:
     target = PurePosixPath(mount.target)
     if not target.is_absolute() or ".." in target.parts or len(target.parts) < 2:
         raise PermissionDenied(f"a mount goes to an absolute path below /, not {mount.target!r}")
-    if any(target.is_relative_to(name) for name in _RESERVED):
+    if str(target) == WORKSPACE or any(target.is_relative_to(name) for name in _RESERVED):
         raise PermissionDenied(f"a mount may not go to {mount.target!r}: the sandbox needs it")
     if not mount.source.exists():
         raise PermissionDenied(f"there is nothing to mount at {mount.source}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import time
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ from codin.sandbox.errors import DiskLimit, OutOfMemory
 
 BUSY_SECONDS = 0.05
 IDLE_SECONDS = 0.5
+ENTRY_BYTES = 1024
+ENDLESS = 1 << 62
 _DISK_SHARE = 10
 """Looking through the workspace takes at most one part in this many of the time."""
 
@@ -84,22 +87,33 @@ class Watchdog:
         self._next_disk = time.monotonic() + took * _DISK_SHARE
         if used > limit:
             for box in list(self._boxes):
-                box.end(DiskLimit(f"there are {used} bytes on disk, and {limit} are allowed"))
+                box.end(DiskLimit(f"more than the {limit} bytes allowed are on disk"))
 
 
 def disk_usage(folder: Path) -> int:
-    """Bytes that the files below ``folder`` take on disk; links are not followed."""
+    """Bytes that the files below ``folder`` take on disk; links are not followed.
+
+    An entry counts for ``ENTRY_BYTES`` at least, so that empty files are not for nothing, and a
+    tree so deep that its paths cannot be named any more counts as endless.
+    """
     total, todo = 0, [os.fspath(folder)]
     while todo:
         try:
             with os.scandir(todo.pop()) as entries:
                 for entry in entries:
-                    try:
-                        total += entry.stat(follow_symlinks=False).st_blocks * 512
-                        if entry.is_dir(follow_symlinks=False):
-                            todo.append(entry.path)
-                    except OSError:
-                        continue
-        except OSError:
-            continue
+                    size, deeper = _weigh(entry)
+                    total += size
+                    todo += deeper
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                return ENDLESS
     return total
+
+
+def _weigh(entry: os.DirEntry[str]) -> tuple[int, list[str]]:
+    try:
+        blocks = entry.stat(follow_symlinks=False).st_blocks
+        deeper = [entry.path] if entry.is_dir(follow_symlinks=False) else []
+    except FileNotFoundError:
+        return 0, []
+    return max(blocks * 512, ENTRY_BYTES), deeper
