@@ -250,6 +250,9 @@ async def test_it_fits_a_phone_and_a_keyboard(served: Served, tab: Tab) -> None:
     await menu.focus()
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("link", name="New goal")).to_be_visible()
+    box = await page.locator("#side").bounding_box()
+    assert box is not None
+    assert box["y"] + box["height"] == 740  # it covers what is below
     await page.keyboard.press("Escape")
     await expect(page.get_by_role("navigation", name="Goals")).to_be_hidden()
     unnamed = "button, a, textarea, input, img"

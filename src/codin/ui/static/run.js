@@ -133,7 +133,7 @@ export class Run {
       usage: () => (this.tokens += (data.input_tokens ?? 0) + (data.output_tokens ?? 0)),
       error: () => this.#error(data, at),
       handoff: () => this.#item(`note:${at.seq}`, at, { type: "note", text: `${data.from_agent} hands over to ${data.to_agent}` }),
-      input_request: () => this.#item(`note:${at.seq}`, at, { type: "note", text: String(data.prompt ?? "") }),
+      input_request: () => at.step && this.#item(`note:${at.seq}`, at, { type: "note", text: String(data.prompt ?? "") }),
     };
     const take = Object.hasOwn(known, data.type) ? known[data.type] : null;
     if (take) take();
