@@ -42,6 +42,15 @@ class TestSQLiteMemory(MemoryConformance):
                 )
             assert len(await one.history.list(ANNA)) == 20
 
+    async def test_several_may_make_the_file_at_once(self, tmp_path: Path) -> None:
+        for number in range(8):
+            memories = [SQLiteMemory(tmp_path / f"{number}.db") for _ in range(4)]
+            puts = [memory.notes.put(ANNA, str(n), n) for n, memory in enumerate(memories)]
+            await asyncio.gather(*puts)
+            assert len(await memories[0].notes.list(ANNA)) == 4
+            for memory in memories:
+                await memory.close()
+
     async def test_nobody_else_can_read_the_file(self, tmp_path: Path) -> None:
         path = tmp_path / "memory.db"
         async with SQLiteMemory(path) as memory:

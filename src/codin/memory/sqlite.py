@@ -20,22 +20,26 @@ from codin.security import Scope
 
 T = TypeVar("T")
 
-_MIGRATIONS = (
-    """
-    CREATE TABLE message (
-        seq INTEGER PRIMARY KEY AUTOINCREMENT,
-        tenant TEXT NOT NULL, user TEXT NOT NULL, agent TEXT NOT NULL, session TEXT NOT NULL,
-        id TEXT NOT NULL, role TEXT NOT NULL, text TEXT NOT NULL, task_id TEXT,
-        time REAL NOT NULL, body TEXT,
-        UNIQUE (tenant, user, agent, session, id)
-    );
-    CREATE INDEX message_session ON message (tenant, user, session, seq);
-    CREATE TABLE note (
-        tenant TEXT NOT NULL, user TEXT NOT NULL, agent TEXT NOT NULL, session TEXT NOT NULL,
-        key TEXT NOT NULL, value TEXT NOT NULL, updated REAL NOT NULL,
-        PRIMARY KEY (tenant, user, agent, session, key)
-    ) WITHOUT ROWID;
-    """,
+_MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        """
+        CREATE TABLE message (
+            seq INTEGER PRIMARY KEY AUTOINCREMENT,
+            tenant TEXT NOT NULL, user TEXT NOT NULL, agent TEXT NOT NULL, session TEXT NOT NULL,
+            id TEXT NOT NULL, role TEXT NOT NULL, text TEXT NOT NULL, task_id TEXT,
+            time REAL NOT NULL, body TEXT,
+            UNIQUE (tenant, user, agent, session, id)
+        )
+        """,
+        "CREATE INDEX message_session ON message (tenant, user, session, seq)",
+        """
+        CREATE TABLE note (
+            tenant TEXT NOT NULL, user TEXT NOT NULL, agent TEXT NOT NULL, session TEXT NOT NULL,
+            key TEXT NOT NULL, value TEXT NOT NULL, updated REAL NOT NULL,
+            PRIMARY KEY (tenant, user, agent, session, key)
+        ) WITHOUT ROWID
+        """,
+    ),
 )
 _EXACT = "tenant = ? AND user = ? AND agent = ? AND session = ?"
 _WITHIN = "tenant = ? AND user = ? AND ifnull(agent = ?, 1) AND ifnull(session = ?, 1)"
@@ -204,14 +208,19 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > len(_MIGRATIONS):
-        raise MemoryFailure(
-            f"{path} was written by a newer codin (schema {version}, this one knows "
-            f"{len(_MIGRATIONS)}): update codin, or use another file"
-        )
-    for number, script in enumerate(_MIGRATIONS[version:], version + 1):
-        connection.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")
+    with connection:
+        # Locked before the version is read: another process may be migrating the same file.
+        connection.execute("BEGIN IMMEDIATE")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version > len(_MIGRATIONS):
+            raise MemoryFailure(
+                f"{path} was written by a newer codin (schema {version}, this one knows "
+                f"{len(_MIGRATIONS)}): update codin, or use another file"
+            )
+        for statements in _MIGRATIONS[version:]:
+            for statement in statements:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
 
 
 def _owner(scope: Scope) -> tuple[str, str, str, str]:
