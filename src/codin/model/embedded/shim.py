@@ -33,6 +33,9 @@ _NAME_TOKENS = 48
 _MAX_CALLS = 12
 _MAX_FAILURES = 3
 _RETRY_TEMPERATURE = 0.7
+# The model is quick to answer. Where an answer was due its lead over the best tool was 3.5 to 4.5
+# (natural logarithm), where a tool was due at most 0.6.
+_TO_ANSWER = 2.0
 _RESULT_CHARS = (6000, 2500, 1000, 400)
 _PASSED_ON = ("temperature", "top_p", "top_k", "min_p", "seed", "presence_penalty")
 
@@ -152,9 +155,10 @@ class Shim:
         # model with tokens that it hardly ever writes there, and with other likelihoods.
         grammar = "root ::= " + " | ".join(json.dumps(f" {name}\n") for name in names)
         piece = await self._llama.complete(
-            turn.prompt + ACTION.rstrip(),
+            turn.prompt + ACTION,
             **{**turn.options, "temperature": 0},
             grammar=grammar,
+            logit_bias=[[f" {ANSWER}", -_TO_ANSWER]],
             n_predict=_NAME_TOKENS,
         )
         turn.count(piece)
