@@ -62,7 +62,7 @@ def model_proxy(
     """
     apis = native_apis(os.environ) if native is None else native
     proxy = _Proxy(upstream, authenticate, meter, apis)
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/v1/models", proxy.models, methods=["GET"]),
             Route("/v1/chat/completions", proxy.chat, methods=["POST"]),
@@ -70,6 +70,8 @@ def model_proxy(
         ],
         exception_handlers={_Refusal: _refused, ClientGone: _gone, 404: _unknown, 405: _unknown},
     )
+    app.router.redirect_slashes = False
+    return app
 
 
 class _Proxy:

@@ -33,8 +33,8 @@ _NAME_TOKENS = 48
 _MAX_CALLS = 12
 _MAX_FAILURES = 3
 _RETRY_TEMPERATURE = 0.7
-# The model is quick to answer. Where an answer was due its lead over the best tool was 3.5 to 4.5
-# (natural logarithm), where a tool was due at most 0.6.
+# The model is quick to answer. Where an answer was due its lead over the best tool was 3 to 4.5
+# (natural logarithm), where a tool was due at most 1.5.
 _TO_ANSWER = 2.0
 _RESULT_CHARS = (6000, 2500, 1000, 400)
 _PASSED_ON = ("temperature", "top_p", "top_k", "min_p", "seed", "presence_penalty")
