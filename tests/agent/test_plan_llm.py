@@ -342,3 +342,14 @@ async def test_where_nobody_else_fits_the_failure_stands() -> None:
     planner = LLMPlanner(ScriptedClient(BadModelOutput("lorem")))
     with pytest.raises(PlanningFailed, match="could not be replaced: lorem"):
         await planner.repair(request("Bread"), plan, plan.steps[1], "no oven")
+
+
+async def test_an_unsure_job_does_not_make_the_plan_come_back_to_an_agent() -> None:
+    def sure(member: str, job: str) -> float:
+        if job.startswith("bake"):
+            return 0.9 if "Bakes" in member else 0.1
+        return {"G": 0.52, "B": 0.5}.get(member[0], 0.1)
+
+    model = ScriptedWeigher(sure, {"jobs": ["bake bread", "wait for an hour", "bake cake"]})
+    plan = await LLMPlanner(model).plan(request("Bread and cake"))
+    assert shape(plan) == [("baker", ())]

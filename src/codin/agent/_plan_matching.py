@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby, product
 from typing import Annotated
 
 from pydantic import BaseModel, Field
@@ -26,9 +27,14 @@ MAX_WEIGHED = 6
 """How many agents a job is weighed against; of more, those whose descriptions share its words."""
 
 _SPLIT_TOKENS = 300
-_LEXICAL_SHARE = 1.0
 _NOBODY = -1.0
 _FLOOR = 1e-6
+
+# In log odds. Shared words decide only where the model is not sure; where a job could as well be
+# that of an agent who is at work already, the plan that comes back to nobody is the likelier one.
+_LEXICAL_SHARE = 0.2
+_HAND_BACK = 1.0
+_NEAR = 3.0
 
 
 class Jobs(BaseModel):
@@ -78,7 +84,7 @@ class PlanMatcher:
     async def match(
         self, texts: Sequence[str], agents: Sequence[AgentInfo], context: CallContext
     ) -> list[Match]:
-        """The best agent for each text."""
+        """An agent for each text, so that all of them together fit best."""
         ranking = LexicalRanking(agents)
         fits: dict[str, dict[str, float]] = {text: {} for text in texts}
         # Agent by agent: the model has read the agent's description when the next job comes.
@@ -86,7 +92,7 @@ class PlanMatcher:
             for text in texts:
                 if agent.id in ranking.best(text, MAX_WEIGHED):
                     fits[text][agent.id] = await self._fit(agent, text, context)
-        return [_best(text, fits[text], ranking.scores(text)) for text in texts]
+        return assign(fits, {text: ranking.scores(text) for text in texts})
 
     async def _fit(self, agent: AgentInfo, job: str, context: CallContext) -> float:
         description = prompts.shortened(agent.description.strip() or agent.name, 800)
@@ -101,9 +107,29 @@ def worth_doing(matches: Sequence[Match]) -> list[Match]:
     return fitting or [max(matches, key=lambda match: match.fit)]
 
 
-def _best(text: str, fits: Mapping[str, float], shared: Mapping[str, float]) -> Match:
-    def score(agent: str) -> float:
-        return fits[agent] + _LEXICAL_SHARE * shared[agent]
+def assign(
+    fits: Mapping[str, Mapping[str, float]], shared: Mapping[str, Mapping[str, float]]
+) -> list[Match]:
+    """The likeliest agents for jobs in this order.
 
-    best = max(fits, key=score)
-    return Match(text, best, fits[best])
+    Args:
+        fits: for each job the log odds of yes of each agent that was asked about.
+        shared: for each job and agent the share of words, 0 to 1.
+    """
+    scores = {
+        job: {agent: odds + _LEXICAL_SHARE * shared[job][agent] for agent, odds in found.items()}
+        for job, found in fits.items()
+    }
+    near = [
+        [agent for agent, score in found.items() if score > max(found.values()) - _NEAR]
+        for found in scores.values()
+    ]
+
+    def worth(agents: Sequence[str]) -> float:
+        turns = [agent for agent, _ in groupby(agents)]
+        handed_back = len(turns) - len(set(turns))
+        likely = sum(found[agent] for agent, found in zip(agents, scores.values(), strict=True))
+        return likely - _HAND_BACK * handed_back
+
+    best = max(product(*near), key=worth)
+    return [Match(job, agent, fits[job][agent]) for job, agent in zip(fits, best, strict=True)]

@@ -26,8 +26,9 @@ Split the request into the jobs that it takes, in the order in which they must b
 is a short phrase that begins with a verb, says exactly what is done, and keeps the names and \
 numbers of the request.
 What has to be looked for, opened or read first is a job of its own, before the job that uses it. \
-Two different things to make are two jobs. What the request itself tells need not be looked for. \
-Add nothing that is not asked for."""
+Two different things to make are two jobs. A question of how much, how many, which one or whether \
+something differs takes a job that counts, adds up or compares. What the request itself tells \
+need not be looked for. Add nothing that is not asked for."""
 
 _SPLIT_EXAMPLES = (
     ("Water the tomatoes in the greenhouse.", ("water the tomatoes in the greenhouse",)),
@@ -55,6 +56,13 @@ _SPLIT_EXAMPLES = (
             "count the eggs of each hen and compare them to find the hen with the fewest",
             "draw a picture of that hen",
             "make a poster about that hen with the drawing",
+        ),
+    ),
+    (
+        "Did we use more flour this week than last week? I do not know in which book it stands.",
+        (
+            "look for the book in which the flour stands",
+            "add up the flour of each week and compare the two sums",
         ),
     ),
     (
