@@ -167,6 +167,43 @@ async def test_a_graphs_own_checkpointer_is_left_alone() -> None:
     assert saver.storage == {}
 
 
+async def test_a_model_that_misses_its_cancellation_is_stopped_at_its_next_chunk() -> None:
+    import asyncio
+    from contextlib import suppress
+
+    from langchain.agents import create_agent
+    from langchain_core.language_models import BaseChatModel
+    from langchain_core.messages import AIMessageChunk
+    from langchain_core.outputs import ChatGenerationChunk
+
+    chunks: list[str] = []
+
+    class Deaf(BaseChatModel):  # type: ignore[misc]
+        @property
+        def _llm_type(self) -> str:
+            return "deaf"
+
+        def _generate(self, *args: Any, **kwargs: Any) -> Any:
+            raise NotImplementedError
+
+        async def _astream(self, messages: Any, **kwargs: Any) -> Any:
+            for number in range(500):
+                # As wait_for does when the chunk comes together with the cancellation.
+                with suppress(asyncio.CancelledError):
+                    await asyncio.sleep(0.02)
+                chunks.append(str(number))
+                yield ChatGenerationChunk(message=AIMessageChunk(f"{number} "))
+
+    agent = wrap(create_agent(Deaf(), []), id="deaf")
+    events = aiter(await agent.handle(task_for("?")))
+    await anext(events)
+    async with asyncio.timeout(5):
+        await events.aclose()  # type: ignore[attr-defined]
+    heard = len(chunks)
+    await asyncio.sleep(0.1)
+    assert heard == len(chunks) < 20
+
+
 # Agno
 
 

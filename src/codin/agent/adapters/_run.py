@@ -35,9 +35,13 @@ class ToolAnswer:
 
 
 class Run:
-    """Events on their way out. Frameworks repeat themselves; this says everything once."""
+    """Events on their way out. Frameworks repeat themselves; this says everything once.
+
+    ``stopped`` is set just before the run is cancelled, and when it is over.
+    """
 
     def __init__(self, send: Callable[[AgentEvent], Awaitable[None]]) -> None:
+        self.stopped = False
         self._send = send
         self._open: dict[str, str] = {}
         self._final: dict[str, str] = {}

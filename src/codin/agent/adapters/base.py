@@ -89,7 +89,8 @@ class Adapter(ABC):
 
     async def _events(self, task: Task) -> AsyncGenerator[AgentEvent, None]:
         send, receive = anyio.create_memory_object_stream[AgentEvent](_BUFFER)
-        worker = asyncio.create_task(self._work(task, send), name=f"agent {self.id}")
+        run = Run(send.send)
+        worker = asyncio.create_task(self._work(task, send, run), name=f"agent {self.id}")
         try:
             async with receive:
                 async for event in receive:
@@ -98,11 +99,11 @@ class Adapter(ABC):
             if worker.cancelled():
                 yield Failed(error_type="Cancelled", message=f"{self.id} cancelled its own run")
         finally:
+            run.stopped = True
             await _stop(worker)
 
-    async def _work(self, task: Task, send: MemoryObjectSendStream[AgentEvent]) -> None:
+    async def _work(self, task: Task, send: MemoryObjectSendStream[AgentEvent], run: Run) -> None:
         async with send:
-            run = Run(send.send)
             try:
                 await self._run(task, run)
                 await run.finish()

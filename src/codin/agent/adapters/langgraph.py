@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import uuid
 from collections.abc import Mapping, Sequence
@@ -53,6 +54,7 @@ class LangGraphAgent(Adapter):
         config = {
             "configurable": {"thread_id": paused.thread_id},
             "recursion_limit": self._limit(graph),
+            "callbacks": [_stopper(run)],
         }
         given = _resume(task, paused) if paused.interrupt_id else _input(graph, task)
         reader = _Reader(run)
@@ -194,6 +196,25 @@ def bridge(tool: Tool, run: Run) -> Any:
     return BridgedTool(
         name=tool.name, description=tool.spec.description, args_schema=tool.spec.input_schema
     )
+
+
+def _stopper(run: Run) -> Any:
+    """Ends a model's stream that has missed its cancellation.
+
+    langchain-openai waits for each chunk with ``asyncio.wait_for``, which before Python 3.12 loses
+    a cancellation that comes together with the chunk (python/cpython#86296); LangGraph then waits
+    for the whole answer.
+    """
+    from langchain_core.callbacks import AsyncCallbackHandler
+
+    class Stopper(AsyncCallbackHandler):  # type: ignore[misc]
+        run_inline = True  # In the model's own task, which is the one that has to end.
+
+        async def on_llm_new_token(self, token: str, **kwargs: Any) -> None:
+            if run.stopped:
+                raise asyncio.CancelledError
+
+    return Stopper()
 
 
 def _input(graph: Any, task: Task) -> dict[str, Any]:
