@@ -142,7 +142,7 @@ async def _pieces(
     async with agent.run_stream(
         prompt, message_history=history, model_settings=settings, usage=usage
     ) as result:
-        async for piece in result.stream_text(delta=True):
+        async for piece in result.stream_text(delta=True, debounce_by=None):
             yield piece
 
 

@@ -30,7 +30,7 @@ _DEFAULT_SYSTEM = "You are a helpful assistant."
 
 _FAILURES = re.compile(
     r"Traceback \(most recent call last\)"
-    r"|^\W{0,3}(error|failed|failure|exception)\b"
+    r"|^[\s*\[]{0,3}(error|failed|failure|exception)\b"
     r"|^[A-Za-z_.]*(Error|Exception): "
     r'|"error": ?["{]'
     r"|\bexit[_ ](code|status)\W{1,3}[1-9]",
