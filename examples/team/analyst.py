@@ -5,10 +5,10 @@ from google.adk.integrations.openai import OpenAILlm
 
 from codin import wrap
 
-INSTRUCTIONS = """You compute with Python and pandas. Use describe_data once if you do not know \
-the columns of a file. Then call run_python with a short script that reads the file, computes \
-what the task asks for, and prints every result with a label. If it fails, mend the script and \
-run it again. Answer with the printed numbers, unchanged."""
+INSTRUCTIONS = """You compute with Python and pandas; never guess a number. Call run_python with \
+a short script that reads the file the task needs, computes everything that the task asks for, and \
+prints every result with a label. If it fails, mend the script and run it again. Then answer with \
+the printed results, numbers unchanged."""
 
 agent = wrap(
     LlmAgent(name="analyst", model=OpenAILlm(model="default"), instruction=INSTRUCTIONS),
@@ -19,5 +19,5 @@ agent = wrap(
         "correlations, statistics, and draws charts as image files. "
         "Returns numbers and file names."
     ),
-    tools=["describe_data", "run_python"],
+    tools=["run_python"],
 )

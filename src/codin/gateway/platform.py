@@ -29,7 +29,7 @@ from codin.memory import MemorySystem, SQLiteMemory
 from codin.model import ModelChoice, ModelService
 from codin.runtime import LocalRuntime, OmniRuntime, Runtime
 from codin.sandbox.local import LocalSandboxProvider
-from codin.security import DEFAULT_ROLES, Principal, RoleAuthorizer, RunGrants
+from codin.security import DEFAULT_ROLES, LOCAL_USER, Principal, RoleAuthorizer, RunGrants
 from codin.task import (
     EventLog,
     LogCallRecorder,
@@ -44,6 +44,7 @@ from codin.task.goal import GoalLimits
 from codin.task.manager import ORCHESTRATOR_INFO, TaskManager
 from codin.task.transport import in_memory_client
 from codin.tool.executor import ToolExecutor
+from codin.tool.guide import READS_FILES, DataGuide
 from codin.tool.registry import ToolRegistry
 from codin.tool.session import GoalSandboxes
 from codin.tool.workspace import Workspaces
@@ -199,7 +200,8 @@ class _Opening:
         hosts = await self._hosts(runtime, executor, model, memory)
         team = await bring_up(self._settings.agents, hosts, self._say)
         agents = AgentRegistry(self._authorizer, team.agents)
-        manager = self._manager(runner, agents, executor, model, sandboxes.workspaces)
+        files = GoalFiles(sandboxes.workspaces, DataGuide(runtime, sandboxes.workspaces))
+        manager = self._manager(runner, agents, executor, model, files, tools)
         self._stack.push_async_callback(manager.aclose)
         await manager.start()
         return Platform(
@@ -258,21 +260,26 @@ class _Opening:
         agents: AgentRegistry,
         executor: ToolExecutor,
         model: ModelService,
-        workspaces: Workspaces,
+        files: GoalFiles,
+        tools: ToolRegistry,
     ) -> TaskManager:
         from codin.agent.llm_planner import LLMPlanner
 
+        readers = {
+            tool.spec.name for tool in tools.list(LOCAL_USER) if READS_FILES in tool.spec.tags
+        }
         label = {"type": "model", "label": self._choice.label, "basic": self._choice.basic}
         return TaskManager(
             runner,
             agents,
             LLMPlanner(model.client),
             RunServices(self._grants, tools_for=executor.bind, seconds=self._settings.goal.seconds),
-            files=GoalFiles(workspaces),
+            files=files,
             limits=GoalLimits(
                 seconds=self._settings.goal.seconds, parallel=self._settings.goal.parallel
             ),
             notes=lambda: [label],
+            reads_files=lambda info: not readers.isdisjoint(info.tools),
         )
 
 

@@ -11,6 +11,7 @@ from codin.agent.events import ArtifactProduced
 from codin.errors import CodinError
 from codin.sandbox.base import WORKSPACE, Mount
 from codin.security import Principal
+from codin.tool.guide import DataGuide
 from codin.tool.workspace import Workspaces
 
 INLINE_BYTES = 256 * 1024
@@ -21,15 +22,25 @@ _MOST_INPUTS = 200
 
 
 class GoalFiles:
-    """What is in the workspaces of goals; in none when there are no workspaces."""
+    """What is in the workspaces of goals; in none when there are no workspaces.
 
-    def __init__(self, workspaces: Workspaces | None = None) -> None:
+    ``guide`` says what the data is that every goal is shown.
+    """
+
+    def __init__(
+        self, workspaces: Workspaces | None = None, guide: DataGuide | None = None
+    ) -> None:
         self._workspaces = workspaces
+        self._guide = guide
 
     async def inputs(self) -> list[str]:
         """The paths, inside the workspace, of the data that every goal is shown."""
         mounts = self._workspaces.mounts if self._workspaces else ()
         return await asyncio.to_thread(lambda: [path for mount in mounts for path in _shown(mount)])
+
+    async def description(self) -> str:
+        """What is in the data that every goal is shown, in a few lines."""
+        return await self._guide.describe(await self.inputs()) if self._guide else ""
 
     async def state(self, principal: Principal, goal_id: str) -> dict[str, int]:
         """When each file of the goal was last changed, by its path."""

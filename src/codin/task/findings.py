@@ -37,11 +37,13 @@ def step_message(
     context_id: str,
     history: Sequence[Message] = (),
     error: str | None = None,
+    files: str = "",
 ) -> Message:
-    """The message that gives ``step`` to its agent: the instruction, what the steps that it needs
-    have found, and what went wrong before. ``agents`` are agent ids by step id."""
+    """The message that gives ``step`` to its agent: what is in the files, what the steps that it
+    needs have found, what went wrong before, and at the end, where small models heed it most, the
+    instruction. ``agents`` are agent ids by step id."""
     needed = {need: outputs[need] for need in step.needs if need in outputs}
-    blocks = [step.instruction]
+    blocks = [f"The files:\n{files}"] if files else []
     if needed:
         blocks.append("Findings so far:")
         blocks += [_block(agents.get(key, key), output) for key, output in needed.items()]
@@ -53,6 +55,7 @@ def step_message(
             + cut(error, _ERROR_CHARS)
             + "\nAvoid that this time."
         )
+    blocks.append(f"Your task: {step.instruction}" if blocks else step.instruction)
     inputs = [
         {
             "id": key,

@@ -47,7 +47,8 @@ class RepairingPlanner(Protocol):
 @dataclass(frozen=True, slots=True)
 class GoalParts:
     """What goals are worked on with. ``agents`` are those that a principal may use; ``notes`` are
-    said at the beginning of each goal, such as which model serves."""
+    said at the beginning of each goal, such as which model serves. ``reads_files``
+    tells which agents look into files."""
 
     log: EventLog
     planner: Planner
@@ -56,6 +57,7 @@ class GoalParts:
     files: GoalFiles
     limits: GoalLimits = GoalLimits()
     notes: Callable[[], Sequence[Mapping[str, Any]]] = lambda: ()
+    reads_files: Callable[[AgentInfo], bool] = lambda _: False
 
 
 class GoalWork:
@@ -79,6 +81,7 @@ class GoalWork:
             run=run,
             dispatcher=Dispatcher(run, self._parts.handlers),
             files=self._parts.files,
+            readers=[a.id for a in self._parts.agents(run.principal) if self._parts.reads_files(a)],
             parallel=self._parts.limits.parallel,
             attempts=self._parts.limits.attempts,
         )

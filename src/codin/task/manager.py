@@ -47,6 +47,7 @@ class TaskManager:
         files: GoalFiles | None = None,
         limits: GoalLimits | None = None,
         notes: Callable[[], Sequence[Mapping[str, Any]]] = _no_notes,
+        reads_files: Callable[[AgentInfo], bool] = lambda _: False,
     ) -> None:
         self.runner = runner
         self._registry = registry
@@ -61,6 +62,7 @@ class TaskManager:
                 files=files or GoalFiles(),
                 limits=limits or GoalLimits(),
                 notes=notes,
+                reads_files=reads_files,
             )
         )
         self.handler = AgentRequestHandler(ORCHESTRATOR, self._goal_work, runner)

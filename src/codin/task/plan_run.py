@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -39,12 +39,15 @@ class PlanRun:
     """The steps of a goal as they are run. ``outputs`` are of those that are done, ``paused`` the
     questions of those that wait for an answer, ``answers`` messages that answer them.
 
+    ``readers`` are the agents that look into files: they are told what is in those.
+
     A step that fails is tried once more by the same agent, which is told the error.
     """
 
     run: Run
     dispatcher: Dispatcher
     files: GoalFiles
+    readers: Collection[str] = ()
     parallel: int = 4
     attempts: int = 2
     rows: dict[str, StepRow] = field(default_factory=dict)
@@ -134,7 +137,8 @@ class PlanRun:
             )
 
         try:
-            message = self._message(plan, step, number, error)
+            files = await self.files.description() if step.agent in self.readers else ""
+            message = self._message(plan, step, number, error, files)
             attempt = await self.dispatcher.send(step, message, begun)
         except asyncio.CancelledError:
             await self._mark(step.id, state="canceled")
@@ -147,7 +151,7 @@ class PlanRun:
             await self._mark(step.id, state="completed", error=None)
         return attempt
 
-    def _message(self, plan: Plan, step: Step, number: int, error: str | None) -> Any:
+    def _message(self, plan: Plan, step: Step, number: int, error: str | None, files: str) -> Any:
         from codin.agent.a2a import user_message
 
         answer = self.answers.pop(step.id, None)
@@ -163,6 +167,7 @@ class PlanRun:
             context_id=f"{self.run.task_id}.{step.id}.{number}",
             history=self.run.history,
             error=error,
+            files=files,
         )
 
     async def _files(self) -> dict[str, int]:

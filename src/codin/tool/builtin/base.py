@@ -11,6 +11,7 @@ from typing import Any
 from codin.sandbox.base import WORKSPACE, FileInfo, Sandbox
 from codin.sandbox.errors import RemoteError, SandboxError
 from codin.tool.base import Effects, ToolFailed, ToolLimits, ToolSpec
+from codin.tool.guide import READS_FILES
 from codin.tool.invocation import Invocation, RunnableTool
 from codin.tool.session import GOAL_LIMITS
 
@@ -35,6 +36,7 @@ def builtin_spec(
     example: Mapping[str, Any] | None = None,
     effects: Effects = "none",
     limits: ToolLimits | None = None,
+    tags: tuple[str, ...] = (READS_FILES,),
 ) -> ToolSpec:
     """The spec of a built-in tool. Weak models read these: each word counts."""
     schema: dict[str, Any] = {
@@ -52,6 +54,7 @@ def builtin_spec(
         origin="builtin",
         limits=limits or _LIMITS,
         effects=effects,
+        tags=tags,
     )
 
 

@@ -89,6 +89,7 @@ class WriteFile(BuiltinTool):
             required=("path", "text"),
             example={"path": "report.md", "text": "# Report\n..."},
             effects="repeatable",
+            tags=(),
         )
         super().__init__(spec)
 
