@@ -6,16 +6,19 @@ import asyncio
 import contextlib
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from codin.agent.a2a import user_message
+from codin.agent.base import AgentInfo
 from codin.agent.host.launcher import AgentHosts
+from codin.agent.llm_planner import LLMPlanner
 from codin.agent.registry import AgentRegistry
 from codin.config import Settings
 from codin.errors import InvalidInputError
@@ -201,7 +204,16 @@ class _Opening:
         team = await bring_up(self._settings.agents, hosts, self._say)
         agents = AgentRegistry(self._authorizer, team.agents)
         files = GoalFiles(sandboxes.workspaces, DataGuide(runtime, sandboxes.workspaces))
-        manager = self._manager(runner, agents, executor, model, files, tools)
+        manager = TaskManager(
+            runner,
+            agents,
+            LLMPlanner(model.client),
+            RunServices(self._grants, tools_for=executor.bind, seconds=self._settings.goal.seconds),
+            files=files,
+            limits=self._limits(),
+            notes=lambda: [label_of(self._choice)],
+            reads_files=_reader(tools),
+        )
         self._stack.push_async_callback(manager.aclose)
         await manager.start()
         return Platform(
@@ -254,33 +266,19 @@ class _Opening:
         )
         return await _open_hosts(self._stack, runtime, app)
 
-    def _manager(
-        self,
-        runner: TaskRunner,
-        agents: AgentRegistry,
-        executor: ToolExecutor,
-        model: ModelService,
-        files: GoalFiles,
-        tools: ToolRegistry,
-    ) -> TaskManager:
-        from codin.agent.llm_planner import LLMPlanner
+    def _limits(self) -> GoalLimits:
+        goal = self._settings.goal
+        return GoalLimits(seconds=goal.seconds, parallel=goal.parallel)
 
-        readers = {
-            tool.spec.name for tool in tools.list(LOCAL_USER) if READS_FILES in tool.spec.tags
-        }
-        label = {"type": "model", "label": self._choice.label, "basic": self._choice.basic}
-        return TaskManager(
-            runner,
-            agents,
-            LLMPlanner(model.client),
-            RunServices(self._grants, tools_for=executor.bind, seconds=self._settings.goal.seconds),
-            files=files,
-            limits=GoalLimits(
-                seconds=self._settings.goal.seconds, parallel=self._settings.goal.parallel
-            ),
-            notes=lambda: [label],
-            reads_files=lambda info: not readers.isdisjoint(info.tools),
-        )
+
+def label_of(choice: ModelChoice) -> dict[str, Any]:
+    """What a goal says of the model in use, at its beginning."""
+    return {"type": "model", "label": choice.label, "basic": choice.basic}
+
+
+def _reader(tools: ToolRegistry) -> Callable[[AgentInfo], bool]:
+    readers = {tool.spec.name for tool in tools.list(LOCAL_USER) if READS_FILES in tool.spec.tags}
+    return lambda info: not readers.isdisjoint(info.tools)
 
 
 async def _warmed(model: ModelService) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from codin.model.embedded.toolshape import ToolShape
+from codin.model.embedded.toolshape import MENDED, ToolShape
 
 ANSWER = "answer"
 ACTION = "Action:"
@@ -36,6 +36,8 @@ _FAILURES = re.compile(
     r"|\bexit[_ ](code|status)\W{1,3}[1-9]",
     re.IGNORECASE | re.MULTILINE,
 )
+_ERROR_LINE = re.compile(r"[A-Za-z_.]*(?:Error|Exception): .*")
+_ERROR_CHARS = 160
 _SPECIAL = re.compile(r"<\|(?=[a-z_]+\|>)")
 
 
@@ -73,6 +75,14 @@ class Conversation:
             count += 1
         return count
 
+    @property
+    def last_error(self) -> str:
+        """The line of the newest result that names an error; empty when it was none."""
+        if not self.calls or not self.calls[-1].failed:
+            return ""
+        found = _ERROR_LINE.search(self.calls[-1].result or "")
+        return " ".join(found[0].split())[:_ERROR_CHARS] if found else ""
+
 
 def looks_failed(result: str) -> bool:
     """Whether a tool's result reads like an error."""
@@ -80,11 +90,15 @@ def looks_failed(result: str) -> bool:
 
 
 def call_key(name: str, arguments: str) -> tuple[str, str]:
-    """What makes two calls the same: the name, and the arguments but for their spelling."""
+    """What makes two calls the same: the name, and the arguments but for their spelling and for
+    the remark at the head of mended code."""
     try:
-        return name, json.dumps(json.loads(arguments), sort_keys=True)
+        values = json.loads(arguments)
     except ValueError:
         return name, arguments
+    if isinstance(values, dict):
+        values = {k: MENDED.sub("", v) if isinstance(v, str) else v for k, v in values.items()}
+    return name, json.dumps(values, sort_keys=True)
 
 
 def neutral(text: str) -> str:

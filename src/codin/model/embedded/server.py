@@ -84,6 +84,7 @@ class EmbeddedServer:
         self.settings = settings or ServerSettings()
         self._process: asyncio.subprocess.Process | None = None
         self._endpoint: Endpoint | None = None
+        self._loaded = False
         self._starting = asyncio.Lock()
         self._log: deque[str] = deque(maxlen=40)
         self._reader: asyncio.Task[None] | None = None
@@ -106,10 +107,10 @@ class EmbeddedServer:
         Raises:
             ModelUnavailable: engine or weights are missing, or the process does not come up.
         """
-        if self._endpoint is not None and self._running:
+        if self._loaded and self._endpoint is not None and self._running:
             return self._endpoint
         async with self._starting:
-            if self._endpoint is not None and self._running:
+            if self._loaded and self._endpoint is not None and self._running:
                 return self._endpoint
             if self._closed:
                 raise ModelUnavailable("the embedded model has been closed; open a new one")
@@ -172,6 +173,7 @@ class EmbeddedServer:
         )
         self._reader = asyncio.create_task(self._keep_log(self._process))
         await self._handshake(self._process, endpoint, model)
+        self._loaded = True
         return endpoint
 
     async def _handshake(
@@ -216,6 +218,7 @@ class EmbeddedServer:
         return " | ".join(list(self._log)[-3:]) or "nothing was said"
 
     async def _discard(self) -> None:
+        self._loaded = False
         process, self._process = self._process, None
         endpoint, self._endpoint = self._endpoint, None
         if process is not None:

@@ -191,14 +191,16 @@ class Shim:
             written, values = await self._json(turn, start, shape.schema, options)
             start += written + "\n"
         if shape.block is not None:
+            # Left alone, a small model writes the code that failed once more.
+            begun = shape.block.mended(turn.conversation.last_error)
             piece = await self._llama.complete(
-                start + shape.block.opening,
+                start + shape.block.opening + begun,
                 **options,
                 stop=[shape.block.closing, f"\n{ACTION}"],
                 n_predict=_ARGUMENT_TOKENS,
             )
             turn.count(piece)
-            values[shape.block.argument] = piece.text
+            values[shape.block.argument] = begun + piece.text
         return values
 
     async def _json(

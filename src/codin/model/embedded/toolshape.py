@@ -8,6 +8,7 @@ what is left is written as JSON, held to the tool's schema.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,11 @@ _TEXT_NAMES = ("content", "text", "body", "markdown", "report")
 _DESCRIPTION_CHARS = 400
 
 
+_MENDED = "# mended, because of "
+MENDED = re.compile(rf"^{_MENDED}.*\n")
+"""The remark with which code begins that stands in for code that failed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Block:
     """The argument that is written as a block, between ``opening`` and ``closing``."""
@@ -24,6 +30,12 @@ class Block:
     argument: str
     opening: str
     closing: str
+
+    def mended(self, error: str) -> str:
+        """How code begins that follows code which ended with ``error``: with what to avoid."""
+        if not error or not self.opening.startswith("```python"):
+            return ""
+        return f"{_MENDED}{error}\n"
 
 
 @dataclass(frozen=True, slots=True)

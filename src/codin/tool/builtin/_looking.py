@@ -123,7 +123,8 @@ class _Column:
         elif self.distinct is not None:
             note = f", {len(self.distinct)} distinct"
         empty = f", {self.empty} empty" if self.empty else ""
-        return f"- {self.name}: {kind}{note}{empty}"
+        shown = "date as text" if kind == "date" else kind
+        return f"- {self.name}: {shown}{note}{empty}"
 
 
 def _number(value: str) -> float | None:

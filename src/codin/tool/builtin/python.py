@@ -28,6 +28,19 @@ _SHOWN_VALUE = 2_000
 _SHOWN_ERROR = 600
 _STDERR = 500
 _FRAME = re.compile(r'^  File "<code \d+>", line (\d+)', re.MULTILINE)
+# What a weak model gets wrong over and over, with what would be right.
+_HINTS = (
+    (
+        re.compile(r"\.dt accessor|'str' object has no attribute '(?:strftime|month|year|hour)'"),
+        "Those are texts, not dates: df['c'] = pd.to_datetime(df['c']) first.",
+    ),
+    (
+        re.compile(
+            r"agg function failed|Could not convert|dtype '(?:str|object)' does not support"
+        ),
+        "Choose the column to compute: df.groupby('a')['b'].sum().",
+    ),
+)
 _SAVE_OPEN_FIGURES = """
 def _codin_save():
     import sys
@@ -85,6 +98,7 @@ class RunPython(BuiltinTool):
                 told += "\n" + await files_here(call, sandbox)
         elif last.startswith("KeyError"):
             told += await self._columns(call)
+        told += next((f"\n{hint}" for wrong, hint in _HINTS if wrong.search(error)), "")
         if result.state_lost:
             told += "\nThe variables of earlier calls are lost."
         printed = result.stdout.rstrip()
