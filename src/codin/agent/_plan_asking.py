@@ -34,8 +34,9 @@ class Draft(BaseModel):
 
 def draft_type(agents: Sequence[str], max_steps: int) -> type[Draft]:
     """A draft whose schema knows no other agents."""
-    step = create_model("Step", __base__=DraftStep, agent=(Literal[tuple(agents)], ...))
-    steps = Annotated[list[step], Field(min_length=1, max_length=max_steps)]  # type: ignore[valid-type]
+    known: Any = Literal[tuple(agents)]
+    step: Any = create_model("Step", __base__=DraftStep, agent=(known, ...))
+    steps: Any = Annotated[list[step], Field(min_length=1, max_length=max_steps)]
     draft: type[Draft] = create_model("Plan", __base__=Draft, steps=(steps, ...))
     return draft
 
