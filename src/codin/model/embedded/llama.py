@@ -15,6 +15,11 @@ from codin.model.embedded.server import EmbeddedServer
 from codin.model.errors import ContextTooLong, ModelRefused, ModelUnavailable
 
 
+# Left free, a small model may write spaces until its tokens are used up. This is how `json.dumps`
+# writes, so that what comes back in a conversation is found in the cache.
+_JSON_STYLE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """A piece of a completion. Only the last one has ``stop`` and counts.
@@ -67,6 +72,8 @@ class Llama:
             ModelUnavailable: the process died.
         """
         body = {"prompt": prompt, "cache_prompt": True, "stream": True, **options}
+        if "json_schema" in options:
+            body["json_schema"] = {**options["json_schema"], "x-guidance": _JSON_STYLE}
         client = await self._connected()
         try:
             async with client.stream("POST", "/completion", json=body) as answer:
