@@ -191,6 +191,20 @@ async def test_the_same_failing_call_is_tried_once_more_with_other_words():
     assert engine.asked[2][1]["temperature"] > 0
 
 
+async def test_when_a_tool_keeps_failing_the_same_way_another_is_tried():
+    messages = [USER, *past("look", {"path": "a"}, "Error: no such file")]
+    engine = Engine(" look\n", '{"path": "a"}', '{"path": "a"}', " ping\n")
+    assert made(await ask(engine, messages=messages, tools=TOOLS)) == ("ping", {})
+    assert '" look' not in engine.asked[3][1]["grammar"]
+
+
+async def test_a_tool_that_is_alone_and_keeps_failing_ends_in_an_answer():
+    messages = [USER, *past("look", {"path": "a"}, "Error: no such file")]
+    engine = Engine('{"path": "a"}', '{"path": "a"}', "There is no such file.")
+    answer = await ask(engine, messages=messages, tools=[LOOK])
+    assert said(answer) == "There is no such file."
+
+
 async def test_a_new_word_of_the_user_begins_anew():
     messages = [USER, *past("look", {"path": "a"}, "3"), {"role": "assistant", "content": "3"}]
     engine = Engine(" look\n", '{"path": "a"}')

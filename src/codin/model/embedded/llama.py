@@ -14,7 +14,6 @@ import httpx
 from codin.model.embedded.server import EmbeddedServer
 from codin.model.errors import ContextTooLong, ModelRefused, ModelUnavailable
 
-
 # Left free, a small model may write spaces until its tokens are used up. This is how `json.dumps`
 # writes, so that what comes back in a conversation is found in the cache.
 _JSON_STYLE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}

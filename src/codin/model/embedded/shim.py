@@ -11,7 +11,7 @@ import json
 import uuid
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pydantic_core
@@ -81,7 +81,8 @@ class _Turn:
     prompt_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int | None = None
-    may_answer: bool = field(default=True)
+    may_answer: bool = True
+    known: bool = False
 
     def count(self, piece: Piece) -> None:
         self.prompt_tokens = max(self.prompt_tokens, piece.prompt_tokens)
@@ -131,17 +132,14 @@ class Shim:
     ) -> AsyncGenerator[TurnEvent]:
         turn = _begin(body, tools, result_chars)
         names = _allowed(turn)
-        # Each round either ends the turn or takes a repeated call out of the choice.
-        while names:
-            name = await self._choose(turn, names)
-            if name == ANSWER:
-                break
+        while names and (name := await self._choose(turn, names)) != ANSWER:
             made = await self._fill(turn, tools[name])
             if made is not None:
                 yield CallMade(f"call_{uuid.uuid4().hex[:20]}", name, made)
                 yield turn.finished("tool_calls")
                 return
-            names = [ANSWER] if turn.may_answer else []
+            # The same failed call again: another tool may help. Its result is known: answer.
+            names = [] if turn.known else [other for other in names if other not in (name, ANSWER)]
         async with aclosing(self._answer(turn)) as events:
             async for event in events:
                 yield event
@@ -168,7 +166,10 @@ class Shim:
         return name
 
     async def _fill(self, turn: _Turn, shape: ToolShape) -> str | None:
-        """The arguments for a call of the tool; ``None`` when it was called so before."""
+        """The arguments for a call of the tool; ``None`` when it was called so before.
+
+        ``turn.known`` is set when that call's result stands in the conversation.
+        """
         past = {call.key: call for call in turn.conversation.calls}
         start = f"{turn.prompt}{ACTION} {shape.name}\n"
         for heat in (None, _RETRY_TEMPERATURE):
@@ -179,8 +180,8 @@ class Shim:
             if before is None:
                 return arguments
             if before.result is not None and not before.failed:
-                # Its result stands in the conversation already.
-                return None
+                turn.known = True
+                break
         return None if turn.may_answer else arguments
 
     async def _arguments(
