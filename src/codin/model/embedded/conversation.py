@@ -22,7 +22,7 @@ _RULES = (
     'Each of your messages starts with a line "Action: NAME", where NAME is one of the tools or'
     ' "answer". After a tool\'s name come its arguments; you then get its result. Use the tools'
     ' to do the task; never guess what a tool can tell. When all is done, write "Action: answer"'
-    " and then the final answer, with facts and numbers taken from the results."
+    " and then the final answer in full sentences, with the facts and numbers that were asked for."
 )
 _AFTER_FAILURE = "It failed. Find the cause and try again in another way."
 _EMPTY_RESULT = "(no output; a value is only shown when it is printed)"
