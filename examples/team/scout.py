@@ -9,9 +9,9 @@ from langgraph.graph.state import CompiledStateGraph
 
 from codin import wrap
 
-INSTRUCTIONS = """You look at files and report what is in them.
-Call describe_data on the file that the task is about, then answer with the file's path, its \
-columns and its number of rows. Do not calculate anything."""
+INSTRUCTIONS = """You look at files and say what is in them. Call one tool, then answer in one or \
+two sentences with what it showed: paths, columns, numbers of rows, or the lines that are asked \
+for. You never calculate and never answer questions about the data: others do."""
 
 
 def graph(tools: Sequence[BaseTool]) -> CompiledStateGraph:

@@ -5,9 +5,10 @@ from agno.models.openai import OpenAIChat
 
 from codin import wrap
 
-INSTRUCTIONS = """You write down findings that you are given. Use only the facts and numbers in \
-the task, and copy numbers exactly. When a file is asked for, call write_file once with the whole \
-text, then answer with a short summary that repeats the main numbers."""
+INSTRUCTIONS = """You write down findings that you are given. Use only the facts and numbers of \
+the findings, and copy numbers exactly. Call write_file once, with the whole text and a plain file \
+name such as report.md. Then answer in one or two sentences that repeat the main facts and numbers \
+and name the file."""
 
 agent = wrap(
     Agent(model=OpenAIChat(id="default", temperature=0), instructions=INSTRUCTIONS),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from codin.agent._plan_prompts import files_line, shortened
+from codin.agent._plan_prompts import shortened
 from codin.agent.plan import Plan, Step, step_id
 from codin.agent.planner import PlanRequest
 
@@ -69,9 +69,12 @@ def _joined(first: str, second: str) -> str:
 
 
 def _instruction(request: PlanRequest, part: str) -> str:
+    """The part comes last: small models heed the end of what they are told most.
+
+    The files are not named: who looks into files is told what is in them when the step begins.
+    """
     goal = shortened(request.goal, _INSTRUCTION_CHARS)
-    files = f"\n{files_line(request.files)}" if request.files else ""
     if not part:
-        return f"{goal}{files}"
+        return goal
     sentence = part[:1].upper() + part[1:].rstrip(" .;") + "."
-    return f'{sentence}\n\nThis is your part of the goal "{goal}"; others do the rest.{files}'
+    return f'The goal of the whole team: "{goal}"\nYour part of it, and no more: {sentence}'

@@ -104,7 +104,10 @@ async def explained(call: Invocation, sandbox: Sandbox, error: SandboxError, pat
     if kind == "IsADirectoryError":
         return f"{path!r} is a folder. {await files_here(call, sandbox)}"
     if kind in ("PermissionDenied", "PermissionError"):
-        return f"{path!r} cannot be used: only files below /workspace can, and data/ is read-only."
+        return (
+            f"{path!r} cannot be used: only files below /workspace can, and data/ is read-only. "
+            "Use a plain name, such as report.md."
+        )
     return str(error)
 
 
