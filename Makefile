@@ -36,8 +36,8 @@ format: $(VENV)/.test-ready ## format the code
 
 prove: $(VENV)/.test-ready ## the long proofs: ten goals on two data sets, and the planner's exam
 	@$(BIN)/codin model pull --if-absent
-	@$(BIN)/codin eval goals --config examples/team/codin.toml
-	@$(BIN)/codin eval plans
+	@$(BIN)/codin eval plans --at-least 28
+	@$(BIN)/python examples/eval/prove.py
 
 system: ## install the Debian packages that some features need (as root)
 	@scripts/system

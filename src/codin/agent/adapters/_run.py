@@ -23,6 +23,7 @@ from codin.agent.events import (
     Usage,
 )
 from codin.tool.base import Tool, ToolError
+from codin.tool.context import calling
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,9 @@ class Run:
         """Call ``tool`` for the model. What goes wrong is an answer that the model can act on."""
         await self.call(call_id, tool.name, arguments)
         try:
-            value = await tool.invoke(**arguments)
+            # The call's record and live output carry the id of the agent's own events.
+            with calling(call_id):
+                value = await tool.invoke(**arguments)
             answer = ToolAnswer(value, result_text(value))
         except ToolError as error:
             answer = ToolAnswer(str(error), str(error), is_error=True)

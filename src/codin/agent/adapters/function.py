@@ -16,6 +16,7 @@ from codin.agent.base import AgentError, Task
 from codin.agent.events import END_EVENTS, AgentEvent, TextFinal
 from codin.agent.response import AgentResponse
 from codin.tool.base import Tool, ToolSpec
+from codin.tool.context import calling
 
 _EVENTS: tuple[type[Any], ...] = get_args(get_args(AgentEvent)[0])
 
@@ -108,7 +109,8 @@ class _ToldTool:
         await self._speech.end()
         await self._said.call(call_id, self.name, shown)
         try:
-            value = await self._tool.invoke(*args, **kwargs)
+            with calling(call_id):
+                value = await self._tool.invoke(*args, **kwargs)
         except Exception as error:
             await self._said.result(call_id, self.name, str(error), is_error=True)
             raise
