@@ -198,6 +198,17 @@ async def test_when_a_tool_keeps_failing_the_same_way_another_is_tried():
     assert '" look' not in engine.asked[3][1]["grammar"]
 
 
+async def test_after_a_failure_a_known_result_is_no_reason_to_answer():
+    messages = [
+        USER,
+        *past("look", {"path": "a"}, "3 rows", "c1"),
+        *past("run_python", {"code": "x\n"}, "NameError: no", "c2"),
+    ]
+    engine = Engine(" look\n", '{"path": "a"}', "y = 1\n")
+    tools = [RUN, LOOK]
+    assert made(await ask(engine, messages=messages, tools=tools))[1] == {"code": "y = 1\n"}
+
+
 async def test_a_tool_that_is_alone_and_keeps_failing_ends_in_an_answer():
     messages = [USER, *past("look", {"path": "a"}, "Error: no such file")]
     engine = Engine('{"path": "a"}', '{"path": "a"}', "There is no such file.")

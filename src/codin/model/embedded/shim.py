@@ -138,8 +138,10 @@ class Shim:
                 yield CallMade(f"call_{uuid.uuid4().hex[:20]}", name, made)
                 yield turn.finished("tool_calls")
                 return
-            # The same failed call again: another tool may help. Its result is known: answer.
-            names = [] if turn.known else [other for other in names if other not in (name, ANSWER)]
+            # A result that is known already means: answer. But not from an error; there, and when
+            # the failed call itself came again, another tool has to help.
+            done = turn.known and not turn.conversation.failures
+            names = [] if done else [other for other in names if other not in (name, ANSWER)]
         async with aclosing(self._answer(turn)) as events:
             async for event in events:
                 yield event
