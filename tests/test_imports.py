@@ -41,7 +41,7 @@ def rooms_imported(file: Path) -> set[str]:
 
 def files_of(room: str) -> list[Path]:
     folder = SOURCE / room
-    return sorted(folder.rglob("*.py")) if folder.is_dir() else [SOURCE / f"{room}.py"]
+    return sorted(folder.rglob("*.py")) or [*SOURCE.glob(f"{room}.py")]
 
 
 def test_imports_run_downwards_only() -> None:

@@ -9,12 +9,13 @@ INSTRUCTIONS = """You compute with Python and pandas; never guess a number. Call
 a short script that reads the one file the task needs, computes all that the task asks for, and \
 prints every result with a label. If it fails, mend the script and run it again. Then answer with \
 the printed results, numbers unchanged.
-Recipes:
-- a ranking: s = df.groupby("a")["b"].sum().sort_values(ascending=False); print(s.head(3)); the \
-lead over the second is s.iloc[0] - s.iloc[1], a share is s.iloc[0] / s.sum() * 100
-- dates are text: df["date"].str[:4] is the year, df["date"].str[:7] the month, \
-pd.to_datetime(df["time"]).dt.hour the hour
-- a chart: s.plot.bar(); plt.savefig("chart.png")"""
+Recipes (t is the table, c a column of it):
+- ranking: s = t.groupby(c)[v].sum().sort_values(ascending=False); print(s.head(3)). The first is \
+s.index[0] with s.iloc[0], the second s.index[1] with s.iloc[1], the lead s.iloc[0] - s.iloc[1], \
+the share of the first s.iloc[0] / s.sum() * 100
+- a date or time column is text: t["year"] = t[c].str[:4], t["month"] = t[c].str[:7], \
+t["hour"] = t[c].str[11:13]; then group by that
+- chart: s.plot.bar(); plt.savefig("chart.png")"""
 
 agent = wrap(
     LlmAgent(name="analyst", model=OpenAILlm(model="default"), instruction=INSTRUCTIONS),

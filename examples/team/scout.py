@@ -9,14 +9,18 @@ from langgraph.graph.state import CompiledStateGraph
 
 from codin import wrap
 
-INSTRUCTIONS = """You look at files and say what is in them. Call one tool, then answer in one or \
-two sentences with what it showed: paths, columns, numbers of rows, or the lines that are asked \
-for. You never calculate and never answer questions about the data: others do."""
+INSTRUCTIONS = """You look at files. Call the one tool that shows what the task needs to know of \
+the files; what it shows is your answer."""
 
 
 def graph(tools: Sequence[BaseTool]) -> CompiledStateGraph:
-    """The graph for one run: a compiled graph cannot be given tools later, so it is built here."""
-    model = ChatOpenAI(model="default", temperature=0)
+    """The graph for one run: a compiled graph cannot be given tools later, so it is built here.
+
+    What a tool shows is the answer as it stands: nothing is lost or made up on the way.
+    """
+    for tool in tools:
+        tool.return_direct = True
+    model = ChatOpenAI(model="default", temperature=0, stream_usage=True)
     return create_agent(model, tools, system_prompt=INSTRUCTIONS)
 
 

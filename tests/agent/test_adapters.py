@@ -129,6 +129,23 @@ async def test_a_graph_whose_nodes_ask_the_model_for_themselves_ends_with_its_an
     assert outcome.text == "It is a question of arithmetic."
 
 
+async def test_what_a_tool_returns_directly_is_the_answer() -> None:
+    from langchain.agents import create_agent
+    from langchain_core.tools import tool
+
+    @tool(return_direct=True)
+    def look(path: str) -> str:
+        """Look at a file."""
+        return f"{path} has 3 rows"
+
+    model = ScriptedModel([tool_call("look", {"path": "a.csv"})])
+    async with model.serve() as url:
+        agent = wrap(create_agent(chat(url), [look]), id="scout")
+        events = await collect(agent, task_for("What is in a.csv?"))
+    assert finals(events)[-1] == "a.csv has 3 rows"
+    assert events[-1] == Completed()
+
+
 async def test_messages_of_a_graph_inside_a_graph_are_told_once() -> None:
     from langchain.agents import create_agent
     from langgraph.graph import START, MessagesState, StateGraph

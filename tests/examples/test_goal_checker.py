@@ -5,11 +5,14 @@ import shutil
 import struct
 import subprocess
 import sys
+import tomllib
 import zlib
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def png() -> bytes:
@@ -95,10 +98,11 @@ def test_goals_are_five_for_each_data_set_and_carry_the_expected_values(
 
 
 def test_the_default_goal_is_among_them(checker: ModuleType) -> None:
-    assert checker.load()["sales-lead"]["goal"] == (
-        "Which region had the highest revenue in 2025, and by how much did it beat the second? "
-        "Write a short report with a chart."
-    )
+    team = EXAMPLES / "team" / "codin.toml"
+    default = tomllib.loads(team.read_text(encoding="utf-8"))
+    case = checker.load()["rides-share"]
+    assert default["goal"]["default"] == case["goal"]
+    assert default["data"] == [f"../data/{case['data']}"]
 
 
 @pytest.mark.parametrize("case", RIGHT)

@@ -190,7 +190,7 @@ async def test_data_is_described(house: House) -> None:
     outcome = await house.call("describe_data", path="data/sales.csv")
     assert outcome.value == (
         "data/sales.csv: 77 bytes, 3 rows, 3 columns, separated by commas\n"
-        "- day: date as text 2025-01-01 to 2025-01-03\n"
+        "- day: date as text (year .str[:4], month .str[:7]), 2025-01-01 to 2025-01-03\n"
         "- region: text: North, South\n"
         "- amount: float 7 to 10.5, 1 empty\n"
         "First rows:\n"

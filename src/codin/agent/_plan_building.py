@@ -21,9 +21,14 @@ class Job:
     needs: tuple[int, ...] = ()
 
 
-def build(request: PlanRequest, jobs: Sequence[Job], reason: str) -> Plan:
-    """A plan of these jobs. The only job of a plan is the goal itself, in its own words."""
+def build(
+    request: PlanRequest, jobs: Sequence[Job], reason: str, *, told_by_part: bool = True
+) -> Plan:
+    """A plan of these jobs. The only job of a plan is the goal itself, in its own words; so is each
+    job when agents are not to be told their part of it."""
     merged = merge(jobs)
+    if not told_by_part:
+        merged = [Job("", job.agent, job.needs) for job in merged]
     if len(merged) == 1 and not merged[0].needs:
         merged = [Job("", merged[0].agent)]
     return Plan(goal=request.goal, steps=steps_of(request, merged), reason=reason)

@@ -43,7 +43,8 @@ class LLMPlanner(Planner):
         try:
             if self._matcher is not None:
                 jobs = await self._matcher.jobs(request, context)
-                plan = build(request, jobs, _reason(jobs))
+                # Its own words for a part lose what the goal says, and mislead a small agent.
+                plan = build(request, jobs, _reason(jobs), told_by_part=False)
                 problems = plan.problems(ids, max_steps=self._max_steps)
             else:
                 plan, problems = await self._asker.plan(request, context)

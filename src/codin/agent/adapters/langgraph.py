@@ -155,6 +155,11 @@ class _Reader:
         """Make the state's last message the last that is said, and refuse an unusable end."""
         messages = list(_messages(values))
         said = messages[-1] if messages else None
+        if said is not None and said.type == "tool":
+            # A tool that returns directly: what it gave is the answer.
+            await self._run.finish()
+            await self._run.final(said.id or said.tool_call_id, _text(said))
+            return
         if said is None or said.type != "ai":
             return
         if said.invalid_tool_calls and not said.tool_calls and not _text(said):

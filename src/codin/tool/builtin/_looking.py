@@ -123,7 +123,7 @@ class _Column:
         elif self.distinct is not None:
             note = f", {len(self.distinct)} distinct"
         empty = f", {self.empty} empty" if self.empty else ""
-        shown = "date as text" if kind == "date" else kind
+        shown = "date as text (year .str[:4], month .str[:7])," if kind == "date" else kind
         return f"- {self.name}: {shown}{note}{empty}"
 
 
