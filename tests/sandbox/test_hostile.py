@@ -108,6 +108,9 @@ async def test_only_a_few_folders_can_be_written(sandbox):
                 found.append(folder)
             except OSError:
                 pass
+            if folder == "/tmp":
+                # Its own; what is shown read-only below it has its mount points there.
+                below.clear()
         sorted(found)
     """)
     assert (await sandbox.run_code(code)).value == "['/dev/shm', '/tmp', '/workspace']"

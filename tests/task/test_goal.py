@@ -193,7 +193,7 @@ async def test_what_was_found_reaches_the_next_step(make: Make) -> None:
     task = await goal(manager)
     assert answer_of(task) == "written"
     (told,) = writer.tasks
-    assert told.text.startswith("do 3\n\nFindings so far:\n\n[a] no number here\n\n[b] xxx")
+    assert told.text.startswith("Findings so far:\n\n[a] no number here\n\n[b] xxx")
     assert len(told.text) < 4_300
     assert list(told.message.reference_task_ids) == [task.id]
 

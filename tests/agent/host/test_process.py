@@ -57,10 +57,14 @@ class Running(Deployment):
     def close(self) -> None:
         self._server.should_exit = self._server.force_exit = True
 
-    async def die(self) -> None:
-        self.alive = False
+    async def hang_up(self) -> None:
+        """Answer no more, without having died."""
         self.close()
         await self._serving
+
+    async def die(self) -> None:
+        self.alive = False
+        await self.hang_up()
 
     async def stop(self) -> None:
         self.stops += 1
@@ -205,6 +209,6 @@ async def test_a_host_that_does_not_answer_is_ended(
     process: HostProcess, deployer: Deployer
 ) -> None:
     deployment = await process.ensure()
-    deployer.made[0].close()
+    await deployer.made[0].hang_up()
     await process.end_unless_over(deployment, "mine")
     assert deployer.made[0].stops == 1
