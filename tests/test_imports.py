@@ -20,7 +20,7 @@ ROWS = [
     {"memory", "model"},
     {"security"},
     {"config"},
-    {"errors"},
+    {"errors", "private_file"},
 ]
 LEVEL = {room: level for level, row in enumerate(ROWS) for room in row}
 # Known by name to everybody above, and knowing nothing of what is above them.

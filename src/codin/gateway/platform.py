@@ -84,18 +84,22 @@ class Platform:
         """Send ``goal`` to the orchestrator, over A2A; gives the task's id once it is in the log.
 
         Raises:
-            InvalidInputError: the goal is empty.
-            A2AError: the orchestrator does not take it, such as one that is too long.
+            InvalidInputError: the goal is empty, or the orchestrator does not take it, such as one
+                that is too long.
         """
         from a2a.types import SendMessageRequest
+        from a2a.utils.errors import A2AError
 
         if not goal.strip():
             raise InvalidInputError("the goal is empty: say in words what is to be done")
         client = in_memory_client(self.manager.handler, principal)
         request = SendMessageRequest(message=user_message(goal))
         request.configuration.return_immediately = True
-        async for response in client.send_message(request):
-            return response.task.id
+        try:
+            async for response in client.send_message(request):
+                return response.task.id
+        except A2AError as error:
+            raise InvalidInputError(str(error)) from error
         raise InvalidInputError("the orchestrator did not answer")
 
     async def cancel(self, principal: Principal, task_id: str, reason: str) -> None:

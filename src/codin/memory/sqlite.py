@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import builtins
 import json
-import os
 import sqlite3
 import time
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from typing import Any, TypeVar
 
 from codin.memory._checks import as_json, checked_key, session_of
 from codin.memory.base import History, MemoryFailure, MemoryMessage, MemorySystem, Note, Notes
+from codin.private_file import make_private
 from codin.security import Scope
 
 T = TypeVar("T")
@@ -194,8 +194,7 @@ class SQLiteMemory(MemorySystem):
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    make_private(path)
     connection = sqlite3.connect(path, timeout=10.0)
     try:
         connection.execute("PRAGMA journal_mode = WAL")

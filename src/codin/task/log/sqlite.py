@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from codin.private_file import make_private
 from codin.security import Principal
 from codin.task.errors import LogError
 from codin.task.log import _queries as queries
@@ -195,8 +196,7 @@ class SqliteEventLog(EventLog):
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    make_private(path)
     # Each connection is used by one thread at a time; the one that closes it may be another.
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
