@@ -33,7 +33,7 @@ def list_models(as_json: bool) -> None:
 
 
 @model.command()
-@click.argument("source", required=False)
+@click.option("--from", "source", metavar="SOURCE", help="A URL or a file to try first.")
 @click.option(
     "--if-needed", is_flag=True, help="Only when no other model is found (a key, a server)."
 )
@@ -41,7 +41,7 @@ def list_models(as_json: bool) -> None:
 def pull(source: str | None, if_needed: bool, if_absent: bool) -> None:
     """Fetch the embedded model (1.1 GB), once per user.
 
-    SOURCE is a URL or a file to try first. What has been fetched is kept when it breaks off.
+    What has been fetched is kept when it breaks off, and is checked against a pinned SHA-256.
     """
     if (if_needed and _found()) or (if_absent and _installed()):
         return

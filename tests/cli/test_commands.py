@@ -1,0 +1,112 @@
+"""The command line from outside: honest exit codes, one clear sentence, and nothing left behind."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+Environment = dict[str, str]
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Environment:
+    """An environment with no model, no settings and a home of its own."""
+    keys = ("API_KEY", "OPENAI", "ANTHROPIC", "GOOGLE", "GEMINI", "OLLAMA", "CODIN")
+    kept = {k: v for k, v in os.environ.items() if not any(key in k for key in keys)}
+    return kept | {
+        "CODIN_HOME": str(tmp_path / "home"),
+        "CODIN_CACHE": str(tmp_path / "cache"),
+        # Nobody listens there: a model server of this machine must not be found.
+        "OLLAMA_HOST": "127.0.0.1:9",
+    }
+
+
+def codin(
+    *arguments: str, env: Environment, cwd: Path, stdin: str = ""
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "codin", *arguments],
+        env=env,
+        cwd=cwd,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["run", ""], 2, "the goal is empty"),
+        (["run"], 2, "the goal is empty"),
+        (["run", "--config", "none.toml", "x"], 2, "none.toml: cannot be read"),
+        (["run", "--model", "nobody:x", "x"], 1, "unknown model provider 'nobody'"),
+        (["run", "x"], 3, "no language model was found"),
+        (["tasks", "show", "none"], 1, "there is no task 'none'"),
+        (["tasks", "cancel", "none"], 1, "there is no task 'none'"),
+        (["eval", "plans", "none.yaml"], 2, "there is no exam none.yaml"),
+        (["frobnicate"], 2, "No such command"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(
+    alone: Environment, tmp_path: Path, arguments: list[str], code: int, said: str
+) -> None:
+    done = codin(*arguments, env=alone, cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_goal_is_read_from_stdin(alone: Environment, tmp_path: Path) -> None:
+    done = codin("run", "-", env=alone, cwd=tmp_path, stdin="  \n")
+    assert done.returncode == 2
+    assert "the goal is empty" in done.stderr
+
+
+def test_help_names_every_command(alone: Environment, tmp_path: Path) -> None:
+    done = codin("--help", env=alone, cwd=tmp_path)
+    assert done.returncode == 0
+    for command in ("run", "up", "doctor", "model", "agents", "tools", "tasks", "eval"):
+        assert f"\n  {command}" in done.stdout
+
+
+def test_tools_and_tasks_are_lines_of_json(alone: Environment, tmp_path: Path) -> None:
+    tools = codin("tools", "--json", env=alone, cwd=tmp_path)
+    names = [json.loads(line)["name"] for line in tools.stdout.splitlines()]
+    assert names == sorted(names)
+    assert {"run_python", "run_shell", "read_file", "write_file", "list_files"} <= set(names)
+    assert codin("tasks", "list", "--json", env=alone, cwd=tmp_path).stdout == ""
+
+
+def test_the_doctor_says_what_is_missing(alone: Environment, tmp_path: Path) -> None:
+    done = codin("doctor", "--json", env=alone, cwd=tmp_path)
+    report = json.loads(done.stdout)
+    models = {row["what"]: row for row in report["models"]}
+    assert models["model openai"]["detail"] == "set OPENAI_API_KEY"
+    assert not any(row["ok"] for row in report["models"])
+    assert done.returncode == 1  # without a model no goal can be run
+    assert report["sandboxes"][0]["what"] == "sandbox local"
+
+
+def test_tools_of_a_file_and_what_is_wrong_with_one(alone: Environment, tmp_path: Path) -> None:
+    good = tmp_path / "good.py"
+    good.write_text(
+        "from codin import tool\n\n\n@tool\ndef shout(text: str) -> str:\n"
+        '    """Make it loud."""\n    return text.upper()\n'
+    )
+    settings = tmp_path / "codin.toml"
+    settings.write_text('tools = ["good.py"]')
+    listed = codin("tools", "--json", env=alone, cwd=tmp_path)
+    assert "shout" in listed.stdout, listed.stderr
+    settings.write_text('tools = ["broken.py"]')
+    (tmp_path / "broken.py").write_text("import nowhere_at_all\n")
+    broken = codin("tools", env=alone, cwd=tmp_path)
+    assert broken.returncode == 1
+    assert "broken.py does not import: ModuleNotFoundError" in broken.stderr
+    assert "Traceback" not in broken.stderr
