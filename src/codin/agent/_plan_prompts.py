@@ -27,7 +27,7 @@ is a short phrase that begins with a verb, says exactly what is done, and keeps 
 numbers of the request.
 What has to be looked for, opened or read first is a job of its own, before the job that uses it. \
 Two different things to make are two jobs. A question of how much, how many, which one or whether \
-something differs takes a job that counts, adds up or compares. What the request itself tells \
+something differs is a job too: calculate it, whatever the request calls it. What the request itself tells \
 need not be looked for. Add nothing that is not asked for."""
 
 _SPLIT_EXAMPLES = (
@@ -49,11 +49,11 @@ _SPLIT_EXAMPLES = (
         ("write a card to aunt Ida with the three pieces of news",),
     ),
     (
-        "Which of the hens in the coop laid the fewest eggs in May? Make a poster about her with a"
-        " drawing.",
+        "Find out which of the hens in the coop laid the fewest eggs in May, and make a poster about"
+        " her with a drawing.",
         (
             "look into the coop for the eggs of May",
-            "count the eggs of each hen and compare them to find the hen with the fewest",
+            "calculate which hen laid the fewest eggs in May",
             "draw a picture of that hen",
             "make a poster about that hen with the drawing",
         ),
@@ -62,7 +62,15 @@ _SPLIT_EXAMPLES = (
         "Did we use more flour this week than last week? I do not know in which book it stands.",
         (
             "look for the book in which the flour stands",
-            "add up the flour of each week and compare the two sums",
+            "calculate whether the flour of this week is more than that of last week",
+        ),
+    ),
+    (
+        "How many jars of jam did we fill in June, and of which fruit the most? See the cellar"
+        " book.",
+        (
+            "look into the cellar book",
+            "calculate how many jars of jam were filled in June, and of which fruit the most",
         ),
     ),
     (
