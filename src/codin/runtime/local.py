@@ -34,10 +34,9 @@ from codin.sandbox.base import (
     Sandbox,
     SandboxProvider,
     SandboxSpec,
-    Worker,
-    WorkerCall,
 )
 from codin.sandbox.errors import RemoteError, SandboxError
+from codin.sandbox.worker.base import Worker, WorkerCall
 
 SERVICE_LIMITS = Limits(
     memory_bytes=2048 * MIB, processes=256, wall_seconds=None, output_bytes=None

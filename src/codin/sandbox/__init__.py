@@ -22,12 +22,15 @@ if TYPE_CHECKING:
         SandboxSpec,
         SandboxSupport,
         Usage,
-        Worker,
-        WorkerCall,
     )
     from codin.sandbox.local import LocalSandboxProvider
+    from codin.sandbox.worker.base import Worker, WorkerCall
 
-_BASE = "codin.sandbox.base"
+_HOMES = {
+    "LocalSandboxProvider": "codin.sandbox.local",
+    "Worker": "codin.sandbox.worker.base",
+    "WorkerCall": "codin.sandbox.worker.base",
+}
 __all__ = [
     "WORKSPACE",
     "CodeResult",
@@ -53,5 +56,4 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'codin.sandbox' has no attribute {name!r}")
-    home = "codin.sandbox.local" if name == "LocalSandboxProvider" else _BASE
-    return getattr(import_module(home), name)
+    return getattr(import_module(_HOMES.get(name, "codin.sandbox.base")), name)

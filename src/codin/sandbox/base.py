@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from types import MappingProxyType, TracebackType
-from typing import Any, Literal, Self
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal, Self
+
+if TYPE_CHECKING:
+    from codin.sandbox.worker.base import Worker
 
 WORKSPACE = "/workspace"
 """Where a sandbox's own files are, and the working directory of what runs in it."""
@@ -179,114 +182,6 @@ class FileSystem(ABC):
         import anyio
 
         await anyio.Path(host_path).write_bytes(await self.read(path))
-
-
-class Worker(ABC):
-    """A small process inside a sandbox that runs what it is sent, until it is closed.
-
-    One call at a time. What comes back is data (msgpack), never an object that is unpickled.
-    """
-
-    @abstractmethod
-    def call(
-        self,
-        target: str,
-        /,
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] = MappingProxyType({}),
-        *,
-        source: str | None = None,
-        timeout: float | None = None,
-    ) -> WorkerCall:
-        """Start calling ``target``.
-
-        ``target`` is ``module:qualname``; with ``source`` the module is made from that text and
-        kept by its hash. Arguments and results are msgpack data.
-        """
-
-    @abstractmethod
-    def construct(
-        self,
-        instance: str,
-        target: str,
-        /,
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] = MappingProxyType({}),
-        *,
-        source: str | None = None,
-        timeout: float | None = None,
-    ) -> WorkerCall:
-        """Start making an object by calling ``target``; it is kept under the name ``instance``."""
-
-    @abstractmethod
-    def method(
-        self,
-        instance: str,
-        method: str,
-        /,
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] = MappingProxyType({}),
-        *,
-        timeout: float | None = None,
-    ) -> WorkerCall:
-        """Start calling a method of an object that ``construct`` made."""
-
-    @abstractmethod
-    async def run_code(
-        self,
-        code: str,
-        *,
-        language: str = "python",
-        session: str = "main",
-        timeout: float | None = None,
-        on_output: OnOutput | None = None,
-    ) -> CodeResult:
-        """Run code in a session that keeps its state between calls.
-
-        ``language`` is ``"python"`` or ``"bash"`` (working directory and exported variables are
-        kept). An exception of the code is the result's ``error``, not an exception here; so is an
-        exit status other than 0 of bash.
-
-        Raises:
-            LimitExceeded: ``SandboxTimeout``, ``OutOfMemory``, ``OutputLimit``, ``DiskLimit``.
-            WorkerGone: the process ended, by itself or by ``close``.
-            WorkerProtocolError: it answered what the protocol does not allow.
-            InvalidInputError: a language that is not spoken here.
-        """
-
-    @abstractmethod
-    async def close(self) -> None:
-        """End the process. Safe to call twice."""
-
-
-class WorkerCall(ABC):
-    """A call under way: await it for its value, or iterate its output or its items first.
-
-    ``usage`` is what it used, once it has ended.
-    """
-
-    usage: Usage = Usage()
-
-    @abstractmethod
-    def __await__(self) -> Generator[Any, None, Any]:
-        """The value; the list of all items where the target is a generator.
-
-        Raises:
-            RemoteError: the code raised.
-            LimitExceeded, WorkerGone, WorkerProtocolError: as ``Worker.run_code`` does.
-        """
-
-    @abstractmethod
-    def items(self) -> AsyncIterator[Any]:
-        """What a generator yields, as it comes; nothing for any other target."""
-
-    @abstractmethod
-    def output(self) -> AsyncIterator[OutputChunk]:
-        """Output of the call until its end. The value is awaited afterwards."""
-
-    @abstractmethod
-    async def cancel(self) -> None:
-        """Stop the call by ending the Worker: code that runs cannot be asked to stop."""
 
 
 class Process(ABC):

@@ -16,9 +16,9 @@ from codin.sandbox.base import (
     Sandbox,
     SandboxProvider,
     SandboxSpec,
-    Worker,
 )
 from codin.sandbox.errors import RemoteError, SandboxGone, WorkerGone
+from codin.sandbox.worker.base import Worker
 from codin.security import Principal, RunGrant
 from codin.tool.workspace import Workspaces
 

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, NoReturn
 
 from codin.errors import InvalidInputError
-from codin.sandbox.base import CodeResult, Limits, OnOutput, OutputChunk, Usage, Worker, WorkerCall
+from codin.sandbox.base import CodeResult, Limits, OnOutput, OutputChunk, Usage
 from codin.sandbox.errors import (
     OutputLimit,
     RemoteError,
@@ -20,6 +20,7 @@ from codin.sandbox.errors import (
     WorkerProtocolError,
 )
 from codin.sandbox.worker import frames
+from codin.sandbox.worker.base import Worker, WorkerCall
 
 _LEAST_FRAME = 256 * 1024  # a traceback always fits
 _GRACE_SECONDS = 1.0
