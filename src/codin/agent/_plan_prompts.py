@@ -27,8 +27,8 @@ is a short phrase that begins with a verb, says exactly what is done, and keeps 
 numbers of the request.
 What has to be looked for, opened or read first is a job of its own, before the job that uses it. \
 Two different things to make are two jobs. A question of how much, how many, which one or whether \
-something differs is a job too: calculate it, whatever the request calls it. What the request itself tells \
-need not be looked for. Add nothing that is not asked for."""
+something differs is a job too: calculate it, whatever the request calls it. What the request \
+itself tells need not be looked for. Add nothing that is not asked for."""
 
 _SPLIT_EXAMPLES = (
     ("Water the tomatoes in the greenhouse.", ("water the tomatoes in the greenhouse",)),
@@ -49,8 +49,8 @@ _SPLIT_EXAMPLES = (
         ("write a card to aunt Ida with the three pieces of news",),
     ),
     (
-        "Find out which of the hens in the coop laid the fewest eggs in May, and make a poster about"
-        " her with a drawing.",
+        "Find out which of the hens in the coop laid the fewest eggs in May, and make a poster"
+        " about her with a drawing.",
         (
             "look into the coop for the eggs of May",
             "calculate which hen laid the fewest eggs in May",
