@@ -333,18 +333,20 @@ async def test_a_small_model_only_says_who_else_fits() -> None:
     assert mended.steps[2].needs == (mended.steps[1].id,)
 
 
-async def test_who_else_fits_is_asked_of_what_the_step_was_told() -> None:
+async def test_who_else_fits_is_asked_of_what_the_step_does() -> None:
     goal = "Grind and bake for the hotel"
     model = ScriptedWeigher(SURE, {"jobs": ["grind grain", "bake bread"]})
     planner = LLMPlanner(model)
     plan = await planner.plan(request(goal))
+    assert [step.title for step in plan.steps] == ["grind grain", "bake bread"]
+    assert {step.instruction for step in plan.steps} == {goal}
     model.weighed.clear()
     model.sure = lambda member, _job: 0.9 if "Delivers" in member else 0.2
     await planner.repair(request(goal), plan, plan.steps[1], "no oven")
     assert {member for member, _ in model.weighed} == {
         agent.description for agent in BAKERY if agent.id != "baker"
     }
-    assert all(goal in job for _, job in model.weighed)
+    assert all("bake bread" in job for _, job in model.weighed)
 
 
 async def test_where_nobody_else_fits_the_failure_stands() -> None:

@@ -149,7 +149,8 @@ async def test_one_step_answers_for_the_goal(make: Make, log: SqliteEventLog) ->
     assert task.status.state == COMPLETED
     assert answer_of(task) == "42 of them"
     (shown,) = await payloads(log, task.id, "plan")
-    assert shown["plan"]["steps"] == [{"id": "1", "agent": "a", "instruction": "do 1", "needs": []}]
+    step = {"id": "1", "agent": "a", "instruction": "do 1", "needs": [], "title": ""}
+    assert shown["plan"]["steps"] == [step]
     assert await states(log, task.id) == [("1", "working", 1), ("1", "completed", 1)]
     (row,) = await log.steps(LOCAL_USER, task.id)
     assert (row.state, row.attempt) == ("completed", 1)

@@ -10,6 +10,7 @@ from codin.agent.plan import Plan, Step, step_id
 from codin.agent.planner import PlanRequest
 
 _INSTRUCTION_CHARS = 16_000
+_TITLE_CHARS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,21 +28,22 @@ def build(
     """A plan of these jobs. The only job of a plan is the goal itself, in its own words; so is each
     job when agents are not to be told their part of it."""
     merged = merge(jobs)
-    if not told_by_part:
-        merged = [Job("", job.agent, job.needs) for job in merged]
-    if len(merged) == 1 and not merged[0].needs:
-        merged = [Job("", merged[0].agent)]
-    return Plan(goal=request.goal, steps=steps_of(request, merged), reason=reason)
+    alone = len(merged) == 1 and not merged[0].needs
+    steps = steps_of(request, merged, told_by_part=told_by_part and not alone)
+    return Plan(goal=request.goal, steps=steps, reason=reason)
 
 
-def steps_of(request: PlanRequest, jobs: Sequence[Job]) -> tuple[Step, ...]:
-    """A step for each job, told its part and the goal."""
+def steps_of(
+    request: PlanRequest, jobs: Sequence[Job], *, told_by_part: bool = True
+) -> tuple[Step, ...]:
+    """A step for each job, titled by it, and told the goal and perhaps its part."""
     ids = [step_id(job.agent, number) for number, job in enumerate(jobs, start=1)]
     return tuple(
         Step(
             id=ids[number],
             agent=job.agent,
-            instruction=_instruction(request, job.text),
+            instruction=_instruction(request, job.text if told_by_part else ""),
+            title=_title(job.text),
             # A step that needs what is not there is the check's to find, and to say.
             needs=tuple(ids[n] if 0 <= n < len(ids) else str(n + 1) for n in job.needs),
         )
@@ -67,6 +69,11 @@ def merge(jobs: Sequence[Job]) -> list[Job]:
         merged.append(Job(job.text, job.agent, needs))
         place.append(len(merged) - 1)
     return merged
+
+
+def _title(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _TITLE_CHARS else line[: _TITLE_CHARS - 3].rstrip() + "..."
 
 
 def _joined(first: str, second: str) -> str:

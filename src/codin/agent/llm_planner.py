@@ -84,19 +84,12 @@ async def _somebody_else(
     matcher: PlanMatcher, request: PlanRequest, failed: Step, context: CallContext
 ) -> tuple[Step, ...]:
     others = [agent for agent in request.agents if agent.id != failed.agent]
-    part = _part(failed.instruction, request.goal)
-    found = await matcher.match([part], others, context) if others else []
+    found = await matcher.match([failed.title or request.goal], others, context) if others else []
     if not found or found[0].fit <= 0:
         raise PlanningFailed(
             f"step {failed.id!r} of {failed.agent!r} failed, and no other agent fits its work"
         )
     return (failed.model_copy(update={"agent": found[0].agent, "needs": ()}),)
-
-
-def _part(instruction: str, goal: str) -> str:
-    """What an instruction says beside the goal, which all steps are told."""
-    lines = instruction.replace(goal, "\0").splitlines()
-    return " ".join(line for line in lines if line.strip() and "\0" not in line) or goal
 
 
 def _checked(request: PlanRequest) -> PlanRequest:

@@ -25,7 +25,11 @@ class PlanError(AgentError):
 
 
 class Step(BaseModel):
-    """One task for one agent. The outputs of the steps in ``needs`` are handed to it."""
+    """One task for one agent. The outputs of the steps in ``needs`` are handed to it.
+
+    ``title`` says in a few words what the step does, for whoever watches or replaces it; the
+    agent is told the ``instruction``.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -33,6 +37,7 @@ class Step(BaseModel):
     agent: str
     instruction: str = Field(min_length=1, max_length=20_000)
     needs: tuple[str, ...] = ()
+    title: str = Field(default="", max_length=200)
 
 
 class Plan(BaseModel):

@@ -167,7 +167,7 @@ def _step_branch(root: Tree, step: StepView, now: float) -> None:
     )
     branch = root.add(head)
     if step.state in ("waiting", "working"):
-        branch.add(Text(short(step.instruction), style="dim"))
+        branch.add(Text(short(step.what), style="dim"))
     for call in step.work.calls.values():
         leaf = branch.add(Text(_call_line(call) + "  " + _call_end(call)))
         if call.output and call.seconds is None:

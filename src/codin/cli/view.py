@@ -79,7 +79,7 @@ class StepView:
 
     id: str
     agent: str
-    instruction: str
+    what: str
     needs: tuple[str, ...] = ()
     state: str = "waiting"
     attempt: int = 1
@@ -150,7 +150,7 @@ class GoalView:
             str(step["id"]): StepView(
                 str(step["id"]),
                 str(step["agent"]),
-                str(step["instruction"]),
+                str(step.get("title") or step["instruction"]),
                 tuple(step.get("needs", ())),
             )
             for step in plan.get("steps", ())

@@ -66,7 +66,9 @@ class PlanRun:
             if step.id in self.outputs and self.rows[step.id].agent == step.agent:
                 continue
             self.outputs.pop(step.id, None)
-            self.rows[step.id] = StepRow(step.id, step.agent, step.instruction, step.needs)
+            self.rows[step.id] = StepRow(
+                step.id, step.agent, step.instruction, step.needs, step.title
+            )
         planned = [self.rows[step.id] for step in plan.steps]
         payload = {"type": "plan", "plan": plan.model_dump(mode="json")}
         await self.run.say(payload, steps=planned)
@@ -191,7 +193,13 @@ def plan_of(goal: str, rows: Sequence[StepRow]) -> Plan:
     """The plan behind stored steps, without those that were given up."""
     kept = [row for row in rows if row.state not in ("failed", "skipped", "canceled")]
     steps = tuple(
-        Step(id=row.step_id, agent=row.agent, instruction=row.instruction, needs=row.needs)
+        Step(
+            id=row.step_id,
+            agent=row.agent,
+            instruction=row.instruction,
+            needs=row.needs,
+            title=row.title,
+        )
         for row in kept
     )
     return Plan(goal=goal, steps=steps)

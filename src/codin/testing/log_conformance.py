@@ -12,6 +12,7 @@ Needs pytest with pytest-asyncio in automatic mode.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -232,10 +233,10 @@ class EventLogSuite:
 
     async def test_steps_are_written_with_events(self, log: EventLog) -> None:
         lease = await begin(log)
-        one = StepRow("s1", "a", "do it")
+        one = StepRow("s1", "a", "do it", title="it")
         two = StepRow("s2", "b", "then that", needs=("s1",))
         await log.append(lease, [status("WORKING")], steps=[one, two])
-        done = StepRow("s1", "a", "do it", state="failed", attempt=2, child_id="x", error="no")
+        done = replace(one, state="failed", attempt=2, child_id="x", error="no")
         await log.append(lease, [], steps=[done])
         assert await log.steps(ANN, "t") == [done, two]
         with pytest.raises(TaskEnded):

@@ -92,7 +92,7 @@ def page(
 def steps(connection: sqlite3.Connection, principal: Principal, task_id: str) -> list[StepRow]:
     find(connection, principal, task_id)
     found = connection.execute(
-        """SELECT step_id, agent, instruction, needs, state, attempt, child_id, error
+        """SELECT step_id, agent, instruction, needs, title, state, attempt, child_id, error
             FROM step WHERE task_id = ? ORDER BY position""",
         (task_id,),
     )

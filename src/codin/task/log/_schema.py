@@ -65,6 +65,7 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """CREATE UNIQUE INDEX task_event_child ON task_event (child_id, child_seq)
             WHERE child_id IS NOT NULL""",
     ),
+    ("ALTER TABLE step ADD COLUMN title TEXT NOT NULL DEFAULT ''",),
 )
 
 VERSION = len(_MIGRATIONS)

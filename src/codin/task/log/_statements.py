@@ -155,12 +155,13 @@ def _adopt(connection: sqlite3.Connection, task_id: str, entry: Adopt, seq: int)
 def _put_steps(connection: sqlite3.Connection, task_id: str, steps: Sequence[StepRow]) -> None:
     for step in steps:
         connection.execute(
-            """INSERT INTO step (task_id, step_id, position, agent, instruction, needs, state,
-                attempt, child_id, error)
-                VALUES (?, ?, (SELECT COUNT(*) FROM step WHERE task_id = ?), ?, ?, ?, ?, ?, ?, ?)
+            """INSERT INTO step (task_id, step_id, position, agent, instruction, needs, title,
+                state, attempt, child_id, error)
+                VALUES (?, ?, (SELECT COUNT(*) FROM step WHERE task_id = ?),
+                ?, ?, ?, ?, ?, ?, ?, ?)
                 ON CONFLICT (task_id, step_id) DO UPDATE SET agent = excluded.agent,
                 instruction = excluded.instruction, needs = excluded.needs,
-                state = excluded.state, attempt = excluded.attempt,
+                title = excluded.title, state = excluded.state, attempt = excluded.attempt,
                 child_id = excluded.child_id, error = excluded.error""",
             (
                 task_id,
@@ -169,6 +170,7 @@ def _put_steps(connection: sqlite3.Connection, task_id: str, steps: Sequence[Ste
                 step.agent,
                 step.instruction,
                 _dump(list(step.needs)),
+                step.title,
                 step.state,
                 step.attempt,
                 step.child_id,

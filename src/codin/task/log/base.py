@@ -83,6 +83,7 @@ class StepRow:
     agent: str
     instruction: str
     needs: tuple[str, ...] = ()
+    title: str = ""
     state: StepState = "waiting"
     attempt: int = 0
     child_id: str | None = None

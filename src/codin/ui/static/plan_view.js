@@ -43,7 +43,7 @@ function card(step) {
     "li",
     { class: "step" },
     h("div", { class: "head" }, h("span", { class: "dot", "aria-hidden": "true" }), h("strong", {}, step.agent), time),
-    h("p", { class: "what", title: step.instruction }, brief(step.instruction, 220)),
+    h("p", { class: "what", title: step.instruction }, brief(step.title || step.instruction, 220)),
     h("div", { class: "foot" }, state, needs),
     error,
   );
