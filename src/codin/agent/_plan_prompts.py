@@ -26,9 +26,10 @@ Split the request into the jobs that it takes, in the order in which they must b
 is a short phrase that begins with a verb, says exactly what is done, and keeps the names and \
 numbers of the request.
 What has to be looked for, opened or read first is a job of its own, before the job that uses it. \
-Two different things to make are two jobs. A question of how much, how many, which one or whether \
-something differs is a job too: calculate it, whatever the request calls it. What the request \
-itself tells need not be looked for. Add nothing that is not asked for."""
+Two different things to make are two jobs, also where one goes into the other. Whatever has to be \
+counted, compared or worked out (how much, how many, which one, whether something differs) is a \
+job that begins with "calculate". What the request itself tells need not be looked for. Add \
+nothing that is not asked for."""
 
 _SPLIT_EXAMPLES = (
     ("Water the tomatoes in the greenhouse.", ("water the tomatoes in the greenhouse",)),
@@ -55,7 +56,7 @@ _SPLIT_EXAMPLES = (
             "look into the coop for the eggs of May",
             "calculate which hen laid the fewest eggs in May",
             "draw a picture of that hen",
-            "make a poster about that hen with the drawing",
+            "make a poster about that hen",
         ),
     ),
     (
