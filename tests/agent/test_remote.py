@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from codin.agent import Agent, AgentInfo, Task, wrap
+from codin.agent.adapters._bounded import MAX_EVENT_BYTES
 from codin.agent.adapters.remote import RemoteAgent, RemoteAgentError
 from codin.agent.cards import agent_card
 from codin.agent.events import AgentEvent, Completed, Failed, TextDelta, TextFinal
@@ -112,7 +113,7 @@ async def test_nobody_there() -> None:
 class Foreign:
     """A server that says scripted responses, to break the protocol where the SDK would not."""
 
-    def __init__(self, stream: list[str], task: dict[str, Any] | None = None) -> None:
+    def __init__(self, stream: Iterable[str], task: dict[str, Any] | None = None) -> None:
         self.stream = stream
         self.task = task
         self.methods: list[str] = []
@@ -192,6 +193,36 @@ async def test_streams_of_nothing_are_a_clear_failure(stream: list[str]) -> None
     async with listening(Foreign(stream).app) as url:
         events = await collect(wrap(url), task_for("?"))
     assert [type(e) for e in events] == [Failed]
+
+
+@pytest.mark.parametrize("piece", ["x" * 65_536, "data: " + "x" * 65_529 + "\n"])
+async def test_an_event_without_an_end_is_not_held(piece: str) -> None:
+    sent = 0
+
+    def endless() -> Iterator[str]:
+        nonlocal sent
+        while True:
+            sent += len(piece)
+            yield piece
+
+    foreign = Foreign([])
+    foreign.stream = endless()
+    async with listening(foreign.app) as url:
+        (failed,) = await collect(wrap(url), task_for("?"))
+    assert isinstance(failed, Failed)
+    assert f"more than {MAX_EVENT_BYTES:,} bytes" in failed.message
+    assert sent < 2 * MAX_EVENT_BYTES
+
+
+async def test_many_events_are_no_long_one() -> None:
+    update = sse(
+        '{"artifactUpdate": {"taskId": "t", "contextId": "c", "append": true, '
+        '"artifact": {"artifactId": "a", "parts": [{"text": "' + "x" * 1_000_000 + '"}]}}}'
+    )
+    many = 1 + MAX_EVENT_BYTES // 1_000_000
+    async with listening(Foreign([STARTED, *[update] * many], DONE).app) as url:
+        outcome = await (await wrap(url).handle(task_for("?")))
+    assert outcome.ok
 
 
 async def test_an_error_of_the_other_side_is_told_once() -> None:

@@ -29,6 +29,7 @@ from a2a.types import (
 from a2a.utils.errors import A2AError
 
 from codin.agent.a2a import EventDecoder
+from codin.agent.adapters._bounded import PLAIN, bound
 from codin.agent.adapters._run import Run
 from codin.agent.adapters.base import Adapter, Waiting
 from codin.agent.base import AgentError, AgentInfo, Task
@@ -104,7 +105,8 @@ class RemoteAgent(Adapter):
         transport = httpx.AsyncHTTPTransport(uds=self._uds) if self._uds else None
         return httpx.AsyncClient(
             transport=transport,
-            headers=dict(headers),
+            headers={**PLAIN, **headers},
+            event_hooks={"response": [bound]},
             # Between two events of a stream any time may pass.
             timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
             trust_env=self._uds is None,
