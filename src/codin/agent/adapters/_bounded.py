@@ -24,7 +24,7 @@ async def bound(response: httpx.Response) -> None:
     if response.headers.get("content-encoding", "identity") != "identity":
         raise TooMuchData("it answered with a compressed body, which was not asked for")
     streamed = response.headers.get("content-type", "").startswith("text/event-stream")
-    stream = cast(httpx.AsyncByteStream, response.stream)
+    stream = cast("httpx.AsyncByteStream", response.stream)
     response.stream = _Bounded(stream, by_event=streamed)
 
 
