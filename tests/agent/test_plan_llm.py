@@ -368,3 +368,15 @@ async def test_an_unsure_job_does_not_make_the_plan_come_back_to_an_agent() -> N
     model = ScriptedWeigher(sure, {"jobs": ["bake bread", "wait for an hour", "bake cake"]})
     plan = await LLMPlanner(model).plan(request("Bread and cake"))
     assert shape(plan) == [("baker", ())]
+
+
+async def test_a_job_that_two_are_equally_good_for_is_done_by_both_one_after_the_other() -> None:
+    def sure(member: str, job: str) -> float:
+        if job == "cake on wheels":
+            return {"B": 0.71, "D": 0.73}.get(member[0], 0.1)
+        return 0.9 if "Bakes" in member else 0.1
+
+    model = ScriptedWeigher(sure, {"jobs": ["bake bread", "cake on wheels"]})
+    plan = await LLMPlanner(model).plan(request("Bread and a cake on wheels"))
+    assert shape(plan) == [("baker", ()), ("driver", ("1-baker",))]
+    assert [step.title for step in plan.steps] == ["bake bread; cake on wheels", "cake on wheels"]

@@ -45,7 +45,7 @@ def codin(
         (["run", ""], 2, "the goal is empty"),
         (["run"], 2, "the goal is empty"),
         (["run", "--config", "none.toml", "x"], 2, "none.toml: cannot be read"),
-        (["run", "--model", "nobody:x", "x"], 1, "unknown model provider 'nobody'"),
+        (["run", "--model", "nobody:x", "x"], 2, "unknown model provider 'nobody'"),
         (["run", "x"], 3, "no language model was found"),
         (["tasks", "show", "none"], 1, "there is no task 'none'"),
         (["tasks", "cancel", "none"], 1, "there is no task 'none'"),

@@ -74,6 +74,39 @@ def test_the_last_line_is_the_end_and_a_replay_prints_the_same(
         env=env, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60,
     )  # fmt: skip
     assert replay.stdout == run.stdout
+    task_id = events[0]["task_id"]
+    listed = subprocess.run(
+        command("tasks", "list"),
+        env=env | {"COLUMNS": "80"}, cwd=tmp_path, capture_output=True, text=True, check=True,
+        timeout=60,
+    )  # fmt: skip
+    _, row = listed.stdout.splitlines()
+    assert row.startswith(f"{task_id[:8]}  completed")
+    assert row.endswith("hello there")
+    shown = subprocess.run(
+        command("tasks", "show", "--json", task_id[:8]),
+        env=env, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    assert json.loads(shown.stdout)["id"] == task_id
+
+
+def test_a_goal_of_a_megabyte_is_refused_before_anything_begins(
+    env: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "shouter.py").write_text(SHOUTER)
+    run = subprocess.run(
+        command("run", "--agent", "shouter.py", "-"),
+        env=env, cwd=tmp_path, input="x" * 1_000_000, capture_output=True, text=True, check=False,
+        timeout=60,
+    )  # fmt: skip
+    assert run.returncode == 2, run.stderr
+    assert "more than the 262,144 allowed" in run.stderr
+    assert len(run.stdout + run.stderr) < 2_000
+    listed = subprocess.run(
+        command("tasks", "list", "--json"),
+        env=env, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    assert listed.stdout == ""
 
 
 def test_ctrl_c_ends_everything_and_is_in_the_log(env: dict[str, str], tmp_path: Path) -> None:

@@ -35,6 +35,8 @@ _FLOOR = 1e-6
 _LEXICAL_SHARE = 0.2
 _HAND_BACK = 1.0
 _NEAR = 3.0
+_SURE = 0.5
+_TIE = 0.4
 
 
 class Jobs(BaseModel):
@@ -75,16 +77,22 @@ class PlanMatcher:
             temperature=0,
         )
         texts = list(dict.fromkeys(text for job in split.jobs if (text := job.strip())))
-        matches = await self.match(texts or [request.goal], request.agents, context)
+        texts = texts or [request.goal]
+        fits = await self._fits(texts, request.agents, context)
+        matches = assign(fits, _shared(texts, request.agents))
         return [
             Job(match.job, match.agent, (place - 1,) if place else ())
-            for place, match in enumerate(worth_doing(matches))
+            for place, match in enumerate(worth_doing(shared_out(matches, fits)))
         ]
 
-    async def match(
+    async def best(self, text: str, agents: Sequence[AgentInfo], context: CallContext) -> Match:
+        """The agent that fits ``text`` best."""
+        fits = await self._fits([text], agents, context)
+        return assign(fits, _shared([text], agents))[0]
+
+    async def _fits(
         self, texts: Sequence[str], agents: Sequence[AgentInfo], context: CallContext
-    ) -> list[Match]:
-        """An agent for each text, so that all of them together fit best."""
+    ) -> dict[str, dict[str, float]]:
         ranking = LexicalRanking(agents)
         fits: dict[str, dict[str, float]] = {text: {} for text in texts}
         # Agent by agent: the model has read the agent's description when the next job comes.
@@ -92,7 +100,7 @@ class PlanMatcher:
             for text in texts:
                 if agent.id in ranking.best(text, MAX_WEIGHED):
                     fits[text][agent.id] = await self._fit(agent, text, context)
-        return assign(fits, {text: ranking.scores(text) for text in texts})
+        return fits
 
     async def _fit(self, agent: AgentInfo, job: str, context: CallContext) -> float:
         description = prompts.shortened(agent.description.strip() or agent.name, 800)
@@ -105,6 +113,27 @@ def worth_doing(matches: Sequence[Match]) -> list[Match]:
     """The matches without those jobs that are nobody's, unless that is all of them."""
     fitting = [match for match in matches if match.fit > _NOBODY]
     return fitting or [max(matches, key=lambda match: match.fit)]
+
+
+def shared_out(matches: Sequence[Match], fits: Mapping[str, Mapping[str, float]]) -> list[Match]:
+    """The matches, with a second agent for a job that two are surely and equally good for.
+
+    Such a job is likely to hold work for both ("a report with a chart"), and leaving one of them
+    out would be the toss of a coin. Who did the job before comes first.
+    """
+    out: list[Match] = []
+    for match in matches:
+        ways = [Match(match.job, agent, fit) for agent, fit in fits[match.job].items()]
+        ways.sort(key=lambda way: (way.agent != match.agent, -way.fit))
+        good = [way for way in ways[:2] if way.fit >= _SURE and abs(way.fit - match.fit) <= _TIE]
+        before = out[-1].agent if out else None
+        out += sorted(good or [match], key=lambda way: way.agent != before)
+    return out
+
+
+def _shared(texts: Sequence[str], agents: Sequence[AgentInfo]) -> dict[str, dict[str, float]]:
+    ranking = LexicalRanking(agents)
+    return {text: ranking.scores(text) for text in texts}
 
 
 def assign(

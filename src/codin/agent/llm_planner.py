@@ -84,12 +84,12 @@ async def _somebody_else(
     matcher: PlanMatcher, request: PlanRequest, failed: Step, context: CallContext
 ) -> tuple[Step, ...]:
     others = [agent for agent in request.agents if agent.id != failed.agent]
-    found = await matcher.match([failed.title or request.goal], others, context) if others else []
-    if not found or found[0].fit <= 0:
+    found = await matcher.best(failed.title or request.goal, others, context) if others else None
+    if found is None or found.fit <= 0:
         raise PlanningFailed(
             f"step {failed.id!r} of {failed.agent!r} failed, and no other agent fits its work"
         )
-    return (failed.model_copy(update={"agent": found[0].agent, "needs": ()}),)
+    return (failed.model_copy(update={"agent": found.agent, "needs": ()}),)
 
 
 def _checked(request: PlanRequest) -> PlanRequest:

@@ -35,7 +35,7 @@ def print_event(event: LogEvent) -> None:
 
 
 def print_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, as_json: bool) -> None:
-    """Rows as lines of JSON, or as a table of ``columns``."""
+    """Rows as lines of JSON, or as a table of ``columns``, of which the last one may fold."""
     if as_json:
         for row in rows:
             print_json(row)
@@ -48,7 +48,7 @@ def print_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, as_
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column != columns[-1])
     for row in rows:
         table.add_row(*(Text(clean(str(row.get(column, "")))) for column in columns))
     Console().print(table)

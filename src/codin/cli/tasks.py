@@ -15,12 +15,16 @@ from codin.cli.options import config_option
 from codin.cli.output import json_option, print_event, print_json, print_rows
 from codin.cli.text import short
 from codin.config import load_settings
+from codin.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from codin.task import EventLog
     from codin.task.log.base import TaskRow
 
 T = TypeVar("T")
+
+_ID_CHARS = 32
+_BRIEF_CHARS = 8
 
 
 @click.group()
@@ -44,7 +48,10 @@ def list_tasks(config: Path | None, as_json: bool, limit: int, everything: bool)
         return [await _row(log, task) for task in page.tasks]
 
     rows = _with_log(config, read)
-    print_rows(rows, ("task", "state", "agent", "when", "seconds", "goal"), as_json=as_json)
+    if not as_json:
+        rows = [_brief(row) for row in rows]
+    agent = ("agent",) if everything else ()
+    print_rows(rows, ("task", "state", *agent, "when", "seconds", "goal"), as_json=as_json)
 
 
 @tasks.command()
@@ -52,7 +59,10 @@ def list_tasks(config: Path | None, as_json: bool, limit: int, everything: bool)
 @json_option
 @click.argument("task_id")
 def show(config: Path | None, as_json: bool, task_id: str) -> None:
-    """A task as A2A's GetTask gives it, or as text: its plan, what was done, its answer."""
+    """A task as A2A's GetTask gives it, or as text: its plan, what was done, its answer.
+
+    TASK_ID may be the beginning of an id, as the list shows it; in replay and cancel too.
+    """
 
     async def read(log: EventLog) -> None:
         from codin.cli.render import tree
@@ -60,7 +70,7 @@ def show(config: Path | None, as_json: bool, task_id: str) -> None:
 
         projection = TaskProjection()
         shown = _renderer()
-        async for event in _events(log, task_id, follow=False):
+        async for event in _events(log, await _named(log, task_id), follow=False):
             projection.apply(event)
             shown.view.apply(event)
         if as_json:
@@ -84,7 +94,7 @@ def replay(config: Path | None, as_json: bool, task_id: str, follow: bool) -> No
 
     async def read(log: EventLog) -> None:
         renderer = _renderer()
-        async for event in _events(log, task_id, follow=follow):
+        async for event in _events(log, await _named(log, task_id), follow=follow):
             if as_json:
                 print_event(event)
             else:
@@ -101,18 +111,18 @@ def replay(config: Path | None, as_json: bool, task_id: str, follow: bool) -> No
 def cancel(config: Path | None, task_id: str) -> None:
     """Cancel a task, in whatever process it runs."""
 
-    async def stop(log: EventLog) -> str:
+    async def stop(log: EventLog) -> TaskRow:
         from codin.security import LOCAL_USER
         from codin.task import TaskRunner
 
         runner = TaskRunner(log)
         try:
-            return (await runner.cancel(LOCAL_USER, task_id)).state
+            return await runner.cancel(LOCAL_USER, await _named(log, task_id))
         finally:
             await runner.aclose()
 
-    state = _with_log(config, stop)
-    click.echo(f"{task_id}: {_plain(state)}")
+    task = _with_log(config, stop)
+    click.echo(f"{task.task_id}: {_plain(task.state)}")
 
 
 def _renderer() -> Any:
@@ -145,6 +155,24 @@ async def open_log(config: Path | None) -> AsyncIterator[EventLog]:
         await log.close()
 
 
+async def _named(log: EventLog, beginning: str) -> str:
+    """The id of the one task whose id begins so; what is no beginning comes back as it is."""
+    from codin.security import LOCAL_USER
+
+    found: list[str] = []
+    after = None
+    while len(beginning) < _ID_CHARS:
+        page = await log.tasks(LOCAL_USER, limit=1000, after=after)
+        found += [task.task_id for task in page.tasks if task.task_id.startswith(beginning)]
+        after = page.cursor
+        if after is None:
+            break
+    if len(found) > 1:
+        shown = ", ".join(found[:5])
+        raise InvalidInputError(f"{len(found)} tasks begin with {beginning!r}: {shown}; say more")
+    return found[0] if found else beginning
+
+
 async def _events(log: EventLog, task_id: str, *, follow: bool) -> AsyncIterator[Any]:
     from codin.security import LOCAL_USER
     from codin.task.log.follow import follow as follow_log
@@ -173,6 +201,12 @@ async def _row(log: EventLog, task: TaskRow) -> dict[str, Any]:
         "seconds": round(task.updated - task.created, 1),
         "goal": short(text, 80),
     }
+
+
+def _brief(row: dict[str, Any]) -> dict[str, Any]:
+    """A row as a table has room for it."""
+    when = datetime.fromisoformat(row["when"])
+    return row | {"task": row["task"][:_BRIEF_CHARS], "when": f"{when:%b %d %H:%M}"}
 
 
 def _plain(state: str) -> str:

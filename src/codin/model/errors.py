@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from codin.errors import CodinError
+from codin.errors import CodinError, InvalidInputError
 
 
 class ModelError(CodinError):
@@ -13,7 +13,7 @@ class NoModelAvailable(ModelError):
     """No provider key, no Ollama, no local weights; the message names every way to get a model."""
 
 
-class UnknownModel(ModelError):
+class UnknownModel(ModelError, InvalidInputError):
     """A provider string that names no known provider, or lacks the model's name."""
 
 
