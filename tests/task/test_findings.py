@@ -45,6 +45,12 @@ def test_an_answer_keeps_the_numbers_it_was_given() -> None:
     assert answer(plan, outputs) == "Findings:\n\ntotal 1234.5"
 
 
+def test_what_led_an_agent_to_its_own_result_is_no_finding() -> None:
+    plan = Plan(goal="g", steps=(step("look"), step("compute", "look")))
+    outputs = {"look": StepOutput("99999 rows"), "compute": StepOutput("total 1234.5")}
+    assert answer(plan, outputs, readers=["look", "compute"]) == "total 1234.5"
+
+
 def test_all_last_steps_answer() -> None:
     plan = Plan(goal="g", steps=(step("a"), step("b")))
     assert answer(plan, {"a": StepOutput("one"), "b": StepOutput("two")}) == "one\n\ntwo"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -71,12 +71,17 @@ def step_message(
     return message
 
 
-def answer(plan: Plan, outputs: Mapping[str, StepOutput]) -> str:
+def answer(plan: Plan, outputs: Mapping[str, StepOutput], readers: Collection[str] = ()) -> str:
     """The goal's answer: what the plan's last steps said. Numbers that they were given and left out
-    are not lost: then the texts that have them follow as findings."""
+    are not lost: then the texts that have them follow as findings.
+
+    Not so for ``readers``, agents that look into files themselves: what they were given led them
+    there, and is no result.
+    """
     sinks = [step for step in plan.steps if step in plan.sinks]
     said = "\n\n".join(text for step in sinks if (text := outputs[step.id].text.strip()))
-    needed = dict.fromkeys(need for step in sinks for need in step.needs)
+    retold = [step for step in sinks if step.agent not in readers]
+    needed = dict.fromkeys(need for step in retold for need in step.needs)
     left_out = [
         cut(text, FINDING_CHARS)
         for need in needed

@@ -111,7 +111,10 @@ class GoalWork:
             return Failed(error_type="StepFailed", message=str(failed))
         if steps.paused:
             return _question(plan, steps.paused)
-        text = answer(plan, steps.outputs) or "The steps are done; none of them said anything."
+        text = (
+            answer(plan, steps.outputs, steps.readers)
+            or "The steps are done; none of them said anything."
+        )
         await self._tell_files(steps.run)
         await steps.run.emit(TextFinal(message_id="answer", text=text))
         return Completed()
