@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,21 @@ import pytest
 
 from codin.security import RunGrants
 from codin.task import AgentRequestHandler, AgentWork, RunServices, SqliteEventLog, TaskRunner
+from codin.testing.postgres import PostgresServer, postgres_server
 from codin.testing.tasks import Events, SmallAgent
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture
+def database(postgres: PostgresServer) -> Iterator[str]:
+    """The connection string of an empty Postgres database."""
+    with postgres.database() as url:
+        yield url
 
 
 @pytest.fixture

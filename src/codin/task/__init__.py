@@ -15,7 +15,9 @@ from codin.task.errors import (
     TaskEnded,
     TaskError,
     TaskExists,
+    TaskRepeated,
     UnknownTask,
+    UnstorableName,
 )
 from codin.task.log import EventLog, LogEvent, SqliteEventLog
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from codin.task.files import GoalFiles
     from codin.task.goal import ORCHESTRATOR, GoalLimits
     from codin.task.handler import AgentRequestHandler
+    from codin.task.log.postgres import PostgresEventLog
     from codin.task.manager import ORCHESTRATOR_INFO, TaskManager
     from codin.task.projection import TaskProjection, data_parts, to_stream_response
     from codin.task.runner import TaskRunner
@@ -43,6 +46,7 @@ _HOMES = {
     "ORCHESTRATOR": "codin.task.goal",
     "ORCHESTRATOR_INFO": "codin.task.manager",
     "ParentTask": "codin.task.work",
+    "PostgresEventLog": "codin.task.log",
     "Run": "codin.task.work",
     "RunServices": "codin.task.work",
     "TaskManager": "codin.task.manager",
@@ -71,6 +75,7 @@ __all__ = [
     "LogVersionError",
     "MemoryConversation",
     "ParentTask",
+    "PostgresEventLog",
     "Run",
     "RunServices",
     "SqliteEventLog",
@@ -79,9 +84,11 @@ __all__ = [
     "TaskExists",
     "TaskManager",
     "TaskProjection",
+    "TaskRepeated",
     "TaskRunner",
     "Tasks",
     "UnknownTask",
+    "UnstorableName",
     "Work",
     "data_parts",
     "in_memory_client",

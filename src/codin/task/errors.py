@@ -20,6 +20,18 @@ class TaskExists(TaskError, InvalidInputError):
     """A task of this id was created before."""
 
 
+class TaskRepeated(TaskError):
+    """The same message made a task before: ``task_id``. Nothing was written."""
+
+    def __init__(self, task_id: str) -> None:
+        super().__init__(f"this message made the task {task_id!r} already: no second one was made")
+        self.task_id = task_id
+
+
+class UnstorableName(TaskError, InvalidInputError):
+    """A name holds a character that a database cannot (NUL, half a surrogate pair)."""
+
+
 class FencedError(TaskError):
     """The lease is stale: another owner has the task now, and nothing was written."""
 
@@ -29,7 +41,7 @@ class TaskEnded(TaskError):
 
 
 class LogError(TaskError):
-    """The log cannot be used: its file is locked, broken or closed."""
+    """The log cannot be used: its database is locked, broken, away or closed."""
 
 
 class LogVersionError(LogError):

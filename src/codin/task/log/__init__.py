@@ -1,5 +1,13 @@
-"""The event log: the contract, and the SQLite file that is the embedded default."""
+"""The event log: the contract, the SQLite file that is the embedded default, and Postgres.
 
+``PostgresEventLog`` is imported when it is first used: it needs ``codin[postgres]``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from codin.task.errors import LogError
 from codin.task.log.base import (
     Adopt,
     Entry,
@@ -14,16 +22,21 @@ from codin.task.log.base import (
     TaskPage,
     TaskRow,
 )
-from codin.task.log.sqlite import SqliteEventLog
+from codin.task.log.sqlite import Durability, SqliteEventLog
+
+if TYPE_CHECKING:
+    from codin.task.log.postgres import PostgresEventLog
 
 __all__ = [
     "Adopt",
+    "Durability",
     "Entry",
     "EventLog",
     "Kind",
     "Lease",
     "LogEvent",
     "NewTask",
+    "PostgresEventLog",
     "Pulse",
     "SqliteEventLog",
     "StepRow",
@@ -31,3 +44,15 @@ __all__ = [
     "TaskPage",
     "TaskRow",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "PostgresEventLog":
+        raise AttributeError(f"module 'codin.task.log' has no attribute {name!r}")
+    try:
+        from codin.task.log.postgres import PostgresEventLog
+    except ModuleNotFoundError as error:
+        raise LogError(
+            f"the Postgres task log needs {error.name}: install codin[postgres]"
+        ) from error
+    return PostgresEventLog

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from codin.security import Principal
+from codin.task.log._json import storable
 from codin.task.log._schema import HELD, ROW
 from codin.task.log._statements import find, row_of
 from codin.task.log.base import Kind, LogEvent, StepRow, TaskFilter, TaskPage, TaskRow
@@ -58,6 +59,9 @@ def page(
     limit: int,
     after: tuple[float, str] | None,
 ) -> TaskPage:
+    texts = (where.agent_id, where.context_id, where.state, after[1] if after else None)
+    if not storable(principal.tenant, principal.subject, *texts):
+        return TaskPage((), 0)
     conditions = ["tenant = ?", "subject = ?"]
     values: list[Any] = [principal.tenant, principal.subject]
     for column, value in (

@@ -66,6 +66,16 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
             WHERE child_id IS NOT NULL""",
     ),
     ("ALTER TABLE step ADD COLUMN title TEXT NOT NULL DEFAULT ''",),
+    (
+        """CREATE TABLE task_key (
+            tenant TEXT NOT NULL,
+            subject TEXT NOT NULL,
+            key TEXT NOT NULL,
+            task_id TEXT NOT NULL,
+            created REAL NOT NULL,
+            PRIMARY KEY (tenant, subject, key)
+        ) WITHOUT ROWID""",
+    ),
 )
 
 VERSION = len(_MIGRATIONS)

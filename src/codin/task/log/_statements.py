@@ -9,9 +9,22 @@ from collections.abc import Sequence
 from typing import Any
 
 from codin.security import Principal
-from codin.task.errors import FencedError, TaskEnded, TaskExists, UnknownTask
-from codin.task.log._schema import ENDED, NOW, ROW
-from codin.task.log.base import Adopt, Entry, Lease, NewTask, Pulse, StepRow, TaskRow, state_of
+from codin.task.errors import FencedError, TaskEnded, TaskExists, TaskRepeated, UnknownTask
+from codin.task.log._json import dump, plain, storable
+from codin.task.log._schema import ENDED, HELD, NOW, ROW
+from codin.task.log.base import (
+    REPEAT_SECONDS,
+    Adopt,
+    Entry,
+    Lease,
+    NewTask,
+    Pulse,
+    StepRow,
+    TaskRow,
+    check_new,
+    repeat_key,
+    state_of,
+)
 from codin.task.states import TERMINAL
 
 Written = tuple[Any, tuple[str, ...]]
@@ -34,6 +47,8 @@ def find(connection: sqlite3.Connection, principal: Principal, task_id: str) -> 
     Raises:
         UnknownTask: there is none.
     """
+    if not storable(task_id, principal.tenant, principal.subject):
+        raise UnknownTask(task_id)
     found = connection.execute(
         f"SELECT {ROW} FROM task WHERE task_id = ? AND tenant = ? AND subject = ?",  # noqa: S608
         (task_id, principal.tenant, principal.subject),
@@ -56,12 +71,16 @@ def create(
     *,
     owner: str,
     ttl: float,
+    dedupe: str | None,
 ) -> Written:
-    if connection.execute("SELECT 1 FROM task WHERE task_id = ?", (task.task_id,)).fetchone():
-        raise TaskExists(f"there is a task {task.task_id!r} already: choose another id")
+    check_new(principal, task)
+    now = clock(connection)
     if task.parent_id is not None:
         find(connection, principal, task.parent_id)
-    now = clock(connection)
+    if dedupe is not None:
+        _take_key(connection, principal, task, repeat_key(task, dedupe), now)
+    if connection.execute("SELECT 1 FROM task WHERE task_id = ?", (task.task_id,)).fetchone():
+        raise TaskExists(f"there is a task {task.task_id!r} already: choose another id")
     connection.execute(
         """INSERT INTO task (task_id, tenant, subject, context_id, agent_id, goal_id, parent_id,
             state, status, last_seq, created, updated, owner, fence, lease_expires)
@@ -75,15 +94,34 @@ def create(
             task.goal_id,
             task.parent_id,
             state_of(first.kind, first.body),
-            _dump(first.body["status"]),
+            dump(first.body["status"]),
             now,
             now,
             owner,
             now + ttl,
         ),
     )
-    connection.execute(_INSERT, (task.task_id, 1, first.kind, _dump(first.body), now))
+    connection.execute(_INSERT, (task.task_id, 1, first.kind, dump(first.body), now))
     return Lease(task.task_id, owner, 1, now + ttl), (task.task_id,)
+
+
+def _take_key(
+    connection: sqlite3.Connection, principal: Principal, task: NewTask, key: str, now: float
+) -> None:
+    taken = connection.execute(
+        """INSERT INTO task_key (tenant, subject, key, task_id, created) VALUES (?, ?, ?, ?, ?)
+            ON CONFLICT (tenant, subject, key)
+            DO UPDATE SET task_id = excluded.task_id, created = excluded.created
+            WHERE task_key.created <= excluded.created - ? RETURNING task_id""",
+        (principal.tenant, principal.subject, key, task.task_id, now, REPEAT_SECONDS),
+    ).fetchall()
+    if taken:
+        return
+    (task_id,) = connection.execute(
+        "SELECT task_id FROM task_key WHERE tenant = ? AND subject = ? AND key = ?",
+        (principal.tenant, principal.subject, key),
+    ).fetchone()
+    raise TaskRepeated(task_id)
 
 
 def append(
@@ -108,7 +146,7 @@ def append(
             seq = _adopt(connection, lease.task_id, entry, seq)
             continue
         seq += 1
-        connection.execute(_INSERT, (lease.task_id, seq, entry.kind, _dump(entry.body), now))
+        connection.execute(_INSERT, (lease.task_id, seq, entry.kind, dump(entry.body), now))
         changed = state_of(entry.kind, entry.body)
         if changed is not None and changed != state:
             state = changed
@@ -123,7 +161,7 @@ def _set_state(
 ) -> None:
     connection.execute(
         "UPDATE task SET state = ?, status = ?, updated = ? WHERE task_id = ?",
-        (state, _dump(status), now, task_id),
+        (state, dump(status), now, task_id),
     )
 
 
@@ -144,7 +182,7 @@ def _adopt(connection: sqlite3.Connection, task_id: str, entry: Adopt, seq: int)
         (
             task_id,
             seq - taken,
-            _dump({"step": entry.step, "agent": entry.agent}),
+            dump({"step": entry.step, "agent": entry.agent}),
             entry.child_id,
             taken,
         ),
@@ -167,14 +205,14 @@ def _put_steps(connection: sqlite3.Connection, task_id: str, steps: Sequence[Ste
                 task_id,
                 step.step_id,
                 task_id,
-                step.agent,
-                step.instruction,
-                _dump(list(step.needs)),
-                step.title,
+                plain(step.agent),
+                plain(step.instruction),
+                dump(list(step.needs)),
+                plain(step.title),
                 step.state,
                 step.attempt,
                 step.child_id,
-                step.error,
+                plain(step.error),
             ),
         )
 
@@ -200,6 +238,24 @@ def claim(
     )
     (fence,) = connection.execute("SELECT fence FROM task WHERE task_id = ?", (task_id,)).fetchone()
     return Lease(task_id, owner, fence, expires), (task_id,)
+
+
+def claim_lost(connection: sqlite3.Connection, owner: str, ttl: float, limit: int) -> Written:
+    found = connection.execute(
+        f"""SELECT task_id, fence FROM task WHERE state NOT IN ({HELD})
+            AND (owner IS NULL OR lease_expires < {NOW}) ORDER BY created LIMIT ?""",  # noqa: S608
+        (limit,),
+    ).fetchall()
+    expires = clock(connection) + ttl
+    claimed = []
+    for task_id, fence in found:
+        connection.execute(
+            "UPDATE task SET owner = ?, fence = ?, lease_expires = ? WHERE task_id = ?",
+            (owner, fence + 1, expires, task_id),
+        )
+        row = connection.execute(f"SELECT {ROW} FROM task WHERE task_id = ?", (task_id,))  # noqa: S608
+        claimed.append((row_of(row.fetchone()), Lease(task_id, owner, fence + 1, expires)))
+    return claimed, ()
 
 
 def release(connection: sqlite3.Connection, lease: Lease) -> Written:
@@ -231,7 +287,3 @@ def request_cancel(connection: sqlite3.Connection, principal: Principal, task_id
         raise TaskEnded(f"task {task_id} has ended ({row.state}): there is nothing to cancel")
     connection.execute("UPDATE task SET cancel_requested = 1 WHERE task_id = ?", (task_id,))
     return find(connection, principal, task_id), (task_id,)
-
-
-def _dump(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from codin.security import Principal
+from codin.task.errors import UnknownTask, UnstorableName
+from codin.task.log._json import digest, storable
 from codin.task.notify import Notifier
 from codin.task.states import INTERRUPTED, TERMINAL
 
@@ -26,6 +28,9 @@ its creation), Message (a later one of the user), TaskStatusUpdateEvent, TaskArt
 ``child`` an event of a child task; ``call`` a record of a tool call."""
 
 READ_LIMIT = 500
+
+REPEAT_SECONDS = 24 * 3600
+"""How long the same message makes no second task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +97,44 @@ class StepRow:
 
 @dataclass(frozen=True, slots=True)
 class NewTask:
-    """A task to be created. ``goal_id`` is the task at the root, its own id when it is one."""
+    """A task to be created. ``goal_id`` is the task at the root, its own id when it is one;
+    ``context_given`` says whether the client named the context, or it was made for this task."""
 
     task_id: str
     context_id: str
     agent_id: str
     goal_id: str
     parent_id: str | None = None
+    context_given: bool = True
+
+
+def check_new(principal: Principal, task: NewTask) -> None:
+    """Return when every store can hold the names of ``task``.
+
+    Raises:
+        UnstorableName: one cannot be held.
+    """
+    for what, name in (
+        ("task id", task.task_id),
+        ("context id", task.context_id),
+        ("agent id", task.agent_id),
+        ("goal id", task.goal_id),
+        ("tenant", principal.tenant),
+        ("subject", principal.subject),
+    ):
+        if not storable(name):
+            raise UnstorableName(
+                f"the {what} {name[:80]!r} holds a character that cannot be stored (NUL or half a"
+                " surrogate pair): leave it out"
+            )
+    if not storable(task.parent_id):
+        raise UnknownTask(task.parent_id or "")
+
+
+def repeat_key(task: NewTask, dedupe: str) -> str:
+    """What one message has in common each time that it is sent: the agent, the context if it named
+    one, and its id."""
+    return digest(task.agent_id, task.context_id if task.context_given else "", dedupe)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,12 +228,25 @@ class EventLog(ABC):
 
     @abstractmethod
     async def create(
-        self, principal: Principal, task: NewTask, first: Entry, *, owner: str, ttl: float
+        self,
+        principal: Principal,
+        task: NewTask,
+        first: Entry,
+        *,
+        owner: str,
+        ttl: float,
+        dedupe: str | None = None,
     ) -> Lease:
         """Create ``task`` for ``principal`` with its first event, leased to ``owner`` for ``ttl``
         seconds, in one transaction.
 
+        ``dedupe`` is the id of the message that asks for it. Within a day the same one from the
+        same principal to the same agent, in the same context or with none given both times, makes
+        no second task; of two at once, one is made.
+
         Raises:
+            TaskRepeated: the message made a task before; the error has its ``task_id``.
+            UnstorableName: a name holds what a database cannot.
             TaskExists: the id is taken, by whomever.
             UnknownTask: ``parent_id`` is no task of this principal.
         """
@@ -274,6 +323,15 @@ class EventLog(ABC):
         Raises:
             UnknownTask: there is none for this principal.
         """
+
+    @abstractmethod
+    async def claim_lost(
+        self, *, owner: str, ttl: float, limit: int = 100
+    ) -> list[tuple[TaskRow, Lease]]:
+        """Claim tasks, of all principals, that should be in somebody's hands and whose lease has
+        run out or was given back: at most ``limit``, the oldest first. Of several processes that
+        call it at once each gets others, and none waits. A wish to cancel stays. For the
+        platform's own recovery only, like ``unfinished``."""
 
     @abstractmethod
     async def release(self, lease: Lease) -> None:

@@ -1,7 +1,8 @@
 """The event log in a SQLite file: the embedded default.
 
 Write-ahead log, one writer thread that commits in groups, readers on connections of their own. What
-was acknowledged survives the death of the process; with ``durability="full"`` a power loss too.
+was acknowledged survives ``kill -9`` of the process; with ``durability="full"`` (each commit waits
+for the disk) a power loss too.
 """
 
 from __future__ import annotations
@@ -41,6 +42,11 @@ from codin.task.notify import LocalNotifier, Notifier
 
 T = TypeVar("T")
 
+Durability = Literal["process", "full"]
+"""What an acknowledged write survives: the death of this process, or a loss of power too."""
+
+_SYNCHRONOUS: dict[Durability, str] = {"process": "NORMAL", "full": "FULL"}
+
 _READERS = 4
 _BUSY_MS = 10_000
 """How long a writer of another process is waited for."""
@@ -49,7 +55,7 @@ _BUSY_MS = 10_000
 class SqliteEventLog(EventLog):
     """Open it with ``await SqliteEventLog.open(path)``."""
 
-    def __init__(self, path: Path, durability: Literal["normal", "full"], notifier: Notifier):
+    def __init__(self, path: Path, durability: Durability, notifier: Notifier):
         self.notifier = notifier
         self._path = path
         self._local = threading.local()
@@ -57,7 +63,7 @@ class SqliteEventLog(EventLog):
         connection = _connect(path)
         try:
             connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute(f"PRAGMA synchronous = {durability.upper()}")
+            connection.execute(f"PRAGMA synchronous = {_SYNCHRONOUS[durability]}")
             migrate(connection, str(path))
         except BaseException:
             connection.close()
@@ -71,7 +77,7 @@ class SqliteEventLog(EventLog):
         cls,
         path: str | os.PathLike[str],
         *,
-        durability: Literal["normal", "full"] = "normal",
+        durability: Durability = "process",
         notifier: Notifier | None = None,
     ) -> SqliteEventLog:
         """The log in the file ``path``, which is made, readable by its user only, when it is not
@@ -88,11 +94,18 @@ class SqliteEventLog(EventLog):
             raise LogError(f"the task log {place} cannot be opened: {error}") from error
 
     async def create(
-        self, principal: Principal, task: NewTask, first: Entry, *, owner: str, ttl: float
+        self,
+        principal: Principal,
+        task: NewTask,
+        first: Entry,
+        *,
+        owner: str,
+        ttl: float,
+        dedupe: str | None = None,
     ) -> Lease:
         return await self._writer.run(
             lambda connection: statements.create(
-                connection, principal, task, first, owner=owner, ttl=ttl
+                connection, principal, task, first, owner=owner, ttl=ttl, dedupe=dedupe
             )
         )
 
@@ -116,6 +129,13 @@ class SqliteEventLog(EventLog):
             lambda connection: statements.claim(
                 connection, principal, task_id, owner=owner, ttl=ttl, dead=dead
             )
+        )
+
+    async def claim_lost(
+        self, *, owner: str, ttl: float, limit: int = 100
+    ) -> list[tuple[TaskRow, Lease]]:
+        return await self._writer.run(
+            lambda connection: statements.claim_lost(connection, owner, ttl, limit)
         )
 
     async def release(self, lease: Lease) -> None:

@@ -1,0 +1,181 @@
+"""What the Postgres log reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from psycopg import AsyncConnection
+
+from codin.security import Principal
+from codin.task.errors import UnknownTask
+from codin.task.log._json import storable
+from codin.task.log._pg_schema import ROW
+from codin.task.log.base import Kind, LogEvent, StepRow, TaskFilter, TaskPage, TaskRow
+
+_UNFINISHED = "state IN ('TASK_STATE_SUBMITTED', 'TASK_STATE_WORKING')"
+_MINE = "task_id = %s AND tenant = %s AND subject = %s"
+
+_Ref = tuple[str, int]
+
+
+def row_of(found: Sequence[Any]) -> TaskRow:
+    """A ``TaskRow`` from the columns of ``ROW``."""
+    values = list(found)
+    values[8] = json.loads(values[8])
+    return TaskRow(*values)
+
+
+async def find(connection: AsyncConnection, principal: Principal, task_id: str) -> TaskRow:
+    """The principal's task.
+
+    Raises:
+        UnknownTask: there is none.
+    """
+    key = mine(principal, task_id)
+    cursor = await connection.execute(f"SELECT {ROW} FROM task WHERE {_MINE}".encode(), key)  # noqa: S608
+    found = await cursor.fetchone()
+    if found is None:
+        raise UnknownTask(task_id)
+    return row_of(found)
+
+
+def mine(principal: Principal, task_id: str) -> tuple[str, str, str]:
+    """What finds the principal's task.
+
+    Raises:
+        UnknownTask: no task has such an id.
+    """
+    if not storable(task_id, principal.tenant, principal.subject):
+        raise UnknownTask(task_id)
+    return task_id, principal.tenant, principal.subject
+
+
+async def events(
+    connection: AsyncConnection,
+    principal: Principal,
+    task_id: str,
+    *,
+    after: int,
+    limit: int,
+    kinds: Collection[Kind] | None,
+) -> list[LogEvent]:
+    # One round trip: a task without such events gives one row of nulls, an unknown one none.
+    narrowed = "" if kinds is None else "AND kind = ANY(%s)"
+    cursor = await connection.execute(
+        f"""SELECT e.* FROM task LEFT JOIN LATERAL (
+                SELECT seq, kind, time, body, child_id, child_seq FROM task_event
+                WHERE task_event.task_id = task.task_id AND seq > %s {narrowed}
+                ORDER BY seq LIMIT %s
+            ) e ON true WHERE {_MINE} ORDER BY e.seq""".encode(),  # noqa: S608
+        (
+            after,
+            *(() if kinds is None else (list(kinds),)),
+            limit,
+            *mine(principal, task_id),
+        ),
+    )
+    found = await cursor.fetchall()
+    if not found:
+        raise UnknownTask(task_id)
+    rows = [row for row in found if row[0] is not None]
+    children = await _children(connection, {(row[4], row[5]) for row in rows if row[4]})
+    return [
+        LogEvent(task_id, seq, kind, time, _body(body, (child_id, child_seq), children))
+        for seq, kind, time, body, child_id, child_seq in rows
+    ]
+
+
+async def _children(
+    connection: AsyncConnection, wanted: set[_Ref]
+) -> dict[_Ref, tuple[str, str, _Ref]]:
+    """The events referred to, and those that they refer to, down to the last."""
+    children: dict[_Ref, tuple[str, str, _Ref]] = {}
+    while wanted:
+        cursor = await connection.execute(
+            """SELECT task_id, seq, kind, body, child_id, child_seq FROM task_event
+                WHERE (task_id, seq) IN (SELECT * FROM unnest(%s::text[], %s::bigint[]))""",
+            ([task_id for task_id, _ in wanted], [seq for _, seq in wanted]),
+        )
+        found = await cursor.fetchall()
+        children |= {(row[0], row[1]): (row[2], row[3], (row[4], row[5])) for row in found}
+        wanted = {(row[4], row[5]) for row in found if row[4]} - children.keys()
+    return children
+
+
+def _body(text: str, ref: _Ref, children: dict[_Ref, tuple[str, str, _Ref]]) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads(text)
+    if ref[0] is None:
+        return body
+    kind, inner, nested = children[ref]
+    child = _body(inner, nested, children)
+    return {**body, "task_id": ref[0], "seq": ref[1], "kind": kind, "body": child}
+
+
+async def page(
+    connection: AsyncConnection,
+    principal: Principal,
+    where: TaskFilter,
+    limit: int,
+    after: tuple[float, str] | None,
+) -> TaskPage:
+    texts = (where.agent_id, where.context_id, where.state, after[1] if after else None)
+    if not storable(principal.tenant, principal.subject, *texts):
+        return TaskPage((), 0)
+    matching, values = _conditions(principal, where)
+    cursor = await connection.execute(
+        f"SELECT count(*) FROM task WHERE {matching}".encode(),  # noqa: S608
+        values,
+    )
+    (total,) = await cursor.fetchone() or (0,)
+    if after is not None:
+        matching += " AND (updated, task_id) < (%s, %s)"
+        values += after
+    cursor = await connection.execute(
+        f"""SELECT {ROW} FROM task WHERE {matching}
+            ORDER BY updated DESC, task_id DESC LIMIT %s""".encode(),  # noqa: S608
+        (*values, limit + 1),
+    )
+    found = await cursor.fetchall()
+    rows = tuple(row_of(one) for one in found[:limit])
+    more = len(found) > limit
+    return TaskPage(rows, total, (rows[-1].updated, rows[-1].task_id) if more else None)
+
+
+def _conditions(principal: Principal, where: TaskFilter) -> tuple[str, list[Any]]:
+    conditions = ["tenant = %s", "subject = %s"]
+    values: list[Any] = [principal.tenant, principal.subject]
+    for condition, value in (
+        ("agent_id = %s", where.agent_id),
+        ("context_id = %s", where.context_id),
+        ("state = %s", where.state),
+        ("updated >= %s", where.updated_from),
+    ):
+        if value is not None:
+            conditions.append(condition)
+            values.append(value)
+    if where.roots:
+        conditions.append("parent_id IS NULL")
+    return " AND ".join(conditions), values
+
+
+async def steps(connection: AsyncConnection, principal: Principal, task_id: str) -> list[StepRow]:
+    cursor = await connection.execute(
+        f"""SELECT body FROM task LEFT JOIN step USING (task_id) WHERE {_MINE}
+            ORDER BY position""".encode(),  # noqa: S608
+        mine(principal, task_id),
+    )
+    found = await cursor.fetchall()
+    if not found:
+        raise UnknownTask(task_id)
+    bodies = [json.loads(body) for (body,) in found if body is not None]
+    return [StepRow(**{**body, "needs": tuple(body["needs"])}) for body in bodies]
+
+
+async def unfinished(connection: AsyncConnection, limit: int) -> list[TaskRow]:
+    cursor = await connection.execute(
+        f"SELECT {ROW} FROM task WHERE {_UNFINISHED} ORDER BY created LIMIT %s".encode(),  # noqa: S608
+        (limit,),
+    )
+    return [row_of(one) for one in await cursor.fetchall()]

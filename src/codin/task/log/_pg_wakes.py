@@ -1,0 +1,122 @@
+"""Wake-ups between the processes that share one Postgres log.
+
+What was committed is told to this process at once and to the others by ``NOTIFY``, a batch at a
+time on a connection of its own: Postgres lets only one transaction at a time commit a ``NOTIFY``,
+so one inside each write would have all writers wait for each other. One that is lost costs a
+reader elsewhere its slow poll, as the contract of ``Notifier`` has it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import uuid
+from collections.abc import Iterable, Iterator
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg_pool import AsyncConnectionPool
+
+from codin.task.notify import Notifier
+
+_log = logging.getLogger(__name__)
+
+_CHANNEL = "codin_task"
+_PAYLOAD_BYTES = 7900
+"""Postgres takes less than 8000 bytes."""
+_RETRY_SECONDS = 1.0
+
+
+class Wakes:
+    """Tells other processes of commits here, and this one of commits there."""
+
+    def __init__(self, pool: AsyncConnectionPool[AsyncConnection], notifier: Notifier) -> None:
+        self._pool = pool
+        self._notifier = notifier
+        self._origin = uuid.uuid4().hex
+        self._untold: set[str] = set()
+        self._some = asyncio.Event()
+        self._closing = False
+        self._listening = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Return once wake-ups of others arrive."""
+        self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._send())]
+        await self._listening.wait()
+
+    def tell(self, *task_ids: str) -> None:
+        """Wake whoever reads these tasks, here and elsewhere."""
+        try:
+            self._notifier.notify(task_ids)
+        except Exception:  # readers poll too; what was written stands
+            _log.exception("the readers of the log could not be woken")
+        self._untold.update(task_ids)
+        self._some.set()
+
+    async def close(self) -> None:
+        """Tell what is untold, and end."""
+        self._closing = True
+        self._some.set()
+        listener, sender = self._tasks
+        listener.cancel()
+        for task in (sender, listener):
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _send(self) -> None:
+        while not (self._closing and not self._untold):
+            await self._some.wait()
+            self._some.clear()
+            told, self._untold = self._untold, set()
+            try:
+                async with self._pool.connection() as connection:
+                    for payload in _payloads(self._origin, told):
+                        await connection.execute("SELECT pg_notify(%s, %s)", (_CHANNEL, payload))
+            except psycopg.Error as error:
+                _log.warning("readers in other processes have to poll: %s", error)
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                async with self._pool.connection() as connection:
+                    await self._hear(connection)
+            except psycopg.Error as error:
+                _log.warning("wake-ups of other processes are late: %s", error)
+            await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _hear(self, connection: AsyncConnection) -> None:
+        try:
+            await connection.execute(f"LISTEN {_CHANNEL}")
+            self._listening.set()
+            async for heard in connection.notifies():
+                self._notifier.notify(self._others(heard.payload))
+        finally:
+            await connection.close()  # it must not listen on in the pool
+
+    def _others(self, payload: str) -> list[str]:
+        # Whoever may connect may notify: what does not look like ours is none.
+        try:
+            origin, *task_ids = json.loads(payload)
+        except (TypeError, ValueError):
+            return []
+        if origin == self._origin:
+            return []
+        return [task_id for task_id in task_ids if isinstance(task_id, str)]
+
+
+def _payloads(origin: str, task_ids: Iterable[str]) -> Iterator[str]:
+    batch, size = [origin], 0
+    for task_id in task_ids:
+        more = len(json.dumps(task_id)) + 2
+        if more > _PAYLOAD_BYTES // 2:
+            continue  # no id of ours is so long; its readers poll
+        if size + more > _PAYLOAD_BYTES - 100:
+            yield json.dumps(batch)
+            batch, size = [origin], 0
+        batch.append(task_id)
+        size += more
+    if len(batch) > 1:
+        yield json.dumps(batch)
