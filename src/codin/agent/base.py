@@ -81,7 +81,9 @@ class Agent(Protocol):
 class AgentInfo:
     """What the platform knows of an agent without running it.
 
-    ``tools`` are the names of the registry's tools that it asks for in each run.
+    ``tools`` are the names of the registry's tools that it asks for in each run. ``input_modes``
+    are the media types that it can read, ``*/*`` all; ``required_extensions`` the URIs of the A2A
+    extensions that a caller has to support.
     """
 
     id: str
@@ -92,3 +94,5 @@ class AgentInfo:
     skills: tuple[str, ...] = ()
     isolation: str = "process"
     trusted: bool = False
+    input_modes: tuple[str, ...] = ("text/plain", "application/json")
+    required_extensions: tuple[str, ...] = ()

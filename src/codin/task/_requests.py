@@ -1,24 +1,17 @@
-"""What a message must be like, and what of a log is told over A2A."""
+"""What a message must be like."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Collection
 
-from a2a.types import (
-    Message,
-    SendMessageRequest,
-    Task,
-    TaskArtifactUpdateEvent,
-    TaskState,
-    TaskStatusUpdateEvent,
+from a2a.types import Message, Part, SendMessageRequest
+from a2a.utils.errors import (
+    ContentTypeNotSupportedError,
+    InvalidParamsError,
+    PushNotificationNotSupportedError,
 )
-from a2a.utils.errors import InvalidParamsError, PushNotificationNotSupportedError
 from a2a.utils.proto_utils import validate_proto_required_fields
 from a2a.utils.task import validate_history_length
-
-from codin.agent.a2a import agent_message, data_part, status_update
-from codin.task.log.base import LogEvent
-from codin.task.projection import to_stream_response
 
 MAX_TEXT_BYTES = 256 * 1024
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
@@ -58,32 +51,28 @@ def check_message(params: SendMessageRequest) -> None:
     validate_proto_required_fields(params)
 
 
-def event_of(
-    event: LogEvent, context_id: str
-) -> Message | Task | TaskStatusUpdateEvent | TaskArtifactUpdateEvent | None:
-    """What a client of A2A sees of ``event``. A child's event is a working status with a data part
-    ``{"type": "child", "step", "agent", "task_id", "seq", "kind", "body"}``; records of calls, and
-    messages that the client sent itself, are not told."""
-    if event.kind == "child":
-        return None if event.body["kind"] == "call" else _child(event, context_id)
-    found = to_stream_response(event.kind, event.body)
-    if found is None:
-        return None
-    if found.HasField("status_update"):
-        return found.status_update
-    return found.artifact_update if found.HasField("artifact_update") else found.task
+def check_modes(message: Message, modes: Collection[str]) -> None:
+    """Return when an agent that takes ``modes`` (media types; ``*/*`` is all) can read each part.
+
+    Raises:
+        ContentTypeNotSupportedError: it cannot.
+    """
+    for part in message.parts:
+        mode = _mode(part)
+        if "*/*" not in modes and mode not in modes and not _as_text(part, mode, modes):
+            raise ContentTypeNotSupportedError(
+                f"the agent cannot read {mode[:100]}: send {', '.join(modes)}"
+            )
 
 
-def _child(event: LogEvent, context_id: str) -> TaskStatusUpdateEvent:
-    message = agent_message(
-        [data_part({"type": "child", **event.body})], context_id=context_id, task_id=event.task_id
-    )
-    message.message_id = f"{event.task_id}-{event.seq}"  # the same for everybody who reads it
-    update = status_update(
-        event.task_id,
-        context_id,
-        TaskState.TASK_STATE_WORKING,
-        message,
-        at=datetime.fromtimestamp(event.time, UTC),
-    )
-    return update.status_update
+def _mode(part: Part) -> str:
+    if part.media_type:
+        return part.media_type.partition(";")[0].strip().lower()
+    if part.HasField("text"):
+        return "text/plain"
+    return "application/json" if part.HasField("data") else "application/octet-stream"
+
+
+def _as_text(part: Part, mode: str, modes: Collection[str]) -> bool:
+    """A text of any kind can be read as plain text."""
+    return part.HasField("text") and mode.startswith("text/") and "text/plain" in modes

@@ -6,7 +6,9 @@ Whatever transport a request came by, its principal is in the call context's sta
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Collection
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
 
 from a2a.server.context import ServerCallContext
 from a2a.server.request_handlers import RequestHandler
@@ -25,11 +27,11 @@ from a2a.types import (
     SendMessageRequest,
     SubscribeToTaskRequest,
     Task,
-    TaskArtifactUpdateEvent,
     TaskPushNotificationConfig,
-    TaskStatusUpdateEvent,
 )
 from a2a.utils.errors import (
+    ExtendedAgentCardNotConfiguredError,
+    ExtensionSupportRequiredError,
     InvalidParamsError,
     InvalidRequestError,
     PushNotificationNotSupportedError,
@@ -39,16 +41,18 @@ from a2a.utils.errors import (
 )
 from a2a.utils.task import apply_history_length, validate_history_length
 
+from codin.agent.base import AgentInfo
 from codin.errors import NotFoundError
 from codin.security import ForbiddenError, Principal
 from codin.task._listing import list_tasks
-from codin.task._requests import check_message, event_of
+from codin.task._requests import check_message, check_modes
 from codin.task.errors import TaskEnded, TaskError, UnknownTask
-from codin.task.log.base import EventLog, TaskRow
+from codin.task.log.base import READ_LIMIT, EventLog, TaskRow
 from codin.task.log.follow import follow
 from codin.task.projection import TaskProjection
 from codin.task.runner import TaskRunner
 from codin.task.states import INTERRUPTED, TERMINAL
+from codin.task.updates import A2AEvent, TaskUpdate, resume_position, snapshot, update_of
 from codin.task.work import ParentTask, Work
 
 PRINCIPAL = "principal"
@@ -56,9 +60,27 @@ PARENT = "codin.parent"
 """Key of the ``ParentTask`` in the call context's state. Only the in-memory transport sets it: what
 comes over a wire cannot make itself a step of somebody's goal."""
 
-A2AEvent = Message | Task | TaskStatusUpdateEvent | TaskArtifactUpdateEvent
+CARD_URL = "codin.card_url"
+"""Key, in the call context's state, of the address that the agent's card is to name. A binding sets
+it from the address by which the caller came."""
+
+ExtendedCard = Callable[[Principal, str], AgentCard]
+"""Makes the card that an authenticated caller may see, for the agent at an address."""
 
 _STOPS = TERMINAL | INTERRUPTED
+
+
+_ALL = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Accepted:
+    """The task that a message is for, and the seq after which its news are; ``repeated`` when the
+    task had the message already."""
+
+    task_id: str
+    seq: int = 0
+    repeated: bool = False
 
 
 class AgentRequestHandler(RequestHandler):
@@ -70,52 +92,99 @@ class AgentRequestHandler(RequestHandler):
     """
 
     def __init__(
-        self, agent_id: str, work_for: Callable[[Principal], Work], runner: TaskRunner
+        self,
+        agent_id: str,
+        work_for: Callable[[Principal], Work],
+        runner: TaskRunner,
+        *,
+        info: AgentInfo | None = None,
+        extended_card: ExtendedCard | None = None,
     ) -> None:
         self.agent_id = agent_id
         self._work_for = work_for
         self._runner = runner
         self._log: EventLog = runner.log
+        self._info = info or AgentInfo(agent_id, agent_id, agent_id)
+        self.extended_card = extended_card
 
     async def on_message_send(
         self, params: SendMessageRequest, context: ServerCallContext
     ) -> Task | Message:
-        principal = _principal(context)
-        task_id, after = await self._accept(principal, params, context)
+        principal = self._caller(context)
+        accepted = await self._accept(principal, params, context)
+        task_id, after = accepted.task_id, accepted.seq
         if not params.configuration.return_immediately:
             async for _ in follow(self._log, principal, task_id, after=after, until=_STOPS):
                 pass
         projection = await self._project(principal, task_id)
         return apply_history_length(projection.task(), params.configuration)
 
-    async def on_message_send_stream(
+    async def send_stream(
         self, params: SendMessageRequest, context: ServerCallContext
-    ) -> AsyncGenerator[A2AEvent, None]:
-        principal = _principal(context)
-        task_id, after = await self._accept(principal, params, context)
-        projection = await self._project(principal, task_id, upto=max(after, 1))
-        yield apply_history_length(projection.task(), params.configuration)
-        async for event in self._updates(principal, projection):
-            yield event
+    ) -> AsyncGenerator[TaskUpdate, None]:
+        """SendStreamingMessage, each event with its number: the task, then what comes of it.
 
-    async def on_subscribe_to_task(
+        Raises:
+            A2AError: before the first event, when the message is not taken.
+        """
+        principal = self._caller(context)
+        after = resume_position(context)
+        accepted = await self._accept(principal, params, context)
+        if accepted.repeated and after is not None:
+            async with aclosing(self._resumed(principal, accepted.task_id, after)) as rest:
+                async for update in rest:
+                    yield update
+            return
+        projection = await self._project(principal, accepted.task_id, upto=max(accepted.seq, 1))
+        first = apply_history_length(projection.task(), params.configuration)
+        yield snapshot(projection, first)
+        async with aclosing(self._updates(principal, first, projection.seq)) as updates:
+            async for update in updates:
+                yield update
+
+    async def task_stream(
         self, params: SubscribeToTaskRequest, context: ServerCallContext
-    ) -> AsyncGenerator[A2AEvent, None]:
-        principal = _principal(context)
+    ) -> AsyncGenerator[TaskUpdate, None]:
+        """SubscribeToTask, each event with its number: the task as it stands, then its updates; or
+        what a caller that resumes has missed, and then the updates.
+
+        Raises:
+            A2AError: before the first event, when the task cannot be subscribed to.
+        """
+        principal = self._caller(context)
+        after = resume_position(context)
         row = await self._row(principal, params.id)
+        if after is not None:
+            async with aclosing(self._resumed(principal, row.task_id, after)) as rest:
+                async for update in rest:
+                    yield update
+            return
         if row.ended:
             raise UnsupportedOperationError(
                 f"task {row.task_id} has ended ({row.state}): get it instead of subscribing to it"
             )
         projection = await self._project(principal, params.id, upto=row.last_seq)
-        yield projection.task()
-        # Who subscribes to a task that waits for an answer wants to see what comes of it.
-        until = TERMINAL if row.interrupted else _STOPS
-        async for event in self._updates(principal, projection, until):
-            yield event
+        yield snapshot(projection)
+        async with aclosing(self._updates(principal, projection.task(), row.last_seq)) as updates:
+            async for update in updates:
+                yield update
+
+    async def on_message_send_stream(
+        self, params: SendMessageRequest, context: ServerCallContext
+    ) -> AsyncGenerator[A2AEvent, None]:
+        async with aclosing(self.send_stream(params, context)) as updates:
+            async for update in updates:
+                yield update.event
+
+    async def on_subscribe_to_task(
+        self, params: SubscribeToTaskRequest, context: ServerCallContext
+    ) -> AsyncGenerator[A2AEvent, None]:
+        async with aclosing(self.task_stream(params, context)) as updates:
+            async for update in updates:
+                yield update.event
 
     async def on_get_task(self, params: GetTaskRequest, context: ServerCallContext) -> Task | None:
-        principal = _principal(context)
+        principal = self._caller(context)
         validate_history_length(params)
         row = await self._row(principal, params.id)
         projection = await self._project(principal, row.task_id)
@@ -124,7 +193,7 @@ class AgentRequestHandler(RequestHandler):
     async def on_cancel_task(
         self, params: CancelTaskRequest, context: ServerCallContext
     ) -> Task | None:
-        principal = _principal(context)
+        principal = self._caller(context)
         row = await self._row(principal, params.id)
         try:
             await self._runner.cancel(principal, row.task_id)
@@ -135,18 +204,18 @@ class AgentRequestHandler(RequestHandler):
     async def on_list_tasks(
         self, params: ListTasksRequest, context: ServerCallContext
     ) -> ListTasksResponse:
-        return await list_tasks(self._log, _principal(context), self.agent_id, params)
+        return await list_tasks(self._log, self._caller(context), self.agent_id, params)
 
     async def _accept(
         self, principal: Principal, params: SendMessageRequest, context: ServerCallContext
-    ) -> tuple[str, int]:
-        """The task that the message is for, and the seq after which its news are."""
+    ) -> _Accepted:
         work = self._work(principal)
         check_message(params)
+        check_modes(params.message, self._info.input_modes)
         message = Message()
         message.CopyFrom(params.message)
         if message.task_id:
-            return message.task_id, await self._answer(principal, work, message)
+            return await self._answer(principal, work, message)
         parent = context.state.get(PARENT)
         task_id = await self._runner.start(
             principal,
@@ -155,15 +224,18 @@ class AgentRequestHandler(RequestHandler):
             context_id=message.context_id or None,
             parent=parent if isinstance(parent, ParentTask) else None,
         )
-        return task_id, 0
+        return _Accepted(task_id)
 
-    async def _answer(self, principal: Principal, work: Work, message: Message) -> int:
+    async def _answer(self, principal: Principal, work: Work, message: Message) -> _Accepted:
         row = await self._row(principal, message.task_id)
         if message.context_id and message.context_id != row.context_id:
             raise InvalidParamsError(
                 f"task {row.task_id} belongs to context {row.context_id}, not to"
                 f" {message.context_id}: send its own contextId, or none"
             )
+        repeated = await self._seq_of(principal, row.task_id, message.message_id)
+        if repeated is not None:
+            return _Accepted(row.task_id, repeated, repeated=True)
         if not row.interrupted:
             doing = "has ended" if row.ended else "is still at work"
             raise UnsupportedOperationError(
@@ -171,18 +243,58 @@ class AgentRequestHandler(RequestHandler):
                 f" in context {row.context_id}"
             )
         try:
-            return await self._runner.resume(principal, work, row, message)
+            seq = await self._runner.resume(principal, work, row, message)
         except TaskError as error:
             raise UnsupportedOperationError(str(error)) from error
+        return _Accepted(row.task_id, seq)
+
+    async def _seq_of(self, principal: Principal, task_id: str, message_id: str) -> int | None:
+        """Where in its log the task got this very message; a client that had no answer to it sends
+        it again (A2A 1.0, section 3.3.1)."""
+        events = await self._log.read(principal, task_id, 0, _ALL, kinds=("task", "message"))
+        for event in events:
+            said = event.body["history"] if event.kind == "task" else [event.body]
+            if any(one.get("messageId") == message_id for one in said):
+                return event.seq
+        return None
+
+    async def _resumed(
+        self, principal: Principal, task_id: str, after: int
+    ) -> AsyncGenerator[TaskUpdate, None]:
+        """Exactly what comes after ``after``, up to the end or to a question that is still open."""
+        row = await self._log.task(principal, task_id)
+        if after > row.last_seq:
+            raise InvalidParamsError(
+                f"task {task_id} has no event {after} yet: resume after one that a stream gave"
+            )
+        last = TERMINAL if after == row.last_seq and row.interrupted else _STOPS
+        seen = after
+        while seen < row.last_seq:
+            limit = min(READ_LIMIT, row.last_seq - seen)
+            for event in await self._log.read(principal, task_id, seen, limit):
+                seen = event.seq
+                update = update_of(event, row.context_id)
+                if update is not None:
+                    yield update
+        if row.state in last:
+            return
+        task = Task(id=task_id, context_id=row.context_id)
+        async with aclosing(self._updates(principal, task, seen)) as updates:
+            async for update in updates:
+                yield update
 
     async def _updates(
-        self, principal: Principal, seen: TaskProjection, until: Collection[str] = _STOPS
-    ) -> AsyncGenerator[A2AEvent, None]:
-        task = seen.task()
-        async for event in follow(self._log, principal, task.id, after=seen.seq, until=until):
-            shown = event_of(event, task.context_id)
-            if shown is not None:
-                yield shown
+        self, principal: Principal, task: Task, after: int
+    ) -> AsyncGenerator[TaskUpdate, None]:
+        """What comes after ``after``, up to the first state in which nothing more will come by
+        itself (A2A 1.0, section 11.7)."""
+        async with aclosing(follow(self._log, principal, task.id, after=after)) as events:
+            async for event in events:
+                update = update_of(event, task.context_id)
+                if update is not None:
+                    yield update
+                if event.state in _STOPS:
+                    return
 
     async def _project(
         self, principal: Principal, task_id: str, *, upto: int | None = None
@@ -235,11 +347,26 @@ class AgentRequestHandler(RequestHandler):
     async def on_get_extended_agent_card(
         self, params: GetExtendedAgentCardRequest, context: ServerCallContext
     ) -> AgentCard:
-        raise UnsupportedOperationError("this agent has no extended card")
+        principal = self._caller(context)
+        if self.extended_card is None:
+            raise UnsupportedOperationError("this agent has no extended card")
+        url = context.state.get(CARD_URL)
+        if not isinstance(url, str):
+            raise ExtendedAgentCardNotConfiguredError(
+                "the binding does not say at which address the agent is: ask over another"
+            )
+        return self.extended_card(principal, url)
 
-
-def _principal(context: ServerCallContext) -> Principal:
-    principal = context.state.get(PRINCIPAL)
-    if not isinstance(principal, Principal):
-        raise InvalidRequestError("the call does not say who makes it: authenticate first")
-    return principal
+    def _caller(self, context: ServerCallContext) -> Principal:
+        """Who calls; what the agent requires of every caller has been checked then."""
+        principal = context.state.get(PRINCIPAL)
+        if not isinstance(principal, Principal):
+            raise InvalidRequestError("the call does not say who makes it: authenticate first")
+        missing = set(self._info.required_extensions) - context.requested_extensions
+        # a step of a goal is sent by the platform, which knows what its agents require
+        if missing and PARENT not in context.state:
+            raise ExtensionSupportRequiredError(
+                f"agent {self.agent_id!r} requires {', '.join(sorted(missing))}: name it in"
+                " A2A-Extensions"
+            )
+        return principal

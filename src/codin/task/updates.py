@@ -1,0 +1,108 @@
+"""What a stream of a task is made of: its events under their numbers in the log.
+
+A stream can be taken up where it broke: a client that activated ``RESUME_EXTENSION`` and names the
+last event that it saw gets exactly the ones after it, also when the task has ended meanwhile, and
+from any gateway, for all of it comes from the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from a2a.server.context import ServerCallContext
+from a2a.types import Message, StreamResponse, Task, TaskArtifactUpdateEvent, TaskStatusUpdateEvent
+from a2a.utils.errors import InvalidParamsError
+from google.protobuf.json_format import ParseDict
+
+from codin.agent.a2a import agent_message, data_part, status_update
+from codin.task.log.base import LogEvent
+from codin.task.projection import TaskProjection, to_json
+
+A2AEvent = Message | Task | TaskStatusUpdateEvent | TaskArtifactUpdateEvent
+
+RESUME_EXTENSION = "urn:codin:a2a:resume:v1"
+"""URI of the extension by which a client may resume a stream. Over HTTP the last event seen is the
+header ``Last-Event-ID`` (WHATWG HTML, section 9.2.4), over gRPC the metadata ``last-event-id``."""
+
+LAST_EVENT_ID = "codin.last_event_id"
+"""Key of the last event seen, a text, in the call context's state."""
+
+_JSON_NAMES = {"task": "task", "status": "statusUpdate", "artifact": "artifactUpdate"}
+_MAX_DIGITS = 18
+
+
+@dataclass(frozen=True, slots=True)
+class TaskUpdate:
+    """An event of a stream. ``seq`` is its number in the task's log; ``body`` the JSON of A2A's
+    StreamResponse."""
+
+    seq: int
+    body: Mapping[str, Any]
+
+    @property
+    def response(self) -> StreamResponse:
+        """The event as A2A's message."""
+        response = StreamResponse()
+        ParseDict(dict(self.body), response, ignore_unknown_fields=True)
+        return response
+
+    @property
+    def event(self) -> A2AEvent:
+        """What is inside of the response."""
+        response = self.response
+        event: A2AEvent = getattr(response, response.WhichOneof("payload"))
+        return event
+
+
+def snapshot(projection: TaskProjection, task: Task | None = None) -> TaskUpdate:
+    """The task as it stands, as the first event of a stream; ``task`` when it was cut already."""
+    return TaskUpdate(projection.seq, {"task": to_json(task or projection.task())})
+
+
+def update_of(event: LogEvent, context_id: str) -> TaskUpdate | None:
+    """What a client of A2A sees of ``event``. A child's event is a working status with a data part
+    ``{"type": "child", "step", "agent", "task_id", "seq", "kind", "body"}``; records of calls, and
+    messages that the client sent itself, are not told."""
+    if event.kind == "child":
+        return None if event.body["kind"] == "call" else _child(event, context_id)
+    name = _JSON_NAMES.get(event.kind)
+    return None if name is None else TaskUpdate(event.seq, {name: event.body})
+
+
+def resume_position(context: ServerCallContext) -> int | None:
+    """The number of the last event that the caller saw; ``None`` when it does not resume.
+
+    Raises:
+        InvalidParamsError: it is not one that a stream gave.
+    """
+    if RESUME_EXTENSION not in context.requested_extensions:
+        return None
+    given = context.state.get(LAST_EVENT_ID)
+    if given is None:
+        return None
+    text = str(given).strip()
+    if not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS):
+        raise InvalidParamsError(
+            "the last event id is none that a stream gave: send the id of an event, or none"
+        )
+    return int(text)
+
+
+def _child(event: LogEvent, context_id: str) -> TaskUpdate:
+    from a2a.types import TaskState
+
+    message = agent_message(
+        [data_part({"type": "child", **event.body})], context_id=context_id, task_id=event.task_id
+    )
+    message.message_id = f"{event.task_id}-{event.seq}"  # the same for everybody who reads it
+    response = status_update(
+        event.task_id,
+        context_id,
+        TaskState.TASK_STATE_WORKING,
+        message,
+        at=datetime.fromtimestamp(event.time, UTC),
+    )
+    return TaskUpdate(event.seq, to_json(response))
