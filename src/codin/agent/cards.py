@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from a2a.types import AgentCapabilities, AgentCard, AgentInterface, AgentSkill
+from collections.abc import Sequence
+
+from a2a.types import AgentCapabilities, AgentCard, AgentExtension, AgentInterface, AgentSkill
 
 from codin import __version__
 from codin.agent.base import AgentInfo
 
 PROTOCOL_VERSION = "1.0"
+OLD_PROTOCOL_VERSION = "0.3"
 
-_TEXT = ("text/plain",)
+RESUME_EXTENSION = "urn:codin:a2a:resume:v1"
+"""URI of the extension by which a client may resume a stream. Over HTTP the last event seen is the
+header ``Last-Event-ID`` (WHATWG HTML, section 9.2.4), over gRPC the metadata ``last-event-id``."""
+
+_RESUME_SAYS = (
+    "A stream can be taken up where it broke, from any gateway and also after the task's end: "
+    "SubscribeToTask, or SendStreamingMessage with the same messageId again, with Last-Event-ID "
+    "gives exactly the events after that one."
+)
 
 
 def agent_card(info: AgentInfo, url: str) -> AgentCard:
@@ -30,14 +41,48 @@ def agent_card(info: AgentInfo, url: str) -> AgentCard:
         capabilities=AgentCapabilities(
             streaming=True, push_notifications=False, extended_agent_card=False
         ),
-        default_input_modes=_TEXT,
-        default_output_modes=(*_TEXT, "application/json"),
+        default_input_modes=info.input_modes,
+        default_output_modes=("text/plain", "application/json"),
         skills=_skills(info),
     )
 
 
-def _interface(url: str, binding: str) -> AgentInterface:
-    return AgentInterface(url=url, protocol_binding=binding, protocol_version=PROTOCOL_VERSION)
+def gateway_card(info: AgentInfo, url: str) -> AgentCard:
+    """The card of an agent that the gateway serves at ``url``: with what the gateway can do beside
+    what every agent can, and an interface for clients of 0.3."""
+    card = agent_card(info, url)
+    for current in tuple(card.supported_interfaces):
+        old = _interface(current.url, current.protocol_binding, OLD_PROTOCOL_VERSION)
+        card.supported_interfaces.append(old)
+    card.capabilities.extended_agent_card = True
+    card.capabilities.extensions.append(
+        AgentExtension(uri=RESUME_EXTENSION, description=_RESUME_SAYS)
+    )
+    card.capabilities.extensions.extend(
+        AgentExtension(uri=uri, required=True) for uri in info.required_extensions
+    )
+    return card
+
+
+def extended_card(info: AgentInfo, url: str, team: Sequence[AgentInfo] = ()) -> AgentCard:
+    """The card that an authenticated caller may see (A2A 1.0, section 3.1.11): with the tools that
+    the agent asks for, and the skills of its ``team``, those agents that the caller may use."""
+    card = gateway_card(info, url)
+    for tool in info.tools:
+        skill = AgentSkill(
+            id=f"{info.id}-tool-{tool}",
+            name=tool,
+            description=f"Uses the tool {tool}.",
+            tags=["tool"],
+        )
+        card.skills.append(skill)
+    for one in team:
+        card.skills.extend(_skills(one))
+    return card
+
+
+def _interface(url: str, binding: str, version: str = PROTOCOL_VERSION) -> AgentInterface:
+    return AgentInterface(url=url, protocol_binding=binding, protocol_version=version)
 
 
 def _skills(info: AgentInfo) -> list[AgentSkill]:

@@ -23,6 +23,7 @@ from codin.gateway.limits import BodyLimitMiddleware
 from codin.gateway.page import page_routes
 from codin.gateway.responses import error_response
 from codin.gateway.sdk_logs import quiet_client_faults
+from codin.gateway.streams import StreamLimits
 from codin.security import ForbiddenError
 
 logger = logging.getLogger(__name__)
@@ -35,12 +36,13 @@ def create_app(parts: GatewayParts) -> ASGIApp:
     does the same below ``/agents/{id}``.
     """
     quiet_client_faults()
+    limits = StreamLimits(heartbeat=parts.heartbeat_seconds, stall=parts.stall_seconds)
     routes = [
         *page_routes(),
         *health_routes(parts.readiness),
         *PageApi(parts).routes(),
-        Mount("/agents", app=AgentsApp(parts.agents, parts.card)),
-        *a2a_routes(parts.orchestrator, parts.card),
+        Mount("/agents", app=AgentsApp(parts.agents, parts.card, limits=limits)),
+        *a2a_routes(parts.orchestrator, parts.card, limits=limits),
     ]
     inner = Starlette(
         routes=routes,

@@ -11,10 +11,10 @@ from codin.security import Principal
 from codin.tool.base import ToolSpec
 
 if TYPE_CHECKING:
-    from a2a.server.request_handlers import RequestHandler
     from a2a.types import AgentCard
 
     from codin.gateway.auth import Authenticator
+    from codin.task.handler import AgentRequestHandler
     from codin.task.log import EventLog
     from codin.tool.workspace import Workspaces
 
@@ -24,7 +24,7 @@ class ServedAgent:
     """An agent as clients reach it: what its card says, and what answers for it."""
 
     info: AgentInfo
-    handler: RequestHandler
+    handler: AgentRequestHandler
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,8 @@ class GatewayParts:
 
     ``agents`` and ``tools`` answer with what a principal may use, and are asked at each request.
     ``readiness`` gives sentences on what is not ready yet. ``max_body_bytes`` bounds a request.
+    A stream says that it is there every ``heartbeat_seconds``, and ends when its client leaves it
+    unread for ``stall_seconds``.
     """
 
     orchestrator: ServedAgent
@@ -62,3 +64,4 @@ class GatewayParts:
     readiness: Callable[[], Awaitable[Sequence[str]]] = field(default=_ready)
     max_body_bytes: int = 1024 * 1024
     heartbeat_seconds: float = 15.0
+    stall_seconds: float = 30.0

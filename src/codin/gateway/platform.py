@@ -109,7 +109,7 @@ class Platform:
 
     def parts(self) -> GatewayParts:
         """What the gateway serves."""
-        from codin.agent.cards import agent_card
+        from codin.agent.cards import gateway_card
 
         return GatewayParts(
             orchestrator=ServedAgent(ORCHESTRATOR_INFO, self.manager.handler),
@@ -117,7 +117,7 @@ class Platform:
             tools=lambda principal: [tool.spec for tool in self.tools.list(principal)],
             log=self.log,
             workspaces=self.workspaces,
-            card=agent_card,
+            card=gateway_card,
             authenticator=LoopbackAuthenticator(),
             model=lambda: ModelBadge(self.choice.label, basic=self.choice.basic),
         )

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 
+from a2a.extensions.common import HTTP_EXTENSION_HEADER
 from a2a.server.context import ServerCallContext
 from a2a.server.request_handlers import RequestHandler
 from a2a.types import (
@@ -42,17 +43,24 @@ from a2a.utils.errors import (
 from a2a.utils.task import apply_history_length, validate_history_length
 
 from codin.agent.base import AgentInfo
-from codin.errors import NotFoundError
+from codin.agent.cards import RESUME_EXTENSION
+from codin.errors import InvalidInputError, NotFoundError
 from codin.security import ForbiddenError, Principal
 from codin.task._listing import list_tasks
 from codin.task._requests import check_message, check_modes
-from codin.task.errors import TaskEnded, TaskError, UnknownTask
+from codin.task.errors import TaskEnded, TaskError, TaskRepeated, UnknownTask
 from codin.task.log.base import READ_LIMIT, EventLog, TaskRow
 from codin.task.log.follow import follow
 from codin.task.projection import TaskProjection
 from codin.task.runner import TaskRunner
 from codin.task.states import INTERRUPTED, TERMINAL
-from codin.task.updates import A2AEvent, TaskUpdate, resume_position, snapshot, update_of
+from codin.task.updates import (
+    A2AEvent,
+    TaskUpdate,
+    resume_position,
+    snapshot,
+    update_of,
+)
 from codin.task.work import ParentTask, Work
 
 PRINCIPAL = "principal"
@@ -217,13 +225,18 @@ class AgentRequestHandler(RequestHandler):
         if message.task_id:
             return await self._answer(principal, work, message)
         parent = context.state.get(PARENT)
-        task_id = await self._runner.start(
-            principal,
-            work,
-            message,
-            context_id=message.context_id or None,
-            parent=parent if isinstance(parent, ParentTask) else None,
-        )
+        try:
+            task_id = await self._runner.start(
+                principal,
+                work,
+                message,
+                context_id=message.context_id or None,
+                parent=parent if isinstance(parent, ParentTask) else None,
+            )
+        except TaskRepeated as repeated:
+            return _Accepted(repeated.task_id, repeated=True)
+        except InvalidInputError as error:
+            raise InvalidParamsError(str(error)) from error
         return _Accepted(task_id)
 
     async def _answer(self, principal: Principal, work: Work, message: Message) -> _Accepted:
@@ -251,6 +264,8 @@ class AgentRequestHandler(RequestHandler):
     async def _seq_of(self, principal: Principal, task_id: str, message_id: str) -> int | None:
         """Where in its log the task got this very message; a client that had no answer to it sends
         it again (A2A 1.0, section 3.3.1)."""
+        if not self._runner.idempotent:
+            return None
         events = await self._log.read(principal, task_id, 0, _ALL, kinds=("task", "message"))
         for event in events:
             said = event.body["history"] if event.kind == "task" else [event.body]
@@ -356,6 +371,12 @@ class AgentRequestHandler(RequestHandler):
                 "the binding does not say at which address the agent is: ask over another"
             )
         return self.extended_card(principal, url)
+
+    def activated(self, context: ServerCallContext) -> dict[str, str]:
+        """The header that tells which of the extensions that the caller named are at work."""
+        known = {RESUME_EXTENSION, *self._info.required_extensions}
+        found = sorted(known & context.requested_extensions)
+        return {HTTP_EXTENSION_HEADER: ", ".join(found)} if found else {}
 
     def _caller(self, context: ServerCallContext) -> Principal:
         """Who calls; what the agent requires of every caller has been checked then."""

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from codin.agent.base import AgentInfo
+from codin.agent.cards import extended_card
 from codin.agent.planner import Planner
 from codin.agent.registry import AgentRegistry
 from codin.agent.wrapping import info_of
@@ -65,7 +66,15 @@ class TaskManager:
                 reads_files=reads_files,
             )
         )
-        self.handler = AgentRequestHandler(ORCHESTRATOR, self._goal_work, runner)
+        self.handler = AgentRequestHandler(
+            ORCHESTRATOR,
+            self._goal_work,
+            runner,
+            info=ORCHESTRATOR_INFO,
+            extended_card=lambda principal, url: extended_card(
+                ORCHESTRATOR_INFO, url, registry.infos(principal)
+            ),
+        )
         """Answers A2A for the orchestrator: a message to it is a goal."""
 
     async def start(self) -> list[str]:
@@ -83,10 +92,17 @@ class TaskManager:
         Raises:
             UnknownAgent: there is none that ``principal`` may use.
         """
-        self._registry.get(principal, agent_id)
+        agent = self._registry.get(principal, agent_id)
         if agent_id not in self._handlers:
             work_for = partial(self._agent_work, agent_id)
-            self._handlers[agent_id] = AgentRequestHandler(agent_id, work_for, self.runner)
+            info = info_of(agent)
+            self._handlers[agent_id] = AgentRequestHandler(
+                agent_id,
+                work_for,
+                self.runner,
+                info=info,
+                extended_card=lambda _, url: extended_card(info, url),
+            )
         return self._handlers[agent_id]
 
     def _goal_work(self, principal: Principal) -> Work:

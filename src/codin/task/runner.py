@@ -47,7 +47,8 @@ class TaskRunner:
 
     ``root_ended`` is told when a task that is no step of another has ended or waits for input: what
     its runs shared can be let go. Other processes over the same log may have runners too; each
-    task has one owner, by its lease.
+    task has one owner, by its lease. ``idempotent`` says whether a message that comes again within
+    a day makes no second task; off, who sends one twice has two.
     """
 
     def __init__(
@@ -60,8 +61,10 @@ class TaskRunner:
         lease_seconds: float = LEASE_SECONDS,
         pulse_seconds: float = PULSE_SECONDS,
         grace_seconds: float = GRACE_SECONDS,
+        idempotent: bool = True,
     ) -> None:
         self.log = log
+        self.idempotent = idempotent
         self.owner = owner or new_owner()
         self._conversation = conversation or NoConversation()
         self._root_ended = root_ended
@@ -85,6 +88,7 @@ class TaskRunner:
         """Create a task for ``message``, begin ``work`` on it, and give its id once the log has it.
 
         Raises:
+            TaskRepeated: the message made a task before; the error has its id.
             TaskError: the runner is closing, or the log does not take it.
         """
         return await self._whole(
@@ -102,12 +106,18 @@ class TaskRunner:
     ) -> str:
         self._check_open()
         task_id = uuid.uuid4().hex
-        context_id = context_id or uuid.uuid4().hex
+        given, context_id = bool(context_id), context_id or uuid.uuid4().hex
         message.task_id, message.context_id = task_id, context_id
         goal_id = parent.goal_id if parent else task_id
-        new = NewTask(task_id, context_id, work.id, goal_id, parent.task_id if parent else None)
+        parent_id = parent.task_id if parent else None
+        new = NewTask(task_id, context_id, work.id, goal_id, parent_id, given)
         lease = await self.log.create(
-            principal, new, _submitted(message), owner=self.owner, ttl=self._lease_seconds
+            principal,
+            new,
+            _submitted(message),
+            owner=self.owner,
+            ttl=self._lease_seconds,
+            dedupe=message.message_id if self.idempotent and parent is None else None,
         )
         journal = Journal(self.log, lease, EventEncoder(task_id, context_id))
         await journal.put(_working(message))

@@ -18,14 +18,11 @@ from a2a.utils.errors import InvalidParamsError
 from google.protobuf.json_format import ParseDict
 
 from codin.agent.a2a import agent_message, data_part, status_update
+from codin.agent.cards import RESUME_EXTENSION
 from codin.task.log.base import LogEvent
 from codin.task.projection import TaskProjection, to_json
 
 A2AEvent = Message | Task | TaskStatusUpdateEvent | TaskArtifactUpdateEvent
-
-RESUME_EXTENSION = "urn:codin:a2a:resume:v1"
-"""URI of the extension by which a client may resume a stream. Over HTTP the last event seen is the
-header ``Last-Event-ID`` (WHATWG HTML, section 9.2.4), over gRPC the metadata ``last-event-id``."""
 
 LAST_EVENT_ID = "codin.last_event_id"
 """Key of the last event seen, a text, in the call context's state."""

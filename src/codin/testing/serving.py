@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from codin.agent.base import AgentInfo, Task
-from codin.agent.cards import agent_card
+from codin.agent.cards import gateway_card
 from codin.agent.events import AgentEvent
 from codin.agent.planner import Planner
 from codin.agent.registry import AgentRegistry
@@ -142,7 +142,7 @@ def _parts(
         tools=lambda _: [Save.spec],
         log=log,
         workspaces=workspaces,
-        card=agent_card,
+        card=gateway_card,
         authenticator=LoopbackAuthenticator(),
         model=lambda: ModelBadge(LABEL),
         heartbeat_seconds=heartbeat_seconds,

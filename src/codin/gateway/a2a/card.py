@@ -1,0 +1,87 @@
+"""An agent's card at its well-known address (A2A 1.0, sections 8.2 and 8.6)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import OrderedDict
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import format_datetime, parsedate_to_datetime
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from codin.agent.base import AgentInfo
+from codin.gateway.a2a.calling import address_of
+from codin.gateway.a2a.v03 import card_json
+from codin.gateway.base import CardBuilder
+
+MAX_AGE = 60
+"""Seconds for which a client may take a card for unchanged."""
+
+_KEPT = 64
+
+
+class CardEndpoint:
+    """Serves the card of one agent, made for the address by which the client came."""
+
+    def __init__(
+        self,
+        info: AgentInfo,
+        card: CardBuilder,
+        path: str,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._info = info
+        self._card = card
+        self._path = path
+        self._now = now
+        self._since: OrderedDict[str, datetime] = OrderedDict()
+
+    async def answer(self, request: Request) -> Response:
+        found = card_json(self._card(self._info, address_of(request, self._path)))
+        tag = _tag(found)
+        changed = self._changed(tag)
+        headers = {
+            "etag": tag,
+            "cache-control": f"public, max-age={MAX_AGE}",
+            "last-modified": format_datetime(changed, usegmt=True),
+            "vary": "host",
+        }
+        if _is_fresh(request, tag, changed):
+            return Response(status_code=304, headers=headers)
+        return JSONResponse(found, headers=headers)
+
+    def _changed(self, tag: str) -> datetime:
+        """Since when the card is as it is, to the second; here that is when it was first seen."""
+        since = self._since.setdefault(tag, self._now().replace(microsecond=0))
+        self._since.move_to_end(tag)
+        while len(self._since) > _KEPT:
+            self._since.popitem(last=False)
+        return since
+
+
+def _tag(card: dict[str, Any]) -> str:
+    """Weak, and without the signatures: an algorithm may sign the same card differently each
+    time, and every one of these signatures stays good."""
+    unsigned = {key: value for key, value in card.items() if key != "signatures"}
+    digest = hashlib.sha256(json.dumps(unsigned, sort_keys=True).encode()).hexdigest()
+    return f'W/"{digest[:32]}"'
+
+
+def _is_fresh(request: Request, tag: str, changed: datetime) -> bool:
+    """RFC 9110, section 13.2.2: the tags count when there are any, else the date."""
+    tags = request.headers.get("if-none-match")
+    if tags is not None:
+        known = {one.strip().removeprefix("W/") for one in tags.split(",")}
+        return "*" in known or tag.removeprefix("W/") in known
+    since = request.headers.get("if-modified-since")
+    if since is None:
+        return False
+    try:
+        return changed <= parsedate_to_datetime(since)
+    except (ValueError, TypeError):  # no date, or one without a zone
+        return False
