@@ -364,9 +364,12 @@ async def test_what_is_not_supported(serve: Serve) -> None:
     )
     with pytest.raises(errors.PushNotificationNotSupportedError):
         await handler.on_message_send(asked, context())
-    push: Any = handler.on_create_task_push_notification_config
+    for operation in ("create", "get", "delete"):
+        push: Any = getattr(handler, f"on_{operation}_task_push_notification_config")
+        with pytest.raises(errors.PushNotificationNotSupportedError):
+            await push(None, context())
     with pytest.raises(errors.PushNotificationNotSupportedError):
-        await push(None, context())
+        await handler.on_list_task_push_notification_configs(None, context())  # type: ignore[arg-type]
     card: Any = handler.on_get_extended_agent_card
     with pytest.raises(errors.UnsupportedOperationError):
         await card(None, context())

@@ -47,14 +47,16 @@ def agent_card(info: AgentInfo, url: str) -> AgentCard:
     )
 
 
-def gateway_card(info: AgentInfo, url: str) -> AgentCard:
+def gateway_card(info: AgentInfo, url: str, *, push: bool = False) -> AgentCard:
     """The card of an agent that the gateway serves at ``url``: with what the gateway can do beside
-    what every agent can, and an interface for clients of 0.3."""
+    what every agent can, and an interface for clients of 0.3. ``push`` says that push notifications
+    can be had."""
     card = agent_card(info, url)
     for current in tuple(card.supported_interfaces):
         old = _interface(current.url, current.protocol_binding, OLD_PROTOCOL_VERSION)
         card.supported_interfaces.append(old)
     card.capabilities.extended_agent_card = True
+    card.capabilities.push_notifications = push
     card.capabilities.extensions.append(
         AgentExtension(uri=RESUME_EXTENSION, description=_RESUME_SAYS)
     )
@@ -64,10 +66,12 @@ def gateway_card(info: AgentInfo, url: str) -> AgentCard:
     return card
 
 
-def extended_card(info: AgentInfo, url: str, team: Sequence[AgentInfo] = ()) -> AgentCard:
+def extended_card(
+    info: AgentInfo, url: str, team: Sequence[AgentInfo] = (), *, push: bool = False
+) -> AgentCard:
     """The card that an authenticated caller may see (A2A 1.0, section 3.1.11): with the tools that
     the agent asks for, and the skills of its ``team``, those agents that the caller may use."""
-    card = gateway_card(info, url)
+    card = gateway_card(info, url, push=push)
     for tool in info.tools:
         skill = AgentSkill(
             id=f"{info.id}-tool-{tool}",

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ from codin.task.conversation import MemoryConversation
 from codin.task.files import GoalFiles
 from codin.task.goal import GoalLimits
 from codin.task.manager import ORCHESTRATOR_INFO, TaskManager
+from codin.task.push import PushNotifications, open_push
 from codin.task.transport import in_memory_client
 from codin.tool.executor import ToolExecutor
 from codin.tool.guide import READS_FILES, DataGuide
@@ -54,6 +56,7 @@ from codin.tool.workspace import Workspaces
 
 TASK_LOG = "tasks.db"
 MEMORY = "memory.db"
+PUSH = "push.db"
 
 
 def _quiet(text: str) -> None:
@@ -68,6 +71,7 @@ class Platform:
     model: ModelService
     log: EventLog
     memory: MemorySystem
+    push: PushNotifications
     workspaces: Workspaces
     agents: AgentRegistry
     tools: ToolRegistry
@@ -117,7 +121,7 @@ class Platform:
             tools=lambda principal: [tool.spec for tool in self.tools.list(principal)],
             log=self.log,
             workspaces=self.workspaces,
-            card=gateway_card,
+            card=partial(gateway_card, push=True),
             authenticator=LoopbackAuthenticator(),
             model=lambda: ModelBadge(self.choice.label, basic=self.choice.basic),
         )
@@ -186,6 +190,7 @@ class _Opening:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         log = await SqliteEventLog.open(home / TASK_LOG)
         self._stack.push_async_callback(log.close)
+        push = await self._stack.enter_async_context(open_push(home / PUSH, log))
         memory = await self._stack.enter_async_context(SQLiteMemory(home / MEMORY))
         model = await self._stack.enter_async_context(ModelService(self._choice))
         self._warm(model)
@@ -217,6 +222,7 @@ class _Opening:
             limits=self._limits(),
             notes=lambda: [label_of(self._choice)],
             reads_files=_reader(tools),
+            push=push,
         )
         self._stack.push_async_callback(manager.aclose)
         await manager.start()
@@ -225,6 +231,7 @@ class _Opening:
             model=model,
             log=log,
             memory=memory,
+            push=push,
             workspaces=sandboxes.workspaces,
             agents=agents,
             tools=tools,

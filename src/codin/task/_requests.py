@@ -5,11 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from a2a.types import Message, Part, SendMessageRequest
-from a2a.utils.errors import (
-    ContentTypeNotSupportedError,
-    InvalidParamsError,
-    PushNotificationNotSupportedError,
-)
+from a2a.utils.errors import ContentTypeNotSupportedError, InvalidParamsError
 from a2a.utils.proto_utils import validate_proto_required_fields
 from a2a.utils.task import validate_history_length
 
@@ -23,7 +19,6 @@ def check_message(params: SendMessageRequest) -> None:
 
     Raises:
         InvalidParamsError: it is empty, too long, or lacks what A2A requires.
-        PushNotificationNotSupportedError: it asks for push notifications.
     """
     message = params.message
     texts = [part.text for part in message.parts if part.HasField("text")]
@@ -45,8 +40,6 @@ def check_message(params: SendMessageRequest) -> None:
             raise InvalidParamsError(
                 f"the message's {name} is longer than {MAX_ID_CHARS} characters"
             )
-    if params.configuration.HasField("task_push_notification_config"):
-        raise PushNotificationNotSupportedError
     validate_history_length(params.configuration)
     validate_proto_required_fields(params)
 

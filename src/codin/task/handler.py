@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from a2a.extensions.common import HTTP_EXTENSION_HEADER
 from a2a.server.context import ServerCallContext
@@ -63,6 +64,9 @@ from codin.task.updates import (
 )
 from codin.task.work import ParentTask, Work
 
+if TYPE_CHECKING:
+    from codin.task.push import PushNotifications
+
 PRINCIPAL = "principal"
 PARENT = "codin.parent"
 """Key of the ``ParentTask`` in the call context's state. Only the in-memory transport sets it: what
@@ -96,7 +100,8 @@ class AgentRequestHandler(RequestHandler):
 
     ``work_for`` gives what does the agent's tasks, or raises ``NotFoundError`` when the principal
     may not use it. A task goes on when the client that sent it leaves; any number of clients see
-    its events, each all of them, in the order of the log.
+    its events, each all of them, in the order of the log. Without ``push`` there are no push
+    notifications.
     """
 
     def __init__(
@@ -107,8 +112,10 @@ class AgentRequestHandler(RequestHandler):
         *,
         info: AgentInfo | None = None,
         extended_card: ExtendedCard | None = None,
+        push: PushNotifications | None = None,
     ) -> None:
         self.agent_id = agent_id
+        self._push = push
         self._work_for = work_for
         self._runner = runner
         self._log: EventLog = runner.log
@@ -222,6 +229,18 @@ class AgentRequestHandler(RequestHandler):
         check_modes(params.message, self._info.input_modes)
         message = Message()
         message.CopyFrom(params.message)
+        if not params.configuration.HasField("task_push_notification_config"):
+            return await self._hand_in(principal, work, message, context)
+        wanted = params.configuration.task_push_notification_config
+        push = self._pushing()
+        await push.check(wanted)
+        accepted = await self._hand_in(principal, work, message, context)
+        await push.announced(principal, accepted.task_id, wanted, message, accepted.seq)
+        return accepted
+
+    async def _hand_in(
+        self, principal: Principal, work: Work, message: Message, context: ServerCallContext
+    ) -> _Accepted:
         if message.task_id:
             return await self._answer(principal, work, message)
         parent = context.state.get(PARENT)
@@ -342,22 +361,31 @@ class AgentRequestHandler(RequestHandler):
     async def on_create_task_push_notification_config(
         self, params: TaskPushNotificationConfig, context: ServerCallContext
     ) -> TaskPushNotificationConfig:
-        raise PushNotificationNotSupportedError
+        principal, push = self._caller(context), self._pushing()
+        return await push.create(principal, await self._row(principal, params.task_id), params)
 
     async def on_get_task_push_notification_config(
         self, params: GetTaskPushNotificationConfigRequest, context: ServerCallContext
     ) -> TaskPushNotificationConfig:
-        raise PushNotificationNotSupportedError
+        principal, push = self._caller(context), self._pushing()
+        return await push.get(principal, await self._row(principal, params.task_id), params)
 
     async def on_list_task_push_notification_configs(
         self, params: ListTaskPushNotificationConfigsRequest, context: ServerCallContext
     ) -> ListTaskPushNotificationConfigsResponse:
-        raise PushNotificationNotSupportedError
+        principal, push = self._caller(context), self._pushing()
+        return await push.list(principal, await self._row(principal, params.task_id), params)
 
     async def on_delete_task_push_notification_config(
         self, params: DeleteTaskPushNotificationConfigRequest, context: ServerCallContext
     ) -> None:
-        raise PushNotificationNotSupportedError
+        principal, push = self._caller(context), self._pushing()
+        await push.delete(principal, await self._row(principal, params.task_id), params)
+
+    def _pushing(self) -> PushNotifications:
+        if self._push is None:
+            raise PushNotificationNotSupportedError
+        return self._push
 
     async def on_get_extended_agent_card(
         self, params: GetExtendedAgentCardRequest, context: ServerCallContext

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from codin.agent.base import AgentInfo
 from codin.agent.cards import extended_card
@@ -17,6 +17,9 @@ from codin.task.goal import ORCHESTRATOR, GoalLimits, GoalParts, GoalWork
 from codin.task.handler import AgentRequestHandler
 from codin.task.runner import TaskRunner
 from codin.task.work import AgentWork, RunServices, Work
+
+if TYPE_CHECKING:
+    from codin.task.push import PushNotifications
 
 ORCHESTRATOR_INFO = AgentInfo(
     id=ORCHESTRATOR,
@@ -49,8 +52,10 @@ class TaskManager:
         limits: GoalLimits | None = None,
         notes: Callable[[], Sequence[Mapping[str, Any]]] = _no_notes,
         reads_files: Callable[[AgentInfo], bool] = lambda _: False,
+        push: PushNotifications | None = None,
     ) -> None:
         self.runner = runner
+        self._push = push
         self._registry = registry
         self._services = services
         self._handlers: dict[str, AgentRequestHandler] = {}
@@ -72,8 +77,9 @@ class TaskManager:
             runner,
             info=ORCHESTRATOR_INFO,
             extended_card=lambda principal, url: extended_card(
-                ORCHESTRATOR_INFO, url, registry.infos(principal)
+                ORCHESTRATOR_INFO, url, registry.infos(principal), push=push is not None
             ),
+            push=push,
         )
         """Answers A2A for the orchestrator: a message to it is a goal."""
 
@@ -101,7 +107,8 @@ class TaskManager:
                 work_for,
                 self.runner,
                 info=info,
-                extended_card=lambda _, url: extended_card(info, url),
+                extended_card=lambda _, url: extended_card(info, url, push=self._push is not None),
+                push=self._push,
             )
         return self._handlers[agent_id]
 
