@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, str] = {
     "agents": "codin.cli.agents:agents",
     "tools": "codin.cli.tools:tools",
     "tasks": "codin.cli.tasks:tasks",
+    "auth": "codin.cli.auth:auth",
     "eval": "codin.cli.evaluate:evaluate",
 }
 

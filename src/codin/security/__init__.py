@@ -1,19 +1,102 @@
-"""Principals, scopes and permissions."""
+"""Principals, scopes and permissions; keys, tokens, the audit log, and whom to connect to."""
 
-from codin.security.authorizer import DEFAULT_ROLES, Authorizer, ForbiddenError, RoleAuthorizer
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from codin.security.authorizer import Authorizer, RoleAuthorizer
+from codin.security.errors import (
+    CardSignatureError,
+    CredentialError,
+    ForbiddenError,
+    OutgoingRefused,
+    SecurityFailure,
+)
 from codin.security.grant import GrantError, RunGrant, RunGrants
 from codin.security.principal import LOCAL_TENANT, LOCAL_USER, Principal, Scope
+from codin.security.roles import DEFAULT_ROLES, PERMISSIONS
+
+if TYPE_CHECKING:
+    from codin.security.audit import AuditEntry, AuditLog, AuditRecord, SQLiteAuditLog
+    from codin.security.bearer import Bearers, Caller
+    from codin.security.card_signing import CardVerdict, CardVerifier, sign_card
+    from codin.security.keyring import KeyRing, published
+    from codin.security.keys import ApiKey, KeyRequest, KeyStore, SQLiteKeyStore
+    from codin.security.oidc import OidcSettings, OidcVerifier
+    from codin.security.outgoing import OutgoingGuard
+    from codin.security.store import SecurityStore
+    from codin.security.tokens import Token, TokenIssuer, TokenVerifier
+
+# Cryptography, HTTP and A2A's types are imported by those who use them.
+_LAZY = {
+    "ApiKey": "keys",
+    "AuditEntry": "audit",
+    "AuditLog": "audit",
+    "AuditRecord": "audit",
+    "Bearers": "bearer",
+    "Caller": "bearer",
+    "CardVerdict": "card_signing",
+    "CardVerifier": "card_signing",
+    "KeyRequest": "keys",
+    "KeyRing": "keyring",
+    "KeyStore": "keys",
+    "OidcSettings": "oidc",
+    "OidcVerifier": "oidc",
+    "OutgoingGuard": "outgoing",
+    "SQLiteAuditLog": "audit",
+    "SQLiteKeyStore": "keys",
+    "SecurityStore": "store",
+    "Token": "tokens",
+    "TokenIssuer": "tokens",
+    "TokenVerifier": "tokens",
+    "published": "keyring",
+    "sign_card": "card_signing",
+}
 
 __all__ = [
     "DEFAULT_ROLES",
     "LOCAL_TENANT",
     "LOCAL_USER",
+    "PERMISSIONS",
+    "ApiKey",
+    "AuditEntry",
+    "AuditLog",
+    "AuditRecord",
     "Authorizer",
+    "Bearers",
+    "Caller",
+    "CardSignatureError",
+    "CardVerdict",
+    "CardVerifier",
+    "CredentialError",
     "ForbiddenError",
     "GrantError",
+    "KeyRequest",
+    "KeyRing",
+    "KeyStore",
+    "OidcSettings",
+    "OidcVerifier",
+    "OutgoingGuard",
+    "OutgoingRefused",
     "Principal",
     "RoleAuthorizer",
     "RunGrant",
     "RunGrants",
+    "SQLiteAuditLog",
+    "SQLiteKeyStore",
     "Scope",
+    "SecurityFailure",
+    "SecurityStore",
+    "Token",
+    "TokenIssuer",
+    "TokenVerifier",
+    "published",
+    "sign_card",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(f"codin.security.{_LAZY[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,17 +1,14 @@
-"""What a principal may do: one table, deny by default."""
+"""Whether a principal may do something: by its roles, cut by its scopes, deny by default."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 
-from codin.errors import CodinError
+from codin.security.errors import ForbiddenError
 from codin.security.principal import Principal
-
-
-class ForbiddenError(CodinError):
-    """The principal lacks the permission."""
+from codin.security.scopes import NOTHING, checked_scopes, common, covered
 
 
 class Authorizer(ABC):
@@ -53,5 +50,24 @@ class RoleAuthorizer(Authorizer):
         )
         return granted and narrowed
 
+    def require_no_more(
+        self, principal: Principal, roles: Iterable[str], scopes: frozenset[str]
+    ) -> None:
+        """Return when ``principal`` may itself do all that ``roles`` cut by ``scopes`` may.
 
-DEFAULT_ROLES: Mapping[str, frozenset[str]] = {"owner": frozenset({"*"})}
+        Who hands out a key or a token must not hand out more than they hold.
+
+        Raises:
+            ForbiddenError: it would be more.
+            InvalidInputError: one of ``scopes`` is not a scope.
+        """
+        limits = checked_scopes(scopes)
+        given = {pattern for role in roles for pattern in self._roles.get(role, frozenset())}
+        own = {pattern for role in principal.roles for pattern in self._roles.get(role, ())}
+        for pattern in given:
+            cut = common(frozenset({pattern}), limits) - NOTHING
+            if not covered(own, cut) or (principal.scopes and not covered(principal.scopes, cut)):
+                raise ForbiddenError(
+                    f"{principal.subject} of tenant {principal.tenant} may not give {pattern} "
+                    "to others without holding it"
+                )

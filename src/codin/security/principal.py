@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from codin.security.scopes import common
+
 LOCAL_TENANT = "local"
 
 
@@ -21,8 +23,8 @@ class Principal:
     scopes: frozenset[str] = frozenset()
 
     def narrowed(self, scopes: frozenset[str]) -> Principal:
-        """The same caller, allowed no more than ``scopes``."""
-        return replace(self, scopes=scopes & self.scopes if self.scopes else scopes)
+        """The same caller, allowed no more than ``scopes`` and no more than before."""
+        return replace(self, scopes=common(self.scopes, scopes))
 
 
 @dataclass(frozen=True, slots=True)

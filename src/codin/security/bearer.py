@@ -1,0 +1,73 @@
+"""Whatever comes after ``Authorization: Bearer``: told apart, and turned into a principal."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from codin.security.errors import CredentialError
+from codin.security.keys import KEY_PREFIX, KeyStore
+from codin.security.oidc import OidcVerifier
+from codin.security.principal import Principal
+from codin.security.tokens import MAX_TOKEN_CHARS, TokenVerifier
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls, and who acts for them (the nearest first)."""
+
+    principal: Principal
+    actors: tuple[str, ...] = ()
+
+
+class Bearers:
+    """API keys, this platform's own tokens, and those of the identity provider.
+
+    Which it is is read from the text without trusting it: each is then verified in full.
+    """
+
+    def __init__(
+        self,
+        keys: KeyStore,
+        tokens: TokenVerifier | None = None,
+        people: OidcVerifier | None = None,
+    ) -> None:
+        self._keys = keys
+        self._tokens = tokens
+        self._people = people
+
+    async def principal_of_bearer(self, credential: str) -> Principal:
+        """Who calls. Raises as ``caller_of_bearer`` does."""
+        return (await self.caller_of_bearer(credential)).principal
+
+    async def caller_of_bearer(self, credential: str) -> Caller:
+        """Who calls, and for whom.
+
+        Raises:
+            CredentialError: the credential is no good. Its message may be shown to the caller.
+            SecurityFailure: it cannot be told, because the keys cannot be read. Answer 503.
+        """
+        if credential.startswith(KEY_PREFIX):
+            return Caller(await self._keys.principal_of(credential))
+        issuer = _claimed_issuer(credential)
+        if self._tokens is not None and issuer == self._tokens.issuer:
+            token = self._tokens.verify(credential)
+            return Caller(token.principal, token.actors)
+        if self._people is not None and issuer == self._people.settings.issuer:
+            return Caller(await self._people.principal_of(credential))
+        raise CredentialError("the credential is neither a key nor a token that is taken here")
+
+
+def _claimed_issuer(credential: str) -> Any:
+    """What the token says of its issuer, unverified: only to choose who verifies it."""
+    parts = credential.split(".")
+    if len(parts) != 3 or len(credential) > MAX_TOKEN_CHARS:
+        return None
+    try:
+        body = base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))
+        claims = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return claims.get("iss") if isinstance(claims, dict) else None
