@@ -1,4 +1,4 @@
-"""The one table: deny by default, each name in it known, and nobody hands out more than they hold."""
+"""The one table: deny by default, each name known, nobody hands out more than they hold."""
 
 import re
 from fnmatch import fnmatchcase

@@ -34,10 +34,12 @@ _SETTLED_NS = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """A key and when it begins to sign, in seconds since the epoch."""
+    """A key and when it begins to sign, in seconds since the epoch. ``made`` (nanoseconds) tells
+    which of two that begin together is the younger."""
 
     id: str
     active: float
+    made: int
     key: Key
 
 
@@ -149,7 +151,7 @@ class KeyRing:
         for file in self._folder.glob("*.json"):
             with suppress(FileNotFoundError):  # another process has just deleted it
                 keys.append(self._read(file))
-        self._keys = tuple(sorted(keys, key=lambda key: (key.active, key.id)))
+        self._keys = tuple(sorted(keys, key=lambda key: (key.active, key.made)))
         self.generation += 1
         return self._keys
 
@@ -157,7 +159,7 @@ class KeyRing:
         try:
             kept = json.loads(file.read_text(encoding="utf-8"))
             key = _KINDS[self.algorithm].import_key(kept["jwk"])
-            return SigningKey(str(key.kid), float(kept["active"]), key)
+            return SigningKey(str(key.kid), float(kept["active"]), int(kept["made"]), key)
         except FileNotFoundError:
             raise
         except (OSError, ValueError, KeyError, TypeError, JoseError) as error:
@@ -167,7 +169,8 @@ class KeyRing:
 
     def _write(self, active: float) -> str:
         key = _made(self.algorithm)
-        text = json.dumps({"active": active, "jwk": key.as_dict(private=True)})
+        kept = {"active": active, "made": time.time_ns(), "jwk": key.as_dict(private=True)}
+        text = json.dumps(kept)
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor, made = tempfile.mkstemp(prefix=".key.", dir=self._folder)  # 0600

@@ -24,19 +24,19 @@ _RESOLVE_SECONDS = 5.0
 _ADDRESSES = 32
 _PORTS = {"http": 80, "https": 443}
 
-# Global by its registration, and yet a cloud's inside: Azure's host agent.
-_INSIDE = frozenset({ipaddress.ip_address("168.63.129.16")})
-# IPv6 forms that carry an IPv4 address, and how far right in them it ends (RFC 4291 2.5.5,
-# RFC 6052 2.2, RFC 8215).
-_CARRIERS: tuple[tuple[ipaddress.IPv6Network, int], ...] = (
-    (ipaddress.IPv6Network("::ffff:0:0/96"), 0),
-    (ipaddress.IPv6Network("::ffff:0:0:0/96"), 0),
-    (ipaddress.IPv6Network("::/96"), 0),
-    (ipaddress.IPv6Network("64:ff9b::/96"), 0),
-    (ipaddress.IPv6Network("64:ff9b:1::/48"), 0),
-    (ipaddress.IPv6Network("2002::/16"), 80),
+# Written out where versions of Python differ or are silent: protocol assignments and the old 6to4
+# relays (RFC 6890), and an address that is global by its registration and yet a cloud's inside.
+_INSIDE_V4 = tuple(
+    ipaddress.IPv4Network(each) for each in ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32")
 )
-_ISATAP = {0x00005EFE, 0x02005EFE}
+# Teredo and other protocols' own, and documentation (RFC 6890, RFC 9637).
+_INSIDE_V6 = tuple(
+    ipaddress.IPv6Network(each) for each in ("2001::/23", "2001:db8::/32", "3fff::/20")
+)
+_UNICAST = ipaddress.IPv6Network("2000::/3")  # all that has been given out: RFC 4291, section 2.4
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052, section 2.1
+_6TO4 = ipaddress.IPv6Network("2002::/16")  # RFC 3056, section 2
+_ISATAP = frozenset({0x00005EFE, 0x02005EFE})  # RFC 5214, section 6.1
 
 
 def is_public(address: Address) -> bool:
@@ -45,21 +45,27 @@ def is_public(address: Address) -> bool:
     No private, loopback, link-local, shared, reserved, multicast or unspecified address, no
     cloud's metadata service, and no IPv6 form that leads to one of these.
     """
-    if not address.is_global or address.is_multicast or address.is_reserved or address in _INSIDE:
+    if isinstance(address, ipaddress.IPv6Address):
+        return _is_public_v6(address)
+    if address.is_multicast or address.is_reserved or not address.is_global:
         return False
-    if isinstance(address, ipaddress.IPv4Address):
-        return True
-    if address.scope_id is not None or address.is_site_local or address.teredo is not None:
-        return False
-    return all(is_public(inner) for inner in _carried(address))
+    return not any(address in network for network in _INSIDE_V4)
 
 
-def _carried(address: ipaddress.IPv6Address) -> list[ipaddress.IPv4Address]:
+def _is_public_v6(address: ipaddress.IPv6Address) -> bool:
     number = int(address)
-    shifts = [shift for network, shift in _CARRIERS if address in network]
-    if (number >> 32) & 0xFFFFFFFF in _ISATAP:  # RFC 5214, section 6.1
-        shifts.append(0)
-    return [ipaddress.IPv4Address((number >> shift) & 0xFFFFFFFF) for shift in shifts]
+    last = ipaddress.IPv4Address(number & 0xFFFFFFFF)
+    if address.scope_id is not None:
+        return False
+    if address in _NAT64:
+        return is_public(last)
+    if address not in _UNICAST or not address.is_global:
+        return False
+    if address in _6TO4 and not is_public(ipaddress.IPv4Address((number >> 80) & 0xFFFFFFFF)):
+        return False
+    if (number >> 32) & 0xFFFFFFFF in _ISATAP and not is_public(last):
+        return False
+    return not any(address in network for network in _INSIDE_V6)
 
 
 class OutgoingGuard:
@@ -143,6 +149,8 @@ class OutgoingGuard:
             raise OutgoingRefused(f"{url.scheme or 'no'}:// is not connected to: give http(s)://")
         if not url.host:
             raise OutgoingRefused("the URL names no host")
+        if url.port is not None and not 0 < url.port < 65_536:
+            raise OutgoingRefused(f"there is no port {url.port}")
         if url.userinfo:
             raise OutgoingRefused("the URL carries a password: give credentials apart from it")
 
