@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from codin.gateway.app import create_app
-    from codin.gateway.auth import Authenticator, LoopbackAuthenticator
+    from codin.gateway.auth import Authenticator, Caller, LoopbackAuthenticator
     from codin.gateway.base import (
         GatewayParts,
         ModelBadge,
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "create_app": "app",
     "Authenticator": "auth",
+    "Caller": "auth",
     "LoopbackAuthenticator": "auth",
     "GatewayParts": "base",
     "ModelBadge": "base",
@@ -34,6 +35,7 @@ _HOMES = {
 __all__ = [
     "AddressInUse",
     "Authenticator",
+    "Caller",
     "GatewayError",
     "GatewayParts",
     "HttpServer",

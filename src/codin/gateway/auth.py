@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Self
 from urllib.parse import urlsplit
 
 from a2a.server.context import ServerCallContext
@@ -20,12 +23,34 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """What a call says of who makes it, whatever binding it came by.
+
+    ``headers`` are HTTP's headers or gRPC's metadata, by their names in lower case; what is said
+    more than once is joined by commas, so that no credential can be hidden behind another.
+    ``host`` is the IP address at the other end; ``None`` when there is none (a Unix socket).
+    """
+
+    headers: Mapping[str, str]
+    host: str | None
+
+    @classmethod
+    def of(cls, pairs: Iterable[tuple[str, str]], host: str | None) -> Self:
+        """The caller behind header ``pairs``, which may repeat a name."""
+        headers: dict[str, str] = {}
+        for name, value in pairs:
+            key = name.lower()
+            headers[key] = f"{headers[key]}, {value}" if key in headers else value
+        return cls(headers, host)
+
+
 class Authenticator(ABC):
-    """Tells who a request comes from."""
+    """Tells who a call comes from."""
 
     @abstractmethod
-    async def authenticate(self, connection: HTTPConnection) -> Principal:
-        """The caller.
+    async def authenticate(self, caller: Caller) -> Principal:
+        """The principal that calls.
 
         Raises:
             Unauthenticated: it cannot be told, or is nobody who may call.
@@ -35,9 +60,8 @@ class Authenticator(ABC):
 class LoopbackAuthenticator(Authenticator):
     """Whoever calls from this machine is its one local user; nobody else is anybody."""
 
-    async def authenticate(self, connection: HTTPConnection) -> Principal:
-        client = connection.client
-        if client is None or not _is_loopback(client.host):
+    async def authenticate(self, caller: Caller) -> Principal:
+        if caller.host is None or not _is_loopback(caller.host):
             raise Unauthenticated("this gateway answers callers on its own machine only")
         return LOCAL_USER
 
@@ -66,7 +90,7 @@ class GuardMiddleware:
             await error_response(403, "forbidden", refusal)(scope, receive, send)
             return
         try:
-            principal = await self._authenticator.authenticate(connection)
+            principal = await self._authenticator.authenticate(_caller(connection))
         except Unauthenticated as error:
             await error_response(401, "unauthenticated", str(error))(scope, receive, send)
             return
@@ -93,6 +117,11 @@ def principal_of(request: HTTPConnection) -> Principal:
     principal = request.state.principal
     assert isinstance(principal, Principal)
     return principal
+
+
+def _caller(connection: HTTPConnection) -> Caller:
+    client = connection.client
+    return Caller.of(connection.headers.items(), client.host if client else None)
 
 
 def _is_loopback(host: str) -> bool:

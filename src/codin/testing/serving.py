@@ -83,6 +83,7 @@ class Served:
     log: SqliteEventLog
     manager: TaskManager
     workspaces: Workspaces
+    parts: GatewayParts
 
 
 @asynccontextmanager
@@ -104,7 +105,7 @@ async def serve_agents(
         await manager.start()
         parts = _parts(manager, log, workspaces, [a.info for a in agents], heartbeat_seconds)
         server = await stack.enter_async_context(HttpServer(create_app(parts), port=port))
-        yield Served(server.url, log, manager, workspaces)
+        yield Served(server.url, log, manager, workspaces, parts)
 
 
 def _manager(

@@ -1,0 +1,156 @@
+"""The gRPC server: one port for all agents, from ``start`` to ``stop``."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from types import TracebackType
+from typing import Self
+
+import grpc
+from a2a.types import AgentCard, AgentInterface
+from a2a.utils.constants import PROTOCOL_VERSION_CURRENT
+
+from codin.agent.base import AgentInfo
+from codin.gateway.base import CardBuilder, GatewayParts
+from codin.gateway.errors import AddressInUse, GatewayError, UnsafeAddress
+from codin.gateway.grpc.calls import OpenCalls
+from codin.gateway.grpc.current import CurrentService
+from codin.gateway.grpc.legacy import LegacyService
+from codin.gateway.grpc.limits import GrpcLimits
+from codin.gateway.grpc.reception import Reception
+
+DEFAULT_PORT = 8421
+
+
+class GrpcServer:
+    """All agents of ``parts`` over gRPC; port 0 takes a free one. An async context manager.
+
+    Without ``credentials`` (TLS) it serves loopback addresses only, for tokens travel in the clear.
+    """
+
+    def __init__(
+        self,
+        parts: GatewayParts,
+        *,
+        host: str = "127.0.0.1",
+        port: int = DEFAULT_PORT,
+        credentials: grpc.ServerCredentials | None = None,
+        limits: GrpcLimits | None = None,
+    ) -> None:
+        self._parts = parts
+        self._host = host
+        self._port = port
+        self._credentials = credentials
+        self._limits = limits or GrpcLimits()
+        self._calls = OpenCalls()
+        self._server: grpc.aio.Server | None = None
+
+    @property
+    def address(self) -> str:
+        """``host:port``, which is what gRPC's clients take, once started."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"{host}:{self._port}"
+
+    url = address
+
+    def cards(self, build: CardBuilder) -> CardBuilder:
+        """``build``, with this server among the interfaces of each card while it serves."""
+
+        def declared(info: AgentInfo, url: str) -> AgentCard:
+            card = build(info, url)
+            if self._server is not None:
+                card.supported_interfaces.append(self._interface(info))
+            return card
+
+        return declared
+
+    def _interface(self, info: AgentInfo) -> AgentInterface:
+        root = self._parts.orchestrator.info.id
+        return AgentInterface(
+            url=self.address,
+            protocol_binding="GRPC",
+            protocol_version=PROTOCOL_VERSION_CURRENT,
+            tenant="" if info.id == root else info.id,
+        )
+
+    async def start(self) -> None:
+        """Return once calls are answered.
+
+        Raises:
+            AddressInUse, UnsafeAddress, GatewayError
+        """
+        host = _address(self._host, secure=self._credentials is not None)
+        _check_free(host, self._port)
+        server = grpc.aio.server(
+            options=self._limits.options(self._parts.max_body_bytes),
+            maximum_concurrent_rpcs=self._limits.calls,
+        )
+        reception = Reception(self._parts)
+        server.add_generic_rpc_handlers(
+            (
+                CurrentService(reception, self._calls, self._limits.write).handlers(),
+                LegacyService(reception, self._calls, self._limits.write).handlers(),
+            )
+        )
+        target = f"[{host}]:{self._port}" if host.version == 6 else f"{host}:{self._port}"
+        try:
+            self._port = (
+                server.add_secure_port(target, self._credentials)
+                if self._credentials
+                else server.add_insecure_port(target)
+            )
+        except RuntimeError as error:
+            raise GatewayError(f"cannot serve gRPC on {target}: {error}") from error
+        await server.start()
+        self._server = server
+
+    async def stop(self) -> None:
+        """End open streams, let other calls end within the grace, close. Safe to call twice."""
+        server, self._server = self._server, None
+        if server is None:
+            return
+        grace = self._limits.grace
+        closing = asyncio.create_task(server.stop(grace + 0.5))
+        await self._calls.end(grace)
+        await closing
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+
+def _address(host: str, *, secure: bool) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    try:
+        address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host.strip("[]"))
+    except ValueError:
+        raise UnsafeAddress(f"{host!r} is no IP address: use 127.0.0.1, ::1 or localhost") from None
+    if not secure and not address.is_loopback:
+        raise UnsafeAddress(
+            f"{host} can be reached from other machines, and without TLS everybody between could"
+            " read the tokens: serve on 127.0.0.1, or give the server a certificate"
+        )
+    return address
+
+
+def _check_free(host: ipaddress.IPv4Address | ipaddress.IPv6Address, port: int) -> None:
+    """gRPC does not say why it could not listen."""
+    family = socket.AF_INET6 if host.version == 6 else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((str(host), port))
+        except OSError as error:
+            raise AddressInUse(
+                f"cannot listen on {host}, port {port} ({error.strerror}): stop the program that"
+                " does, or choose another port with --grpc-port (0 takes a free one)"
+            ) from error

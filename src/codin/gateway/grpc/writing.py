@@ -1,0 +1,34 @@
+"""Writing a stream to a client that may not read it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import grpc
+from google.protobuf.message import Message
+
+from codin.gateway.grpc.refusal import CallEnded
+
+
+class StreamWriter:
+    """Hands messages over one by one; the next is read from the log when the last has gone, so a
+    slow client costs one message of memory, and after ``seconds`` without progress its stream."""
+
+    def __init__(self, rpc: grpc.aio.ServicerContext, seconds: float) -> None:
+        self._rpc = rpc
+        self._seconds = seconds
+
+    async def write(self, message: Message) -> None:
+        """Return once the message is on its way.
+
+        Raises:
+            CallEnded: the client took nothing for too long.
+        """
+        try:
+            async with asyncio.timeout(self._seconds):
+                await self._rpc.write(message)
+        except TimeoutError as error:
+            raise CallEnded(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                f"the stream was not read for {self._seconds:g} s: subscribe to the task again",
+            ) from error

@@ -1,0 +1,142 @@
+"""Any A2A 1.0 client works over gRPC as it does over HTTP, with every agent on one port."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import grpc
+import httpx
+import pytest
+from a2a.client import ClientConfig, ClientFactory
+from a2a.client.client import Client
+from a2a.types import (
+    AgentInterface,
+    CancelTaskRequest,
+    GetTaskRequest,
+    ListTasksRequest,
+    SendMessageRequest,
+    StreamResponse,
+    SubscribeToTaskRequest,
+    TaskState,
+)
+from a2a.utils.errors import (
+    InvalidParamsError,
+    TaskNotCancelableError,
+    TaskNotFoundError,
+    UnsupportedOperationError,
+)
+
+from codin.agent.a2a import user_message
+from codin.agent.base import AgentInfo
+from codin.gateway.app import create_app
+from codin.gateway.auth import Caller
+from codin.gateway.base import CardBuilder
+from codin.gateway.grpc import GrpcServer
+from codin.gateway.server import HttpServer
+from codin.testing.serving import Served
+from codin.testing.team import ANSWER
+
+LOCAL = Caller({}, "127.0.0.1")
+
+
+@pytest.fixture
+async def server(served: Served) -> AsyncIterator[GrpcServer]:
+    async with GrpcServer(served.parts, port=0) as server:
+        yield server
+
+
+@pytest.fixture
+async def url(served: Served, server: GrpcServer) -> AsyncIterator[str]:
+    """A gateway over HTTP whose cards declare the gRPC server."""
+    parts = replace(served.parts, card=server.cards(served.parts.card))
+    async with HttpServer(create_app(parts), port=0) as web:
+        yield web.url
+
+
+async def connect(http: httpx.AsyncClient, url: str, *, stream: bool = True) -> Client:
+    config = ClientConfig(
+        httpx_client=http,
+        grpc_channel_factory=grpc.aio.insecure_channel,
+        streaming=stream,
+        supported_protocol_bindings=["GRPC"],
+        use_client_preference=True,
+    )
+    return await ClientFactory(config).create_from_url(url)
+
+
+@pytest.fixture
+async def client(http: httpx.AsyncClient, url: str) -> AsyncIterator[Client]:
+    client = await connect(http, url)
+    yield client
+    await client.close()
+
+
+def goal(text: str = "Which region leads?") -> SendMessageRequest:
+    return SendMessageRequest(message=user_message(text))
+
+
+def _grpc_of(build: CardBuilder, info: AgentInfo) -> list[AgentInterface]:
+    interfaces = build(info, "http://localhost/").supported_interfaces
+    return [one for one in interfaces if one.protocol_binding == "GRPC"]
+
+
+def state_of(event: StreamResponse) -> int:
+    if event.HasField("status_update"):
+        return event.status_update.status.state
+    return event.task.status.state if event.HasField("task") else 0
+
+
+async def test_a_goal_is_streamed_to_its_end(client: Client) -> None:
+    events = [event async for event in client.send_message(goal())]
+    assert events[0].HasField("task")
+    assert state_of(events[-1]) == TaskState.TASK_STATE_COMPLETED
+    texts = [p.text for e in events for p in e.artifact_update.artifact.parts if p.text]
+    assert ANSWER in texts
+    task = await client.get_task(GetTaskRequest(id=events[0].task.id))
+    assert task.status.state == TaskState.TASK_STATE_COMPLETED
+    listed = await client.list_tasks(ListTasksRequest())
+    assert [one.id for one in listed.tasks] == [task.id]
+    with pytest.raises(TaskNotCancelableError):
+        await client.cancel_task(CancelTaskRequest(id=task.id))
+
+
+async def test_a_cards_tenant_leads_to_its_agent(http: httpx.AsyncClient, url: str) -> None:
+    client = await connect(http, f"{url}/agents/scout", stream=False)
+    [answer] = [event async for event in client.send_message(goal())]
+    assert answer.task.artifacts[0].parts[0].text == "data/sales.csv has 4,200 rows."
+    orchestrator = await connect(http, url)
+    with pytest.raises(TaskNotFoundError):  # the scout's task is none of the orchestrator's
+        await orchestrator.get_task(GetTaskRequest(id=answer.task.id))
+    with pytest.raises(InvalidParamsError, match="no agent 'nobody' here"):
+        await orchestrator.get_task(GetTaskRequest(id=answer.task.id, tenant="nobody"))
+    await client.close()
+    await orchestrator.close()
+
+
+async def test_cards_declare_the_server_only_while_it_serves(
+    served: Served, server: GrpcServer
+) -> None:
+    build = server.cards(served.parts.card)
+    scout = served.parts.agents(await served.parts.authenticator.authenticate(LOCAL))[0].info
+    [interface] = _grpc_of(build, scout)
+    assert (interface.url, interface.tenant) == (server.address, "scout")
+    [interface] = _grpc_of(build, served.parts.orchestrator.info)
+    assert interface.tenant == ""
+    await server.stop()
+    assert _grpc_of(build, scout) == []
+
+
+async def test_a_task_under_way_is_watched_by_a_second_client_and_canceled(client: Client) -> None:
+    first = client.send_message(goal("hang on"))
+    task_id = (await anext(first)).task.id
+    watching = client.subscribe(SubscribeToTaskRequest(id=task_id))
+    assert (await anext(watching)).task.id == task_id
+    await anext(watching)
+    canceled = await client.cancel_task(CancelTaskRequest(id=task_id))
+    assert canceled.status.state == TaskState.TASK_STATE_CANCELED
+    for stream in (first, watching):
+        rest = [event async for event in stream]
+        assert state_of(rest[-1]) == TaskState.TASK_STATE_CANCELED
+    with pytest.raises(UnsupportedOperationError):
+        [_ async for _ in client.subscribe(SubscribeToTaskRequest(id=task_id))]
