@@ -60,6 +60,7 @@ class Service(ABC):
         writer = StreamWriter(rpc, self._write_seconds)
         # Closed here, so that a client that leaves leaves no reader of the log behind.
         async with aclosing(await self.stream(method, raw, rpc)) as messages:
+            await writer.open()
             async for message in messages:
                 await writer.write(message)
 

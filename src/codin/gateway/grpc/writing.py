@@ -18,6 +18,13 @@ class StreamWriter:
         self._rpc = rpc
         self._seconds = seconds
 
+    async def open(self) -> None:
+        """Tell the client that its stream has begun, however long the first message takes.
+
+        A status cannot be sent while the first metadata waits behind a message.
+        """
+        await self._rpc.send_initial_metadata(())
+
     async def write(self, message: Message) -> None:
         """Return once the message is on its way.
 
