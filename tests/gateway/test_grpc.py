@@ -121,8 +121,8 @@ async def test_cards_declare_the_server_only_while_it_serves(
     scout = served.parts.agents(await served.parts.authenticator.authenticate(LOCAL))[0].info
     [interface] = _grpc_of(build, scout)
     assert (interface.url, interface.tenant) == (server.address, "scout")
-    [interface] = _grpc_of(build, served.parts.orchestrator.info)
-    assert interface.tenant == ""
+    interfaces = _grpc_of(build, served.parts.orchestrator.info)
+    assert {(one.protocol_version, one.tenant) for one in interfaces} == {("1.0", ""), ("0.3", "")}
     await server.stop()
     assert _grpc_of(build, scout) == []
 

@@ -374,7 +374,7 @@ async def test_who_does_not_read_loses_the_stream(served: Served) -> None:
             await watched_by_nobody(served, task.id)
         error = await refusal(late)
         assert error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
-        assert "subscribe to the task again" in str(error.details())
+        assert "subscribe to it again" in str(error.details())
         began = time.monotonic()
         await server.stop()
         assert time.monotonic() - began < 2.5
@@ -383,16 +383,19 @@ async def test_who_does_not_read_loses_the_stream(served: Served) -> None:
 
 async def test_a_client_that_fell_silent_is_let_go(served: Served) -> None:
     limits = GrpcLimits(keepalive=0.3, keepalive_timeout=0.3)
-    async with GrpcServer(served.parts, port=0, limits=limits) as server, Wire(server) as wire:
-        async with grpc.aio.insecure_channel(wire.address) as channel:
-            stub = A2AServiceStub(channel)
-            stream = stub.SendStreamingMessage(goal("hang on"), metadata=V1)
-            task_id = (await stream.read()).task.id
-            await asyncio.sleep(1)  # longer than the server waits for a sign of life
-            assert served.log.notifier._waiting.get(task_id)  # type: ignore[attr-defined]
-            wire.cut()
-            await watched_by_nobody(served, task_id)
-            assert not (await served.log.task(LOCAL_USER, task_id)).ended
+    async with (
+        GrpcServer(served.parts, port=0, limits=limits) as server,
+        Wire(server) as wire,
+        grpc.aio.insecure_channel(wire.address) as channel,
+    ):
+        stub = A2AServiceStub(channel)
+        stream = stub.SendStreamingMessage(goal("hang on"), metadata=V1)
+        task_id = (await stream.read()).task.id
+        await asyncio.sleep(1)  # longer than the server waits for a sign of life
+        assert served.log.notifier._waiting.get(task_id)  # type: ignore[attr-defined]
+        wire.cut()
+        await watched_by_nobody(served, task_id)
+        assert not (await served.log.task(LOCAL_USER, task_id)).ended
 
 
 async def test_a_client_of_0_3_is_served(served: Served, channel: grpc.aio.Channel) -> None:

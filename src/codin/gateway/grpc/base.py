@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 
 from codin.gateway.grpc.calls import OpenCalls
 from codin.gateway.grpc.reception import Reception
-from codin.gateway.grpc.writing import StreamWriter
+from codin.gateway.grpc.writing import Outgoing, StreamWriter
 
 
 class Service(ABC):
@@ -39,7 +39,7 @@ class Service(ABC):
     @abstractmethod
     async def stream(
         self, method: MethodDescriptor, raw: bytes, rpc: grpc.aio.ServicerContext
-    ) -> AsyncGenerator[Message, None]:
+    ) -> AsyncGenerator[Outgoing, None]:
         """The answers of a call, as a generator that is closed whatever happens."""
 
     def handlers(self) -> grpc.GenericRpcHandler:
@@ -61,8 +61,8 @@ class Service(ABC):
         # Closed here, so that a client that leaves leaves no reader of the log behind.
         async with aclosing(await self.stream(method, raw, rpc)) as messages:
             await writer.open()
-            async for message in messages:
-                await writer.write(message)
+            async for seq, message in messages:
+                await writer.write(message, seq)
 
 
 def _serialized(message: Message) -> bytes:

@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
 from a2a.server.context import ServerCallContext
-from a2a.types import SendMessageResponse, Task, a2a_pb2
-from a2a.utils.constants import PROTOCOL_VERSION_CURRENT
+from a2a.types import AgentCard, SendMessageResponse, Task, a2a_pb2
 from a2a.utils.errors import TaskNotFoundError
-from a2a.utils.proto_utils import to_stream_response
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
+from codin.agent.base import AgentInfo
+from codin.agent.cards import RESUME_EXTENSION
+from codin.gateway.base import ServedAgent
 from codin.gateway.grpc.base import Service
-from codin.gateway.grpc.reception import parse
+from codin.gateway.grpc.calls import OpenCalls
+from codin.gateway.grpc.reception import Reception, parse
+from codin.gateway.grpc.writing import Outgoing
+from codin.task.updates import TaskUpdate
 
 _HANDLED_BY = {
     "SendMessage": "on_message_send",
-    "SendStreamingMessage": "on_message_send_stream",
+    "SendStreamingMessage": "send_stream",
     "GetTask": "on_get_task",
     "ListTasks": "on_list_tasks",
     "CancelTask": "on_cancel_task",
-    "SubscribeToTask": "on_subscribe_to_task",
+    "SubscribeToTask": "task_stream",
     "CreateTaskPushNotificationConfig": "on_create_task_push_notification_config",
     "GetTaskPushNotificationConfig": "on_get_task_push_notification_config",
     "ListTaskPushNotificationConfigs": "on_list_task_push_notification_configs",
@@ -35,38 +40,71 @@ _HANDLED_BY = {
 }
 
 
+Declare = Callable[[AgentCard, AgentInfo], None]
+"""Adds what serves here to the interfaces of an agent's card."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    agent: ServedAgent
+    request: Any
+    context: ServerCallContext
+
+    def handled_by(self, method: MethodDescriptor) -> Any:
+        operation = getattr(self.agent.handler, _HANDLED_BY[method.name])
+        return operation(self.request, self.context)
+
+
 class CurrentService(Service):
     """Passes each call on to the handler of the agent that it is for."""
 
     descriptor = a2a_pb2.DESCRIPTOR.services_by_name["A2AService"]
 
+    def __init__(
+        self, reception: Reception, calls: OpenCalls, write_seconds: float, declare: Declare
+    ) -> None:
+        super().__init__(reception, calls, write_seconds)
+        self._declare = declare
+
     async def answer(
         self, method: MethodDescriptor, raw: bytes, rpc: grpc.aio.ServicerContext
     ) -> Message:
-        operation, request, context = await self._accept(method, raw, rpc)
-        return _answer(method, await operation(request, context))
+        asked = await self._accept(method, raw, rpc)
+        answer = _answer(method, await asked.handled_by(method))
+        if isinstance(answer, AgentCard):
+            self._declare(answer, asked.agent.info)
+        return answer
 
     async def stream(
         self, method: MethodDescriptor, raw: bytes, rpc: grpc.aio.ServicerContext
-    ) -> AsyncGenerator[Message, None]:
-        operation, request, context = await self._accept(method, raw, rpc)
-        return _responses(operation(request, context))
+    ) -> AsyncGenerator[Outgoing, None]:
+        asked = await self._accept(method, raw, rpc)
+        numbered = RESUME_EXTENSION in asked.context.requested_extensions
+        return _responses(asked.handled_by(method), numbered=numbered)
 
     async def _accept(
         self, method: MethodDescriptor, raw: bytes, rpc: grpc.aio.ServicerContext
-    ) -> tuple[Any, Any, ServerCallContext]:
-        visit = await self.reception.admit(rpc, PROTOCOL_VERSION_CURRENT)
+    ) -> _Asked:
+        visit = await self.reception.admit(rpc, old=False)
         request: Any = parse(GetMessageClass(method.input_type), raw)
         agent = self.reception.agent(visit, request.tenant)
         # It named the agent; below there is one agent only, as behind an address of HTTP.
         request.tenant = ""
-        return getattr(agent.handler, _HANDLED_BY[method.name]), request, visit.context()
+        return _Asked(agent, request, visit.context(self.reception.web_url(agent)))
 
 
-async def _responses(events: AsyncGenerator[Any, None]) -> AsyncGenerator[Message, None]:
-    async with aclosing(events):
-        async for event in events:
-            yield to_stream_response(event)
+async def _responses(
+    updates: AsyncGenerator[TaskUpdate, None], *, numbered: bool
+) -> AsyncGenerator[Outgoing, None]:
+    """The updates as A2A's messages; the number of each is in its metadata, under the URI of the
+    extension, when the client activated that: gRPC has no room for it outside of the message."""
+    async with aclosing(updates):
+        async for update in updates:
+            response = update.response
+            if numbered:
+                inside = getattr(response, response.WhichOneof("payload"))
+                inside.metadata.update({RESUME_EXTENSION: str(update.seq)})
+            yield update.seq, response
 
 
 def _answer(method: MethodDescriptor, found: Any) -> Message:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any, NoReturn
 
 import grpc
@@ -10,7 +11,6 @@ from a2a.compat.v0_3 import a2a_v0_3_pb2
 from a2a.compat.v0_3.grpc_handler import CompatGrpcHandler
 from a2a.server.context import ServerCallContext
 from a2a.server.request_handlers.grpc_handler import GrpcServerCallContextBuilder
-from a2a.utils.constants import PROTOCOL_VERSION_0_3
 from a2a.utils.errors import A2AError
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
@@ -18,6 +18,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from codin.gateway.grpc.base import Service
 from codin.gateway.grpc.reception import parse
+from codin.gateway.grpc.writing import Outgoing
 
 
 class LegacyService(Service):
@@ -34,19 +35,26 @@ class LegacyService(Service):
 
     async def stream(
         self, method: MethodDescriptor, raw: bytes, rpc: grpc.aio.ServicerContext
-    ) -> AsyncGenerator[Message, None]:
+    ) -> AsyncGenerator[Outgoing, None]:
         operation, request = await self._accept(method, raw, rpc)
-        responses: AsyncGenerator[Message, None] = operation(request, rpc)
-        return responses
+        return _unnumbered(operation(request, rpc))
 
     async def _accept(
         self, method: MethodDescriptor, raw: bytes, rpc: grpc.aio.ServicerContext
     ) -> tuple[Any, Any]:
-        visit = await self.reception.admit(rpc, PROTOCOL_VERSION_0_3)
+        visit = await self.reception.admit(rpc, old=True)
         request: Any = parse(GetMessageClass(method.input_type), raw)
         agent = self.reception.agent(visit, "")
-        translator = _Translator(agent.handler, _Known(visit.context()))
+        translator = _Translator(
+            agent.handler, _Known(visit.context(self.reception.web_url(agent)))
+        )
         return getattr(translator, method.name), request
+
+
+async def _unnumbered(responses: AsyncGenerator[Message, None]) -> AsyncGenerator[Outgoing, None]:
+    async with aclosing(responses):
+        async for response in responses:
+            yield None, response
 
 
 class _Known(GrpcServerCallContextBuilder):

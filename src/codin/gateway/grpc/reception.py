@@ -9,18 +9,22 @@ from urllib.parse import unquote
 import grpc
 from a2a.extensions.common import HTTP_EXTENSION_HEADER, get_requested_extensions
 from a2a.server.context import ServerCallContext
-from a2a.utils.constants import PROTOCOL_VERSION_0_3, VERSION_HEADER
+from a2a.utils.constants import VERSION_HEADER
 from a2a.utils.errors import InvalidParamsError, InvalidRequestError, VersionNotSupportedError
 from google.protobuf.message import DecodeError, Message
-from packaging.version import InvalidVersion, Version
 
+from codin.gateway.a2a.calling import OLD_VERSION, check_version, is_old
 from codin.gateway.auth import Caller
 from codin.gateway.base import GatewayParts, ServedAgent
 from codin.security import Principal
-from codin.task.handler import PRINCIPAL
+from codin.task.handler import CARD_URL, PRINCIPAL
+from codin.task.updates import LAST_EVENT_ID
 
 TENANT_KEY = "a2a-tenant"
 """Metadata that names the agent where the request has no field for it, as in A2A 0.3."""
+
+LAST_EVENT_KEY = "last-event-id"
+"""Metadata by which a client resumes a stream after the last event that it saw."""
 
 Request = TypeVar("Request", bound=Message)
 
@@ -32,14 +36,19 @@ class Visit:
     principal: Principal
     caller: Caller
 
-    def context(self) -> ServerCallContext:
+    def context(self, card_url: str | None) -> ServerCallContext:
         """The SDK's call context: metadata stands in it as headers do, for gRPC sends HTTP's
-        headers as metadata (A2A 1.0, section 10.2)."""
+        headers as metadata (A2A 1.0, section 10.2). ``card_url`` is the agent's address over HTTP,
+        if there is one."""
         headers = dict(self.caller.headers)
+        state = {"headers": headers, PRINCIPAL: self.principal}
+        if card_url is not None:
+            state[CARD_URL] = card_url
+        if LAST_EVENT_KEY in headers:
+            state[LAST_EVENT_ID] = headers[LAST_EVENT_KEY]
         asked = headers.get(HTTP_EXTENSION_HEADER.lower(), "")
         return ServerCallContext(
-            state={"headers": headers, PRINCIPAL: self.principal},
-            requested_extensions=get_requested_extensions([asked]),
+            state=state, requested_extensions=get_requested_extensions([asked])
         )
 
 
@@ -51,11 +60,13 @@ class Reception:
     Without one the orchestrator answers.
     """
 
-    def __init__(self, parts: GatewayParts) -> None:
+    def __init__(self, parts: GatewayParts, web_url: str | None = None) -> None:
         self._parts = parts
+        self._web_url = web_url
 
-    async def admit(self, rpc: grpc.aio.ServicerContext, version: str) -> Visit:
-        """Whoever may call, in the ``version`` that the called service speaks.
+    async def admit(self, rpc: grpc.aio.ServicerContext, *, old: bool) -> Visit:
+        """Whoever may call, in 1.0, or in 0.3 when the called service is an ``old`` one. No
+        version named is 0.3 (A2A 1.0, section 3.6.2).
 
         Raises:
             Unauthenticated: nobody whom the gateway knows.
@@ -65,7 +76,13 @@ class Reception:
         texts = [(key, value) for key, value in metadata if isinstance(value, str)]
         caller = Caller.of(texts, _host(rpc.peer()))
         principal = await self._parts.authenticator.authenticate(caller)
-        _check_version(caller.headers.get(VERSION_HEADER.lower(), ""), version)
+        version = caller.headers.get(VERSION_HEADER.lower(), "").strip() or OLD_VERSION
+        if not old:
+            check_version(version)
+        elif not is_old(version):
+            raise VersionNotSupportedError(
+                f"this service is A2A 0.3, not {version[:20]!r}: call lf.a2a.v1.A2AService"
+            )
         return Visit(principal, caller)
 
     def agent(self, visit: Visit, tenant: str) -> ServedAgent:
@@ -86,6 +103,13 @@ class Reception:
             " declares for this interface"
         )
 
+    def web_url(self, agent: ServedAgent) -> str | None:
+        """The agent's address over HTTP, if it has one."""
+        if self._web_url is None:
+            return None
+        root = agent.info.id == self._parts.orchestrator.info.id
+        return f"{self._web_url}/" if root else f"{self._web_url}/agents/{agent.info.id}/"
+
 
 def parse(kind: type[Request], raw: bytes) -> Request:
     """The request in ``raw``.
@@ -98,20 +122,6 @@ def parse(kind: type[Request], raw: bytes) -> Request:
     except DecodeError as error:
         raise InvalidRequestError(f"the request is no {kind.DESCRIPTOR.name}") from error
     return request
-
-
-def _check_version(asked: str, spoken: str) -> None:
-    """A missing or empty version means 0.3 (A2A 1.0, section 3.6.2); patches do not matter."""
-    asked = asked.strip() or PROTOCOL_VERSION_0_3
-    try:
-        same = Version(asked).release[:2] == Version(spoken).release
-    except InvalidVersion:
-        same = False
-    if not same:
-        raise VersionNotSupportedError(
-            f"this service speaks A2A {spoken}, not {asked[:20]!r}: say so in the metadata"
-            f" {VERSION_HEADER.lower()} (none means {PROTOCOL_VERSION_0_3})"
-        )
 
 
 def _host(peer: str) -> str | None:

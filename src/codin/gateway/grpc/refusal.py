@@ -54,7 +54,8 @@ async def refuse(rpc: grpc.aio.ServicerContext, error: Exception) -> NoReturn:
     sentence = _cut(sentence)
     if isinstance(error, A2AError):
         status = _status(error, code, sentence)
-        rpc.set_trailing_metadata(((DETAILS_KEY, status.SerializeToString()),))
+        rest = tuple(rpc.trailing_metadata() or ())
+        rpc.set_trailing_metadata((*rest, (DETAILS_KEY, status.SerializeToString())))
     await rpc.abort(code, sentence)
     raise AssertionError("a call that was aborted goes on")
 

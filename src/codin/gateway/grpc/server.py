@@ -10,7 +10,7 @@ from typing import Self
 
 import grpc
 from a2a.types import AgentCard, AgentInterface
-from a2a.utils.constants import PROTOCOL_VERSION_CURRENT
+from a2a.utils.constants import PROTOCOL_VERSION_0_3, PROTOCOL_VERSION_CURRENT
 
 from codin.agent.base import AgentInfo
 from codin.gateway.base import CardBuilder, GatewayParts
@@ -28,6 +28,7 @@ class GrpcServer:
     """All agents of ``parts`` over gRPC; port 0 takes a free one. An async context manager.
 
     Without ``credentials`` (TLS) it serves loopback addresses only, for tokens travel in the clear.
+    ``web_url`` is where the gateway is over HTTP, which extended cards name.
     """
 
     def __init__(
@@ -38,12 +39,14 @@ class GrpcServer:
         port: int = DEFAULT_PORT,
         credentials: grpc.ServerCredentials | None = None,
         limits: GrpcLimits | None = None,
+        web_url: str | None = None,
     ) -> None:
         self._parts = parts
         self._host = host
         self._port = port
         self._credentials = credentials
         self._limits = limits or GrpcLimits()
+        self._reception = Reception(parts, web_url.rstrip("/") if web_url else None)
         self._calls = OpenCalls()
         self._server: grpc.aio.Server | None = None
 
@@ -60,19 +63,27 @@ class GrpcServer:
 
         def declared(info: AgentInfo, url: str) -> AgentCard:
             card = build(info, url)
-            if self._server is not None:
-                card.supported_interfaces.append(self._interface(info))
+            self._declare(card, info)
             return card
 
         return declared
 
-    def _interface(self, info: AgentInfo) -> AgentInterface:
-        root = self._parts.orchestrator.info.id
+    def _declare(self, card: AgentCard, info: AgentInfo) -> None:
+        if self._server is None:
+            return
+        if info.id == self._parts.orchestrator.info.id:
+            # 0.3 knows no tenant by which its clients could name another agent.
+            card.supported_interfaces.extend(
+                (self._interface(), self._interface(version=PROTOCOL_VERSION_0_3))
+            )
+        else:
+            card.supported_interfaces.append(self._interface(tenant=info.id))
+
+    def _interface(
+        self, *, tenant: str = "", version: str = PROTOCOL_VERSION_CURRENT
+    ) -> AgentInterface:
         return AgentInterface(
-            url=self.address,
-            protocol_binding="GRPC",
-            protocol_version=PROTOCOL_VERSION_CURRENT,
-            tenant="" if info.id == root else info.id,
+            url=self.address, protocol_binding="GRPC", protocol_version=version, tenant=tenant
         )
 
     async def start(self) -> None:
@@ -87,11 +98,11 @@ class GrpcServer:
             options=self._limits.options(self._parts.max_body_bytes),
             maximum_concurrent_rpcs=self._limits.calls,
         )
-        reception = Reception(self._parts)
+        shared = (self._calls, self._limits.write)
         server.add_generic_rpc_handlers(
             (
-                CurrentService(reception, self._calls, self._limits.write).handlers(),
-                LegacyService(reception, self._calls, self._limits.write).handlers(),
+                CurrentService(self._reception, *shared, self._declare).handlers(),
+                LegacyService(self._reception, *shared).handlers(),
             )
         )
         target = f"[{host}]:{self._port}" if host.version == 6 else f"{host}:{self._port}"
