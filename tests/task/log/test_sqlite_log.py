@@ -16,9 +16,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from codin.task.errors import LogError, LogVersionError
-from codin.task.log import Adopt, Entry, SqliteEventLog
-from codin.task.log._schema import VERSION
+from codin.task.errors import LogError, LogVersionError, TaskRepeated
+from codin.task.log import Adopt, Durability, Entry, SqliteEventLog
+from codin.task.log._schema import _MIGRATIONS, VERSION
 from codin.task.notify import LocalNotifier
 from codin.testing.log_conformance import ANN, EventLogSuite, artifact, begin, status
 
@@ -48,6 +48,61 @@ async def test_it_is_still_there_after_a_new_start(tmp_path: Path) -> None:
     again = await SqliteEventLog.open(tmp_path / "codin.db")
     assert [event.seq for event in await again.read(ANN, "t")] == [1, 2]
     await again.close()
+
+
+@pytest.mark.parametrize("version", range(1, VERSION))
+async def test_an_older_database_is_brought_forward(tmp_path: Path, version: int) -> None:
+    path = tmp_path / "codin.db"
+    old = sqlite3.connect(path)
+    for statements in _MIGRATIONS[:version]:
+        for statement in statements:
+            old.execute(statement)
+    old.execute(f"PRAGMA user_version = {version}")
+    old.execute(
+        """INSERT INTO task (task_id, tenant, subject, context_id, agent_id, goal_id, state, status,
+            last_seq, created, updated, fence, lease_expires) VALUES ('old', 'acme', 'ann', 'c',
+            'a', 'old', 'TASK_STATE_WORKING', '{}', 0, 1, 1, 1, 1)"""
+    )
+    old.commit()
+    old.close()
+    log = await SqliteEventLog.open(path)
+    assert (await log.task(ANN, "old")).state == "TASK_STATE_WORKING"
+    await begin(log, dedupe="m")
+    with pytest.raises(TaskRepeated):
+        await begin(log, "t2", dedupe="m")
+    await log.close()
+
+
+async def test_a_message_may_be_repeated_after_a_day(tmp_path: Path) -> None:
+    log = await SqliteEventLog.open(tmp_path / "codin.db")
+    await begin(log, "t1", dedupe="m")
+    await log._writer.run(lambda connection: (_age(connection, 24 * 3600 - 60), ()))
+    with pytest.raises(TaskRepeated):
+        await begin(log, "t2", dedupe="m")
+    await log._writer.run(lambda connection: (_age(connection, 60), ()))
+    await begin(log, "t2", dedupe="m")
+    with pytest.raises(TaskRepeated) as raised:
+        await begin(log, "t3", dedupe="m")
+    assert raised.value.task_id == "t2"
+    await log.close()
+
+
+def _age(connection: sqlite3.Connection, seconds: float) -> None:
+    connection.execute("UPDATE task_key SET created = created - ?", (seconds,))
+
+
+@pytest.mark.parametrize(("durability", "level"), [("process", 1), ("full", 2)])
+async def test_durability_is_the_databases_own(
+    tmp_path: Path, durability: Durability, level: int
+) -> None:
+    log = await SqliteEventLog.open(tmp_path / "codin.db", durability=durability)
+    assert await log._writer.run(
+        lambda connection: (connection.execute("PRAGMA synchronous").fetchone(), ())
+    ) == (level,)
+    assert await log._writer.run(
+        lambda connection: (connection.execute("PRAGMA journal_mode").fetchone(), ())
+    ) == ("wal",)
+    await log.close()
 
 
 async def test_a_newer_database_is_refused(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import uuid
 from collections.abc import Iterable, Iterator
@@ -19,6 +18,7 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
+from codin.task.log._json import storable
 from codin.task.notify import Notifier
 
 _log = logging.getLogger(__name__)
@@ -49,10 +49,7 @@ class Wakes:
 
     def tell(self, *task_ids: str) -> None:
         """Wake whoever reads these tasks, here and elsewhere."""
-        try:
-            self._notifier.notify(task_ids)
-        except Exception:  # readers poll too; what was written stands
-            _log.exception("the readers of the log could not be woken")
+        self._notify(task_ids)
         self._untold.update(task_ids)
         self._some.set()
 
@@ -92,31 +89,32 @@ class Wakes:
             await connection.execute(f"LISTEN {_CHANNEL}")
             self._listening.set()
             async for heard in connection.notifies():
-                self._notifier.notify(self._others(heard.payload))
+                self._notify(self._others(heard.payload))
         finally:
             await connection.close()  # it must not listen on in the pool
 
     def _others(self, payload: str) -> list[str]:
-        # Whoever may connect may notify: what does not look like ours is none.
+        # Whoever may connect may notify: at worst it wakes somebody who finds nothing.
+        origin, *task_ids = payload.split("\n")
+        return [] if origin == self._origin else task_ids
+
+    def _notify(self, task_ids: Iterable[str]) -> None:
         try:
-            origin, *task_ids = json.loads(payload)
-        except (TypeError, ValueError):
-            return []
-        if origin == self._origin:
-            return []
-        return [task_id for task_id in task_ids if isinstance(task_id, str)]
+            self._notifier.notify(task_ids)
+        except Exception:  # readers poll too; what was written stands
+            _log.exception("the readers of the log could not be woken")
 
 
 def _payloads(origin: str, task_ids: Iterable[str]) -> Iterator[str]:
-    batch, size = [origin], 0
+    batch, size = [origin], len(origin)
     for task_id in task_ids:
-        more = len(json.dumps(task_id)) + 2
-        if more > _PAYLOAD_BYTES // 2:
-            continue  # no id of ours is so long; its readers poll
-        if size + more > _PAYLOAD_BYTES - 100:
-            yield json.dumps(batch)
-            batch, size = [origin], 0
+        more = len(task_id.encode("utf-8", "replace")) + 1
+        if "\n" in task_id or not storable(task_id) or len(origin) + more > _PAYLOAD_BYTES:
+            continue  # no id of ours looks so; its readers poll
+        if size + more > _PAYLOAD_BYTES:
+            yield "\n".join(batch)
+            batch, size = [origin], len(origin)
         batch.append(task_id)
         size += more
     if len(batch) > 1:
-        yield json.dumps(batch)
+        yield "\n".join(batch)

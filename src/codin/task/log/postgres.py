@@ -240,13 +240,27 @@ def _pool(url: str, size: int, configure: Callable[[AsyncConnection], Awaitable[
         min_size=min(size, 2),
         max_size=size,
         configure=configure,
+        check=_check,
         timeout=_WAIT_SECONDS,
         open=False,
     )
 
 
 async def _prepare(connection: AsyncConnection) -> None:
-    await connection.execute("SET search_path TO codin")
+    # A machine that vanishes inside a transaction must not keep its rows locked for hours.
+    await connection.execute(
+        """SELECT set_config('search_path', 'codin', false),
+            set_config('idle_in_transaction_session_timeout', %(ms)s, false),
+            set_config('lock_timeout', %(ms)s, false)""",
+        {"ms": str(int(_WAIT_SECONDS * 1000))},
+    )
+
+
+async def _check(connection: AsyncConnection) -> None:
+    """Raise when the server has closed the idle connection, such as in a restart. Only what has
+    arrived is looked at: asking the server would cost each call a round trip."""
+    connection.pgconn.consume_input()  # takes the server's farewell, if there is one
+    connection.pgconn.consume_input()  # finds the end behind it
 
 
 async def _prepare_wakes(connection: AsyncConnection) -> None:
