@@ -4,7 +4,6 @@ them shows."""
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import signal
 import sys
@@ -127,19 +126,25 @@ async def _kill_one(store: str, place: str, number: int, moment: str, ledger: Le
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", WRITER, *argv, stdout=asyncio.subprocess.PIPE
     )
+    try:
+        async with asyncio.timeout(60):
+            await _listen(process, moment, ledger)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        assert await process.wait() == -signal.SIGKILL
+
+
+async def _listen(process: asyncio.subprocess.Process, moment: str, ledger: Ledger) -> None:
     assert process.stdout is not None
     assert (await process.stdout.readline()) == b"ready\n"
     doomed = False
-    async with asyncio.timeout(60):
-        async for line in process.stdout:
-            if line.endswith(b"\n"):
-                ledger.enter(line.decode())
-            if moment == "any" and not doomed and line.startswith(b"wrote"):
-                doomed = True
-                asyncio.get_running_loop().call_later(
-                    random.random() / 2, os.kill, process.pid, signal.SIGKILL
-                )
-        assert await process.wait() == -signal.SIGKILL
+    async for line in process.stdout:
+        if line.endswith(b"\n"):
+            ledger.enter(line.decode())
+        if moment == "any" and not doomed and line.startswith(b"wrote"):
+            doomed = True
+            asyncio.get_running_loop().call_later(random.random() / 2, process.kill)
 
 
 async def _check(log: EventLog, ledger: Ledger) -> dict[str, list[LogEvent]]:
@@ -172,8 +177,21 @@ async def _readers(log: EventLog) -> AsyncIterator[dict[str, list[LogEvent]]]:
 
     known = {row.task_id for row in (await log.tasks(ANN)).tasks}
     reading = [asyncio.create_task(read(task_id)) for task_id in known]
-    yield seen
-    await asyncio.gather(*reading)
+    try:
+        yield seen
+        async with asyncio.timeout(30):
+            await asyncio.gather(*reading)
+    finally:
+        for task in reading:
+            task.cancel()
+
+
+@asynccontextmanager
+async def _closing(log: EventLog) -> AsyncIterator[EventLog]:
+    try:
+        yield log
+    finally:
+        await log.close()
 
 
 async def _survives_kills(log: EventLog, store: str, place: str) -> None:
@@ -200,13 +218,11 @@ async def _survives_kills(log: EventLog, store: str, place: str) -> None:
 
 @pytest.mark.slow
 async def test_sqlite_loses_nothing_to_kills(tmp_path: Path) -> None:
-    log = await SqliteEventLog.open(tmp_path / "codin.db")
-    await _survives_kills(log, "sqlite", str(tmp_path / "codin.db"))
-    await log.close()
+    async with _closing(await SqliteEventLog.open(tmp_path / "codin.db")) as log:
+        await _survives_kills(log, "sqlite", str(tmp_path / "codin.db"))
 
 
 @pytest.mark.slow
 async def test_postgres_loses_nothing_to_kills(database: str) -> None:
-    log = await PostgresEventLog.open(database)
-    await _survives_kills(log, "postgres", database)
-    await log.close()
+    async with _closing(await PostgresEventLog.open(database)) as log:
+        await _survives_kills(log, "postgres", database)
