@@ -129,10 +129,10 @@ async def _kill_one(store: str, place: str, number: int, moment: str, ledger: Le
     try:
         async with asyncio.timeout(60):
             await _listen(process, moment, ledger)
-    finally:
-        if process.returncode is None:
-            process.kill()
-        assert await process.wait() == -signal.SIGKILL
+    except BaseException:
+        process.kill()
+        raise
+    assert await process.wait() == -signal.SIGKILL
 
 
 async def _listen(process: asyncio.subprocess.Process, moment: str, ledger: Ledger) -> None:
