@@ -17,6 +17,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+CONFIGURATION = "/.well-known/openid-configuration"
+
 MADE = {
     "RS256": lambda kid: RSAKey.generate_key(2048, {"kid": kid}),
     "ES256": lambda kid: ECKey.generate_key("P-256", {"kid": kid}),
@@ -77,7 +79,7 @@ class Issuer:
 async def served(issuer: Issuer) -> AsyncIterator[Issuer]:
     app = Starlette(
         routes=[
-            Route("/.well-known/openid-configuration", issuer.configuration),
+            Route(CONFIGURATION, issuer.configuration),
             Route("/keys", issuer.key_set),
         ]
     )

@@ -91,19 +91,8 @@ def list_keys(config: Path | None, as_json: bool, tenant: str) -> None:
     """The keys of a tenant, the latest first."""
     rows = [_row(each) for each in _with_store(config, lambda s: s.keys.list(_operator(tenant)))]
     if not as_json:
-        rows = [
-            {
-                **row,
-                "roles": ", ".join(row["roles"]),
-                "scopes": ", ".join(row["scopes"]) or "all",
-                "expires": row["expires"] or "never",
-                "note": short(row["note"], 60),
-            }
-            for row in rows
-        ]
-    print_rows(
-        rows, ("id", "state", "subject", "roles", "scopes", "expires", "note"), as_json=as_json
-    )
+        rows = [_brief(row) for row in rows]
+    print_rows(rows, ("id", "subject", "state", "allowed"), as_json=as_json)
 
 
 @key.command()
@@ -238,6 +227,19 @@ def _row(made: ApiKey) -> dict[str, Any]:
         "expires": None if made.expires is None else _when(made.expires),
         "revoked": None if made.revoked is None else _when(made.revoked),
         "note": made.note,
+    }
+
+
+def _brief(row: dict[str, Any]) -> dict[str, Any]:
+    """A row as a table has room for it."""
+    ends = row["expires"] if row["state"] == "in force" else None
+    scopes = f": {', '.join(row['scopes'])}" if row["scopes"] else ""
+    note = f" ({short(row['note'], 60)})" if row["note"] else ""
+    return {
+        "id": row["id"],
+        "subject": short(row["subject"], 20),
+        "state": f"until {ends[:10]}" if ends else row["state"],
+        "allowed": ", ".join(row["roles"]) + scopes + note,
     }
 
 

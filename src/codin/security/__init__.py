@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from codin.security.keys import ApiKey, KeyRequest, KeyStore, SQLiteKeyStore
     from codin.security.oidc import OidcSettings, OidcVerifier
     from codin.security.outgoing import OutgoingGuard
+    from codin.security.peers import PeerSettings, PeerVerifier
     from codin.security.store import SecurityStore
     from codin.security.tokens import Token, TokenIssuer, TokenVerifier
 
@@ -44,6 +45,8 @@ _LAZY = {
     "OidcSettings": "oidc",
     "OidcVerifier": "oidc",
     "OutgoingGuard": "outgoing",
+    "PeerSettings": "peers",
+    "PeerVerifier": "peers",
     "SQLiteAuditLog": "audit",
     "SQLiteKeyStore": "keys",
     "SecurityStore": "store",
@@ -79,6 +82,8 @@ __all__ = [
     "OidcVerifier",
     "OutgoingGuard",
     "OutgoingRefused",
+    "PeerSettings",
+    "PeerVerifier",
     "Principal",
     "RoleAuthorizer",
     "RunGrant",

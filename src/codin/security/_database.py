@@ -65,8 +65,9 @@ class SecurityDatabase:
         self._connection: sqlite3.Connection | None = None
         self._closed = False
 
-    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do ``work`` in one transaction.
+    async def run(self, work: Callable[[sqlite3.Connection], T], *, lasting: bool = False) -> T:
+        """Do ``work`` in one transaction, which survives the end of the process; ``lasting``: a
+        power cut too.
 
         Raises:
             SecurityFailure: the file cannot be used, or a newer codin has written it.
@@ -74,7 +75,7 @@ class SecurityDatabase:
         if self._closed:
             raise SecurityFailure("the keys and the audit log are closed")
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self._transaction, work)
+        return await loop.run_in_executor(self._thread, self._transaction, work, lasting)
 
     async def close(self) -> None:
         """Close the file. Closing twice does nothing."""
@@ -84,10 +85,11 @@ class SecurityDatabase:
             await loop.run_in_executor(self._thread, self._disconnect)
             self._thread.shutdown(wait=False)
 
-    def _transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def _transaction(self, work: Callable[[sqlite3.Connection], T], lasting: bool) -> T:
         try:
             if self._connection is None:
                 self._connection = _connect(self._path)
+            self._connection.execute(f"PRAGMA synchronous = {'FULL' if lasting else 'NORMAL'}")
             with self._connection as connection:
                 return work(connection)
         except sqlite3.Error as error:
@@ -104,8 +106,6 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=10.0)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
-        # A revoked key must not come back with the power.
-        connection.execute("PRAGMA synchronous = FULL")
         _migrate(connection, path)
     except BaseException:
         connection.close()

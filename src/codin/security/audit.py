@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sqlite3
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from codin.security._database import SecurityDatabase
@@ -77,6 +80,8 @@ class SQLiteAuditLog(AuditLog):
         self._database = database
         self._authorizer = authorizer
         self._clock = clock
+        self._waiting: list[tuple[tuple[Any, ...], asyncio.Future[int]]] = []
+        self._writing: asyncio.Task[None] | None = None
 
     async def record(self, principal: Principal, entry: AuditEntry) -> int:
         row = (
@@ -90,14 +95,27 @@ class SQLiteAuditLog(AuditLog):
             entry.origin[:_CHARS],
             _bounded(entry.detail),
         )
-        insert = (
-            "INSERT INTO audit "
-            "(time, tenant, subject, behalf, action, resource, allowed, origin, detail) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-        )
-        seq = await self._database.run(lambda connection: connection.execute(insert, row).lastrowid)
-        assert seq is not None
-        return seq
+        written: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._waiting.append((row, written))
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write())
+        return await written
+
+    async def _write(self) -> None:
+        # What comes while one transaction is written goes into the next, all of it at once.
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            insert = partial(_insert, rows=[row for row, _ in batch])
+            try:
+                numbers = await self._database.run(insert)
+            except Exception as error:
+                for _, written in batch:
+                    if not written.done():
+                        written.set_exception(error)
+            else:
+                for (_, written), seq in zip(batch, numbers, strict=True):
+                    if not written.done():
+                        written.set_result(seq)
 
     async def list(
         self, principal: Principal, *, before: int | None = None, limit: int = 100
@@ -113,6 +131,15 @@ class SQLiteAuditLog(AuditLog):
             lambda connection: connection.execute(query, arguments).fetchall()
         )
         return [_record(row) for row in rows]
+
+
+def _insert(connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> list[int]:
+    insert = (
+        "INSERT INTO audit "
+        "(time, tenant, subject, behalf, action, resource, allowed, origin, detail) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    )
+    return [int(connection.execute(insert, row).lastrowid or 0) for row in rows]
 
 
 def _bounded(detail: Mapping[str, Any]) -> str:

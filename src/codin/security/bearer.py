@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from codin.security.errors import CredentialError
 from codin.security.keys import KEY_PREFIX, KeyStore
 from codin.security.oidc import OidcVerifier
+from codin.security.peers import PeerVerifier
 from codin.security.principal import Principal
 from codin.security.tokens import MAX_TOKEN_CHARS, TokenVerifier
 
@@ -23,7 +25,7 @@ class Caller:
 
 
 class Bearers:
-    """API keys, this platform's own tokens, and those of the identity provider.
+    """API keys, this platform's own tokens, those of the identity provider and of other platforms.
 
     Which it is is read from the text without trusting it: each is then verified in full.
     """
@@ -33,8 +35,10 @@ class Bearers:
         keys: KeyStore,
         tokens: TokenVerifier | None = None,
         people: OidcVerifier | None = None,
+        peers: Sequence[PeerVerifier] = (),
     ) -> None:
         self._keys = keys
+        self._peers = {peer.settings.issuer: peer for peer in peers}
         self._tokens = tokens
         self._people = people
 
@@ -57,6 +61,9 @@ class Bearers:
             return Caller(token.principal, token.actors)
         if self._people is not None and issuer == self._people.settings.issuer:
             return Caller(await self._people.principal_of(credential))
+        if isinstance(issuer, str) and (peer := self._peers.get(issuer)):
+            token = await peer.verify(credential)
+            return Caller(token.principal, token.actors)
         raise CredentialError("the credential is neither a key nor a token that is taken here")
 
 

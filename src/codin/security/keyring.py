@@ -48,7 +48,7 @@ class KeyRing:
 
     The youngest key that is active signs. A key that a younger one has followed is published and
     accepted until the last token that it may have signed is over. Other processes over the same
-    folder see a rotation within a second. ``generation`` grows whenever the keys are read anew.
+    folder see a rotation within a second.
     ``sign`` and ``key_of`` read a small file at most once a second.
     """
 
@@ -67,7 +67,6 @@ class KeyRing:
         self._keys: tuple[SigningKey, ...] = ()
         self._stamp: int | None = None
         self._looked = -_LOOK_SECONDS
-        self.generation = 0
 
     def signing_key(self) -> SigningKey:
         """The key that signs now."""
@@ -152,7 +151,6 @@ class KeyRing:
             with suppress(FileNotFoundError):  # another process has just deleted it
                 keys.append(self._read(file))
         self._keys = tuple(sorted(keys, key=lambda key: (key.active, key.made)))
-        self.generation += 1
         return self._keys
 
     def _read(self, file: Path) -> SigningKey:

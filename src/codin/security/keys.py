@@ -151,7 +151,9 @@ class SQLiteKeyStore(KeyStore):
             revoked=None,
         )
         secret = secrets.token_urlsafe(32)
-        await self._database.run(lambda connection: _insert(connection, key, _digest(secret)))
+        await self._database.run(
+            lambda connection: _insert(connection, key, _digest(secret)), lasting=True
+        )
         return key, f"{KEY_PREFIX}{key.id}_{secret}"
 
     async def list(self, principal: Principal) -> list[ApiKey]:
@@ -171,7 +173,8 @@ class SQLiteKeyStore(KeyStore):
             connection.execute(update, (self._clock(), principal.tenant, key_id))
             return connection.execute(query, (principal.tenant, key_id)).fetchone()
 
-        row = await self._database.run(work)
+        # A revoked key must not come back with the power.
+        row = await self._database.run(work, lasting=True)
         self._fresh.pop(key_id, None)
         if row is None:
             raise NotFoundError(f"there is no key {key_id!r}: see codin auth key list")

@@ -54,7 +54,7 @@ class OidcSettings(BaseModel):
 
     @model_validator(mode="after")
     def _usable(self) -> OidcSettings:
-        if not _secure(self.issuer):
+        if not secure_url(self.issuer):
             raise ValueError("issuer: give its https:// address (http:// on loopback only)")
         if (self.tenant is None) == (self.tenant_claim is None):
             raise ValueError("give either tenant or tenant_claim: whose people they are")
@@ -169,7 +169,7 @@ class OidcVerifier:
                 "one if it is the right one"
             )
         keys_url = document.get("jwks_uri")
-        if not isinstance(keys_url, str) or not _secure(keys_url):
+        if not isinstance(keys_url, str) or not secure_url(keys_url):
             raise SecurityFailure(f"{url} names no https:// place for its keys")
         listed = document.get("id_token_signing_alg_values_supported")
         offered = (
@@ -189,7 +189,8 @@ def _registry(algorithm: str) -> JWSRegistry:
     return JWSRegistry(algorithms=[algorithm], strict_check_header=False)
 
 
-def _secure(url: str) -> bool:
+def secure_url(url: str) -> bool:
+    """Whether what is read from ``url`` comes from there: over TLS, or from this machine."""
     parts = urlsplit(url)
     if parts.scheme == "http":
         return parts.hostname in _LOOPBACK

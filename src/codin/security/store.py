@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from codin.security.bearer import Bearers
 from codin.security.keyring import KeyRing, published
 from codin.security.keys import KeyStore, SQLiteKeyStore
 from codin.security.oidc import OidcVerifier
+from codin.security.peers import PeerVerifier
 from codin.security.roles import DEFAULT_ROLES
 from codin.security.tokens import TokenIssuer
 
@@ -43,9 +44,14 @@ class SecurityStore:
         """Tokens in the name of this platform: the address by which others reach it."""
         return TokenIssuer(self.token_ring, issuer=name, clock=self._clock)
 
-    def bearers(self, name: str, people: OidcVerifier | None = None) -> Bearers:
+    def bearers(
+        self,
+        name: str,
+        people: OidcVerifier | None = None,
+        peers: Sequence[PeerVerifier] = (),
+    ) -> Bearers:
         """What turns a bearer credential into a principal at the platform ``name``."""
-        return Bearers(self.keys, self.issuer(name).verifier(), people)
+        return Bearers(self.keys, self.issuer(name).verifier(), people, peers)
 
     def jwks(self) -> dict[str, Any]:
         """What ``/.well-known/jwks.json`` shows: the public keys of tokens and cards."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -10,6 +11,7 @@ from typing import Any
 
 from joserfc import jwt
 from joserfc.errors import ExpiredTokenError, JoseError
+from joserfc.jwk import Key
 from joserfc.jws import JWSRegistry
 
 from codin.errors import InvalidInputError
@@ -22,6 +24,8 @@ TOKEN_TYPE = "at+jwt"  # noqa: S105 - RFC 9068, section 2.1
 MAX_TOKEN_CHARS = 16_384
 
 _ACTORS = 8
+_REMEMBERED = 1024
+_EXPIRED = "the token has expired: ask for a new one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,11 @@ class Token:
 
 
 class TokenVerifier:
-    """Tokens of one issuer for one audience, signed with the keys of ``ring``."""
+    """Tokens of one issuer for one audience, signed with the keys of ``ring``.
+
+    A token that held is remembered, so that its next request costs no signature: its end and its
+    key are looked at each time.
+    """
 
     def __init__(
         self,
@@ -56,6 +64,7 @@ class TokenVerifier:
         self.audience = audience
         self._ring = ring
         self._clock = clock
+        self._held: dict[bytes, tuple[object, Token]] = {}
 
     def verify(self, token: str) -> Token:
         """What ``token`` says.
@@ -64,40 +73,77 @@ class TokenVerifier:
             CredentialError: it is malformed, forged, expired, not valid yet, from another issuer
                 or for another audience.
         """
-        if len(token) > MAX_TOKEN_CHARS:
-            raise CredentialError(f"the token is longer than {MAX_TOKEN_CHARS} characters")
-        header = header_of(token)
-        if str(header.get("typ", "")).lower() != TOKEN_TYPE:
-            raise CredentialError("this is no access token")
-        algorithm = self._ring.algorithm
-        key = self._ring.key_of(header.get("kid"))
-        try:
-            decoded = jwt.decode(
-                token, key, algorithms=[algorithm], registry=JWSRegistry(algorithms=[algorithm])
-            )
-            self._claims().validate(decoded.claims)
-        except ExpiredTokenError:
-            raise CredentialError("the token has expired: ask for a new one") from None
-        except (JoseError, ValueError, TypeError) as error:
-            raise CredentialError(f"the token is not valid here: {error}") from None
-        said = _token(decoded.claims)
-        if said.expires <= self._clock():  # no leeway here: minutes are meant
-            raise CredentialError("the token has expired: ask for a new one")
+        digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+        held = self._held.get(digest)
+        if held is not None:
+            key_id, said = held
+            self._ring.key_of(key_id)
+            return _in_time(said, self._clock())
+        header = access_header(token)
+        said = verified(
+            token,
+            self._ring.key_of(header.get("kid")),
+            self._ring.algorithm,
+            issuer=self.issuer,
+            audience=self.audience,
+            now=self._clock(),
+        )
+        if len(self._held) >= _REMEMBERED:
+            self._held.clear()
+        self._held[digest] = (header.get("kid"), said)
         return said
 
-    def _claims(self) -> jwt.JWTClaimsRegistry:
-        return jwt.JWTClaimsRegistry(
-            now=int(self._clock()),
-            # The clock of who made it may be ahead of this one.
-            leeway=LEEWAY_SECONDS,
-            iss={"essential": True, "value": self.issuer},
-            aud={"essential": True, "value": self.audience},
-            sub={"essential": True},
-            exp={"essential": True},
-            nbf={"essential": True},
-            iat={"essential": True},
-            jti={"essential": True},
+
+def access_header(token: str) -> dict[str, Any]:
+    """The header of an access token, not verified.
+
+    Raises:
+        CredentialError: it is too long, or is none.
+    """
+    if len(token) > MAX_TOKEN_CHARS:
+        raise CredentialError(f"the token is longer than {MAX_TOKEN_CHARS} characters")
+    header = header_of(token)
+    if str(header.get("typ", "")).lower() != TOKEN_TYPE:
+        raise CredentialError("this is no access token")
+    return header
+
+
+def verified(
+    token: str, key: Key, algorithm: str, *, issuer: str, audience: str, now: float
+) -> Token:
+    """What ``token``, signed with ``key`` by ``issuer`` for ``audience``, says at ``now``.
+
+    Raises:
+        CredentialError: as ``TokenVerifier.verify`` does.
+    """
+    claims = jwt.JWTClaimsRegistry(
+        now=int(now),
+        # The clock of who made it may be ahead of this one.
+        leeway=LEEWAY_SECONDS,
+        iss={"essential": True, "value": issuer},
+        aud={"essential": True, "value": audience},
+        sub={"essential": True},
+        exp={"essential": True},
+        nbf={"essential": True},
+        iat={"essential": True},
+        jti={"essential": True},
+    )
+    try:
+        decoded = jwt.decode(
+            token, key, algorithms=[algorithm], registry=JWSRegistry(algorithms=[algorithm])
         )
+        claims.validate(decoded.claims)
+    except ExpiredTokenError:
+        raise CredentialError(_EXPIRED) from None
+    except (JoseError, ValueError, TypeError) as error:
+        raise CredentialError(f"the token is not valid here: {error}") from None
+    return _in_time(_token(decoded.claims), now)
+
+
+def _in_time(said: Token, now: float) -> Token:
+    if said.expires <= now:  # no leeway here: minutes are meant
+        raise CredentialError(_EXPIRED)
+    return said
 
 
 class TokenIssuer:
