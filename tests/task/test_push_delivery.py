@@ -23,9 +23,11 @@ from codin.agent.events import AgentEvent, InputRequest, TextDelta, TextFinal
 from codin.security import LOCAL_USER, RunGrants
 from codin.task import AgentRequestHandler, AgentWork, RunServices, SqliteEventLog, TaskRunner
 from codin.task.push import (
+    BodySigner,
     DeadLetterPage,
-    Ed25519BodySigner,
+    Ed25519Key,
     HttpPushSender,
+    JwtBodySigner,
     PushDelivery,
     PushNotifications,
     RetryPolicy,
@@ -64,7 +66,7 @@ async def pushing(
     *,
     policy: RetryPolicy = QUICK,
     timeout: float = 5.0,
-    signer: Ed25519BodySigner | None = None,
+    signer: BodySigner | None = None,
     **delivery: Any,
 ) -> AsyncIterator[PushNotifications]:
     store = await SqlitePushConfigStore.open(path)
@@ -164,7 +166,7 @@ async def test_a_body_is_signed_for_its_receiver(
     serving: Serve, tmp_path: Path, log: SqliteEventLog, receiver: Receiver
 ) -> None:
     key = OKPKey.generate_key("Ed25519")
-    signer = Ed25519BodySigner(key, "https://codin.example")
+    signer = JwtBodySigner(Ed25519Key(key), "https://codin.example")
     async with pushing(tmp_path / "push.db", log, signer=signer) as push:
         await send(serving(echo, push), asking(receiver))
         await receiver.until_state(COMPLETED)

@@ -233,7 +233,7 @@ class AgentRequestHandler(RequestHandler):
             return await self._hand_in(principal, work, message, context)
         wanted = params.configuration.task_push_notification_config
         push = self._pushing()
-        await push.check(wanted)
+        await push.check(principal, wanted, message)
         accepted = await self._hand_in(principal, work, message, context)
         await push.announced(principal, accepted.task_id, wanted, message, accepted.seq)
         return accepted

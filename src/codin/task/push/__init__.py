@@ -28,7 +28,13 @@ from codin.task.push.errors import (
     UnknownPushConfig,
     UrlRefused,
 )
-from codin.task.push.signing import BodySigner, Ed25519BodySigner, verify_body
+from codin.task.push.signing import (
+    BodySigner,
+    ClaimsSigner,
+    Ed25519Key,
+    JwtBodySigner,
+    verify_body,
+)
 
 if TYPE_CHECKING:
     from codin.task.push.courier import RetryPolicy
@@ -51,11 +57,13 @@ _HOMES = {
 __all__ = [
     "BodySigner",
     "Claim",
+    "ClaimsSigner",
     "DeadLetter",
     "DeadLetterPage",
     "DeliveryFailed",
-    "Ed25519BodySigner",
+    "Ed25519Key",
     "HttpPushSender",
+    "JwtBodySigner",
     "Notification",
     "PublicUrlGuard",
     "PushConfig",

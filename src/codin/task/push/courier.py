@@ -6,8 +6,8 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Callable
-from contextlib import aclosing
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 
 from tenacity import (
@@ -64,6 +64,7 @@ class Courier:
 
     When a receiver has used up the attempts of an event, each further event is tried once only,
     until one is taken again; those that end the task, or ask for something, always have all.
+    An attempt waits for a place in each of ``rooms``.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class Courier:
         sender: PushSender,
         *,
         policy: RetryPolicy,
-        room: asyncio.Semaphore,
+        rooms: Sequence[asyncio.Semaphore],
         poll: float,
     ) -> None:
         self._claim = claim
@@ -82,7 +83,7 @@ class Courier:
         self._log = log
         self._sender = sender
         self._policy = policy
-        self._room = room
+        self._rooms = rooms
         self._poll = poll
         self._given_up = False
 
@@ -132,14 +133,19 @@ class Courier:
         if claim is None:
             raise ClaimLost
         self._claim = claim
-        async with self._room:
-            try:
-                await self._sender.send(claim.config, notification)
-            except DeliveryFailed:
-                raise
-            except Exception as error:
-                _log.exception("config %s: a notification could not be sent", claim.number)
-                raise DeliveryFailed("the notification could not be sent", passing=False) from error
+        async with AsyncExitStack() as stack:
+            for room in self._rooms:
+                await stack.enter_async_context(room)
+            await self._send(claim, notification)
+
+    async def _send(self, claim: Claim, notification: Notification) -> None:
+        try:
+            await self._sender.send(claim.config, notification)
+        except DeliveryFailed:
+            raise
+        except Exception as error:
+            _log.exception("config %s: a notification could not be sent", claim.number)
+            raise DeliveryFailed("the notification could not be sent", passing=False) from error
 
     async def _note(self, seq: int, letter: DeadLetter | None = None) -> None:
         if not await self._store.advance(self._claim, seq, letter=letter):
@@ -172,7 +178,8 @@ def notification_of(event: LogEvent, context_id: str) -> Notification | None:
     update = update_of(event, context_id)
     if update is None:
         return None
-    body = json.dumps(update.body, ensure_ascii=False, sort_keys=True)
+    # Escaped: a body may hold what is no text in UTF-8, half of a surrogate pair.
+    body = json.dumps(update.body, sort_keys=True)
     return Notification(event.task_id, event.seq, body.encode())
 
 

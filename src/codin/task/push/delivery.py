@@ -7,7 +7,9 @@ import logging
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
+from weakref import WeakValueDictionary
 
+from codin.security import Principal
 from codin.task.errors import TaskError
 from codin.task.log.base import EventLog
 from codin.task.owner import is_dead, new_owner
@@ -17,8 +19,10 @@ from codin.task.push.courier import Courier, RetryPolicy
 LEASE_SECONDS = 30.0
 SWEEP_SECONDS = 5.0
 POLL_SECONDS = 5.0
-AT_ONCE = 64
+AT_ONCE = 128
 """Attempts under way at the same time, of all configs together."""
+AT_ONCE_EACH = 16
+"""Of these, the configs of one principal: receivers that never answer hold up nobody else's."""
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +45,7 @@ class PushDelivery:
         sweep_seconds: float = SWEEP_SECONDS,
         poll_seconds: float = POLL_SECONDS,
         at_once: int = AT_ONCE,
+        at_once_each: int = AT_ONCE_EACH,
     ) -> None:
         self.owner = new_owner()
         self._store = store
@@ -51,6 +56,8 @@ class PushDelivery:
         self._sweep_seconds = min(sweep_seconds, lease_seconds / 3)
         self._poll_seconds = poll_seconds
         self._room = asyncio.Semaphore(at_once)
+        self._at_once_each = at_once_each
+        self._rooms: WeakValueDictionary[Principal, asyncio.Semaphore] = WeakValueDictionary()
         self._couriers: dict[int, asyncio.Task[None]] = {}
         self._woken = asyncio.Event()
         self._sweeping: asyncio.Task[None] | None = None
@@ -101,13 +108,15 @@ class PushDelivery:
                 self._couriers[claim.number] = asyncio.create_task(self._serve(claim))
 
     async def _serve(self, claim: Claim) -> None:
+        # Kept by the couriers that use it, so that it goes when the last of them does.
+        own = self._rooms.setdefault(claim.principal, asyncio.Semaphore(self._at_once_each))
         courier = Courier(
             claim,
             self._store,
             self._log,
             self._sender,
             policy=self._policy,
-            room=self._room,
+            rooms=(own, self._room),
             poll=self._poll_seconds,
         )
         try:

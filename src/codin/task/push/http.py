@@ -48,7 +48,12 @@ class HttpPushSender(PushSender):
         self._timeout = timeout
         # What the environment says of proxies and passwords is for the operator's own requests.
         self._client = httpx.AsyncClient(
-            transport=transport, timeout=timeout, follow_redirects=False, trust_env=False
+            transport=transport,
+            timeout=timeout,
+            follow_redirects=False,
+            trust_env=False,
+            # Who calls decides how many attempts there are at once: none waits for another here.
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=32),
         )
 
     async def send(self, config: PushConfig, notification: Notification) -> None:
@@ -59,6 +64,11 @@ class HttpPushSender(PushSender):
             raise DeliveryFailed(
                 f"no answer within {self._timeout:g} seconds", passing=True
             ) from error
+        except DeliveryFailed:
+            raise
+        except CodinError as error:
+            # A name may resolve again in a moment; what is refused for good uses up its attempts.
+            raise DeliveryFailed(f"the url was refused: {error}", passing=True) from error
         except httpx.InvalidURL as error:
             raise DeliveryFailed(f"the url cannot be used: {error}", passing=False) from error
         except (httpx.HTTPError, OSError) as error:
@@ -69,11 +79,7 @@ class HttpPushSender(PushSender):
         await self._client.aclose()
 
     async def _attempt(self, config: PushConfig, notification: Notification) -> None:
-        try:
-            await self._guard.check(config.url)
-        except CodinError as error:
-            # A name may resolve again in a moment; what is refused for good uses up its attempts.
-            raise DeliveryFailed(f"the url was refused: {error}", passing=True) from error
+        await self._guard.check(config.url)
         headers = self._headers(config, notification)
         async with self._client.stream(
             "POST", config.url, content=notification.body, headers=headers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import os
 import re
@@ -43,6 +44,7 @@ MAX_CONFIGS = 16
 MAX_URL_CHARS = 2048
 MAX_SECRET_CHARS = 4096
 _MAX_ID_CHARS = 256
+_CHECK_SECONDS = 10.0
 _DEFAULT_PAGE = 50
 _SCHEMES = frozenset({"bearer", "basic"})
 _HEADER = re.compile(r"[\x20-\x7e]*")
@@ -56,15 +58,37 @@ class PushNotifications:
         self._guard = guard
         self._delivery = delivery
 
-    async def check(self, asked: TaskPushNotificationConfig) -> None:
-        """Return when ``asked`` can be kept, and its url may be sent to.
+    async def check(
+        self, principal: Principal, asked: TaskPushNotificationConfig, message: Message
+    ) -> None:
+        """Return when ``asked``, which came with ``message``, can be kept once the message is
+        taken.
 
         Raises:
-            InvalidParamsError: something of it cannot be used; the message says what.
+            InvalidParamsError: something of it cannot be used, or the task has too many; the
+                message says what.
         """
+        await self._check(asked)
+        if not message.task_id:
+            return
+        page = await self._store.list(principal, message.task_id, limit=MAX_CONFIGS)
+        own = asked.id or _own_id(message.task_id, message)
+        if len(page.configs) >= MAX_CONFIGS and own not in {one.id for one in page.configs}:
+            raise InvalidParamsError(
+                f"task {message.task_id} has {MAX_CONFIGS} push notification configs, and more are"
+                " not allowed: delete one first"
+            )
+
+    async def _check(self, asked: TaskPushNotificationConfig) -> None:
         _check_fields(asked)
         try:
-            await self._guard.check(asked.url)
+            async with asyncio.timeout(_CHECK_SECONDS):
+                await self._guard.check(asked.url)
+        except TimeoutError as error:
+            raise InvalidParamsError(
+                f"the host of the push notification url was not found within {_CHECK_SECONDS:g}"
+                " seconds"
+            ) from error
         except CodinError as error:
             raise InvalidParamsError(
                 f"the push notification url cannot be used: {error}"
@@ -84,8 +108,8 @@ class PushNotifications:
         Raises:
             InvalidParamsError: the task has too many.
         """
-        own = uuid.uuid5(uuid.NAMESPACE_OID, f"{task_id}/{message.message_id}").hex
-        await self._keep(principal, _config(task_id, asked, own), asked.tenant, after)
+        config = _config(task_id, asked, _own_id(task_id, message))
+        await self._keep(principal, config, asked.tenant, after)
 
     async def _keep(
         self, principal: Principal, config: PushConfig, tenant: str, after: int
@@ -106,7 +130,7 @@ class PushNotifications:
         Raises:
             InvalidParamsError: it cannot be used, or the task has too many.
         """
-        await self.check(asked)
+        await self._check(asked)
         after = row.last_seq - 1 if row.ended else row.last_seq
         config = _config(row.task_id, asked, uuid.uuid4().hex)
         return await self._keep(principal, config, asked.tenant, after)
@@ -240,6 +264,11 @@ def _config(task_id: str, asked: TaskPushNotificationConfig, own_id: str) -> Pus
         scheme=asked.authentication.scheme,
         credentials=asked.authentication.credentials,
     )
+
+
+def _own_id(task_id: str, message: Message) -> str:
+    """The id of a config that came with ``message`` and has none: the same when it comes again."""
+    return uuid.uuid5(uuid.NAMESPACE_OID, f"{task_id}/{message.message_id}").hex
 
 
 def _shown(config: PushConfig, tenant: str) -> TaskPushNotificationConfig:

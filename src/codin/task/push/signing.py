@@ -1,7 +1,7 @@
 """Signed notifications: a receiver can tell who sent a body, and that it is unchanged.
 
 The signature is a JWT (RFC 7519) with ``alg`` Ed25519 (RFC 9864) whose claims are ``iss``, ``aud``
-(the url as it stands in the config), ``iat``, ``exp``, ``jti`` (the event's id) and
+(the url as it stands in the config), ``iat``, ``nbf``, ``exp``, ``jti`` (the event's id) and
 ``request_body_sha256`` (of the body's bytes, in hexadecimal).
 """
 
@@ -11,8 +11,8 @@ import hashlib
 import hmac
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 from codin.task.push.errors import SignatureRefused
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from joserfc.jwk import KeySet, OKPKey
 
 ALGORITHM = "Ed25519"
+TYPE = "push+jwt"
+"""The header's ``typ``, so that no signature is taken for a token that lets in (RFC 8725, 3.11)."""
 DIGEST = "request_body_sha256"
 SIGNATURE_SECONDS = 300.0
 
@@ -32,40 +34,57 @@ class BodySigner(ABC):
         """A compact JWT over ``body``, valid for minutes, for the receiver at ``audience``."""
 
 
-class Ed25519BodySigner(BodySigner):
-    """Signs with the private ``key``; its ``kid``, or its thumbprint, names it to receivers.
+class ClaimsSigner(Protocol):
+    """Keys that sign claims, such as the platform's ring of keys, which rotates them."""
 
-    ``issuer`` is the platform's own address, under which they find its public keys. ``seconds`` is
-    how long a signature is valid.
-    """
+    def sign(self, claims: Mapping[str, Any], typ: str) -> str:
+        """A compact JWT of ``claims``, whose header has ``typ`` and names the key by ``kid``."""
+
+
+class JwtBodySigner(BodySigner):
+    """Signs with ``keys``. ``issuer`` is the platform's own address, under which receivers find the
+    public keys; ``seconds`` is how long a signature is valid."""
 
     def __init__(
         self,
-        key: OKPKey,
+        keys: ClaimsSigner,
         issuer: str,
         *,
         seconds: float = SIGNATURE_SECONDS,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._key = key
-        self._header = {"alg": ALGORITHM, "kid": key.kid or key.thumbprint()}
+        self._keys = keys
         self._issuer = issuer
         self._seconds = seconds
         self._clock = clock
 
     def sign(self, body: bytes, *, audience: str, event_id: str) -> str:
-        from joserfc import jwt
-
         now = int(self._clock())
         claims = {
             "iss": self._issuer,
             "aud": audience,
             "iat": now,
+            "nbf": now,
             "exp": now + int(self._seconds),
             "jti": event_id,
             DIGEST: hashlib.sha256(body).hexdigest(),
         }
-        return jwt.encode(self._header, claims, self._key, algorithms=[ALGORITHM])
+        return self._keys.sign(claims, TYPE)
+
+
+class Ed25519Key:
+    """One private key as ``ClaimsSigner``; its ``kid``, or its thumbprint, names it."""
+
+    def __init__(self, key: OKPKey) -> None:
+        self._key = key
+        self._id = key.kid or key.thumbprint()
+
+    def sign(self, claims: Mapping[str, Any], typ: str) -> str:
+        """A compact JWT of ``claims``."""
+        from joserfc import jwt
+
+        header = {"alg": ALGORITHM, "kid": self._id, "typ": typ}
+        return jwt.encode(header, dict(claims), self._key, algorithms=[ALGORITHM])
 
 
 def verify_body(
@@ -79,7 +98,8 @@ def verify_body(
     leeway: float = 30.0,
 ) -> dict[str, Any]:
     """What a receiver does: the claims of ``signature`` when it is one of ``body``, made by
-    ``issuer`` for ``audience`` with one of ``keys``. ``leeway`` is in seconds.
+    ``issuer`` for ``audience`` with one of ``keys``, which are public ones. ``leeway`` is in
+    seconds.
 
     Raises:
         SignatureRefused: it is not, or is too old.
@@ -97,10 +117,13 @@ def verify_body(
         jti={"essential": True},
     )
     try:
-        claims: dict[str, Any] = jwt.decode(signature, keys, algorithms=[ALGORITHM]).claims
+        token = jwt.decode(signature, keys, algorithms=[ALGORITHM])
+        claims: dict[str, Any] = token.claims
         exact.validate(claims)
     except (JoseError, ValueError) as error:
         raise SignatureRefused(f"the notification's signature does not hold: {error}") from error
+    if token.header.get("typ") != TYPE:
+        raise SignatureRefused("the signature is a token for something else")
     if not hmac.compare_digest(str(claims.get(DIGEST)), hashlib.sha256(body).hexdigest()):
         raise SignatureRefused("the notification's body is not the one that was signed")
     return claims
