@@ -20,9 +20,9 @@ from a2a.utils import errors
 
 from codin.agent.base import Task as AgentTask
 from codin.agent.events import AgentEvent, InputRequest, TextFinal
-from codin.security import LOCAL_USER, Principal, RunGrants
+from codin.security import LOCAL_USER, OutgoingRefused, Principal, RunGrants
 from codin.task import AgentRequestHandler, AgentWork, RunServices, SqliteEventLog, TaskRunner
-from codin.task.push import PushNotifications, UrlRefused, open_push
+from codin.task.push import PushNotifications, open_push
 from codin.task.push.service import MAX_CONFIGS
 from codin.testing.tasks import ANN, BOB, SmallAgent, send_request
 from codin.testing.tasks import call_context as context
@@ -35,7 +35,7 @@ class Picky:
 
     async def check(self, url: str) -> None:
         if "inside" in url:
-            raise UrlRefused("that host is inside")
+            raise OutgoingRefused("that host is inside")
 
 
 async def asks(task: AgentTask) -> AsyncGenerator[AgentEvent, None]:
@@ -248,6 +248,19 @@ async def test_a_message_sent_twice_makes_one_config(handler: AgentRequestHandle
     again.message.task_id = task.id
     await begun(handler, again)
     assert len(await names(handler, task.id)) == 1
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:9/", "http://localhost/", "http://169.254.169.254/", "file:///etc/x"]
+)
+async def test_only_public_addresses_unless_said_otherwise(
+    runner: TaskRunner, log: SqliteEventLog, tmp_path: Path, url: str
+) -> None:
+    async with open_push(tmp_path / "default.db", log) as push:
+        handler = handler_of("small", runner, push)
+        task = await begun(handler)
+        with pytest.raises(errors.InvalidParamsError, match="cannot be used"):
+            await create(handler, config(task.id, url=url))
 
 
 async def test_a_name_that_is_never_found_is_not_waited_for(

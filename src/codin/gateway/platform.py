@@ -33,7 +33,14 @@ from codin.memory import MemorySystem, SQLiteMemory
 from codin.model import ModelChoice, ModelService
 from codin.runtime import LocalRuntime, OmniRuntime, Runtime
 from codin.sandbox.local import LocalSandboxProvider
-from codin.security import DEFAULT_ROLES, LOCAL_USER, Principal, RoleAuthorizer, RunGrants
+from codin.security import (
+    DEFAULT_ROLES,
+    LOCAL_USER,
+    Principal,
+    RoleAuthorizer,
+    RunGrants,
+    SecurityStore,
+)
 from codin.task import (
     EventLog,
     LogCallRecorder,
@@ -46,7 +53,7 @@ from codin.task.conversation import MemoryConversation
 from codin.task.files import GoalFiles
 from codin.task.goal import GoalLimits
 from codin.task.manager import ORCHESTRATOR_INFO, TaskManager
-from codin.task.push import PushNotifications, open_push
+from codin.task.push import BodySigner, JwtBodySigner, PushNotifications, open_push
 from codin.task.transport import in_memory_client
 from codin.tool.executor import ToolExecutor
 from codin.tool.guide import READS_FILES, DataGuide
@@ -190,7 +197,9 @@ class _Opening:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         log = await SqliteEventLog.open(home / TASK_LOG)
         self._stack.push_async_callback(log.close)
-        push = await self._stack.enter_async_context(open_push(home / PUSH, log))
+        push = await self._stack.enter_async_context(
+            open_push(home / PUSH, log, signer=self._push_signer())
+        )
         memory = await self._stack.enter_async_context(SQLiteMemory(home / MEMORY))
         model = await self._stack.enter_async_context(ModelService(self._choice))
         self._warm(model)
@@ -239,6 +248,12 @@ class _Opening:
             hosts=hosts,
             problems=team.problems,
         )
+
+    def _push_signer(self) -> BodySigner:
+        security = SecurityStore(self._settings.home)
+        self._stack.push_async_callback(security.close)
+        server = self._settings.server
+        return JwtBodySigner(security.token_ring, f"http://{server.host}:{server.port}")
 
     def _warm(self, model: ModelService) -> None:
         """Load a model that runs here while the rest comes up; who needs it first waits for it."""

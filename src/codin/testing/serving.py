@@ -8,7 +8,8 @@ from __future__ import annotations
 import base64
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from codin.security import DEFAULT_ROLES, Principal, RoleAuthorizer, RunGrant, R
 from codin.task.files import GoalFiles
 from codin.task.log import SqliteEventLog
 from codin.task.manager import ORCHESTRATOR_INFO, TaskManager
+from codin.task.push import PushNotifications, UrlGuard, open_push
 from codin.task.runner import TaskRunner
 from codin.task.work import RunServices
 from codin.tool.base import Tool, ToolSpec
@@ -94,16 +96,24 @@ async def serve_agents(
     *,
     port: int = 0,
     heartbeat_seconds: float = 15.0,
+    push_guard: UrlGuard | None = None,
 ) -> AsyncIterator[Served]:
-    """Serve ``agents`` from the folder ``home`` on a loopback port, until the block ends."""
+    """Serve ``agents`` from the folder ``home`` on a loopback port, until the block ends; with push
+    notifications to wherever ``push_guard`` lets them, when there is one."""
     async with AsyncExitStack() as stack:
         log = await SqliteEventLog.open(home / "codin.db")
         stack.push_async_callback(log.close)
         workspaces = Workspaces(home / "work")
-        manager = _manager(log, workspaces, agents, planner)
+        push = None
+        if push_guard is not None:
+            push = await stack.enter_async_context(
+                open_push(home / "push.db", log, guard=push_guard)
+            )
+        manager = _manager(log, workspaces, agents, planner, push)
         stack.push_async_callback(manager.aclose)
         await manager.start()
         parts = _parts(manager, log, workspaces, [a.info for a in agents], heartbeat_seconds)
+        parts = replace(parts, card=partial(gateway_card, push=push is not None))
         server = await stack.enter_async_context(HttpServer(create_app(parts), port=port))
         yield Served(server.url, log, manager, workspaces, parts)
 
@@ -113,6 +123,7 @@ def _manager(
     workspaces: Workspaces,
     agents: Sequence[ScriptedAgent],
     planner: Planner,
+    push: PushNotifications | None,
 ) -> TaskManager:
     def tools_for(grant: RunGrant) -> Sequence[Tool]:
         return (Save(workspaces, grant),)
@@ -124,6 +135,7 @@ def _manager(
         RunServices(RunGrants(), tools_for=tools_for, seconds=60.0),
         files=GoalFiles(workspaces),
         notes=lambda: [{"type": "model", "label": LABEL, "basic": False}],
+        push=push,
     )
 
 

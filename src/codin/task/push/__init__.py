@@ -26,7 +26,6 @@ from codin.task.push.errors import (
     PushStoreError,
     SignatureRefused,
     UnknownPushConfig,
-    UrlRefused,
 )
 from codin.task.push.signing import (
     BodySigner,
@@ -39,14 +38,12 @@ from codin.task.push.signing import (
 if TYPE_CHECKING:
     from codin.task.push.courier import RetryPolicy
     from codin.task.push.delivery import PushDelivery
-    from codin.task.push.guard import PublicUrlGuard
     from codin.task.push.http import HttpPushSender
     from codin.task.push.service import PushNotifications, open_push
     from codin.task.push.sqlite import SqlitePushConfigStore
 
 _HOMES = {
     "HttpPushSender": "codin.task.push.http",
-    "PublicUrlGuard": "codin.task.push.guard",
     "PushDelivery": "codin.task.push.delivery",
     "PushNotifications": "codin.task.push.service",
     "RetryPolicy": "codin.task.push.courier",
@@ -65,7 +62,6 @@ __all__ = [
     "HttpPushSender",
     "JwtBodySigner",
     "Notification",
-    "PublicUrlGuard",
     "PushConfig",
     "PushConfigRefused",
     "PushConfigStore",
@@ -80,7 +76,6 @@ __all__ = [
     "SqlitePushConfigStore",
     "UnknownPushConfig",
     "UrlGuard",
-    "UrlRefused",
     "open_push",
     "verify_body",
 ]

@@ -21,10 +21,6 @@ class PushConfigRefused(PushError, InvalidInputError):
     """The config cannot be used: the message says which part, and what would do."""
 
 
-class UrlRefused(PushError, InvalidInputError):
-    """Nothing may be sent to this address."""
-
-
 class PushStoreError(PushError):
     """The store cannot be used: its file is locked, broken, closed, or of a newer codin."""
 

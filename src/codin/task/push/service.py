@@ -24,13 +24,12 @@ from a2a.utils.errors import InvalidParamsError, TaskNotFoundError
 from a2a.utils.task import validate_page_size
 
 from codin.errors import CodinError
-from codin.security import Principal
+from codin.security import OutgoingGuard, Principal
 from codin.task.log.base import EventLog, TaskRow
 from codin.task.push.base import DeadLetterPage, PushConfig, PushConfigStore, UrlGuard
 from codin.task.push.courier import RetryPolicy
 from codin.task.push.delivery import PushDelivery
 from codin.task.push.errors import PushConfigRefused, UnknownPushConfig
-from codin.task.push.guard import PublicUrlGuard
 from codin.task.push.http import HttpPushSender
 from codin.task.push.sqlite import SqlitePushConfigStore
 
@@ -203,13 +202,16 @@ async def open_push(
     """Push notifications of the tasks in ``log``, with the configs in the file ``path``, delivered
     until the block is left.
 
-    Without a ``guard`` only public addresses are sent to; ``transport`` should be one that connects
-    to no other address than the guard saw.
+    Without a ``guard`` only public addresses are sent to. What the guard saw a name resolve to may
+    change before it is connected to: of ``OutgoingGuard`` its own transport is used, which looks
+    again; beside another guard, give a ``transport`` that does.
 
     Raises:
         PushStoreError: the file cannot be used.
     """
-    guard = guard or PublicUrlGuard()
+    guard = guard or OutgoingGuard()
+    if transport is None and isinstance(guard, OutgoingGuard):
+        transport = guard.transport()
     async with AsyncExitStack() as stack:
         store = await SqlitePushConfigStore.open(path)
         stack.push_async_callback(store.close)
