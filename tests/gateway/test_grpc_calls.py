@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import random
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
@@ -22,6 +25,10 @@ from a2a.types import (
     a2a_pb2,
 )
 from a2a.types.a2a_pb2_grpc import A2AServiceStub
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from google.rpc import error_details_pb2, status_pb2
 
 from codin.agent.a2a import user_message
@@ -418,6 +425,132 @@ async def test_a_client_of_0_3_is_served(served: Served, channel: grpc.aio.Chann
     assert reason_of(error) == "TASK_NOT_FOUND"
     error = await refusal(stub.SendMessage(request, metadata=V1))
     assert reason_of(error) == "VERSION_NOT_SUPPORTED"
+
+
+async def test_0_3_can_be_left_out(served: Served) -> None:
+    async with (
+        GrpcServer(served.parts, port=0, old_clients=False) as server,
+        grpc.aio.insecure_channel(server.address) as channel,
+    ):
+        stub = a2a_v0_3_pb2_grpc.A2AServiceStub(channel)
+        error = await refusal(stub.GetTask(a2a_v0_3_pb2.GetTaskRequest(name="tasks/nope")))
+        assert error.code() == grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_calls_are_bounded(served: Served) -> None:
+    async with (
+        GrpcServer(served.parts, port=0, limits=GrpcLimits(calls=2)) as server,
+        grpc.aio.insecure_channel(server.address) as channel,
+    ):
+        stub = A2AServiceStub(channel)
+        task_id = (await stub.SendMessage(goal("hang on", at_once=True), metadata=V1)).task.id
+        request = SubscribeToTaskRequest(id=task_id)
+        streams = [stub.SubscribeToTask(request, metadata=V1) for _ in range(2)]
+        for stream in streams:
+            await stream.read()
+        error = await refusal(stub.ListTasks(ListTasksRequest(), metadata=V1))
+        assert error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        streams[0].cancel()
+        async with asyncio.timeout(5):
+            while streams[0].done() and not await answered(stub):
+                await asyncio.sleep(0.05)
+
+
+async def answered(stub: A2AServiceStub) -> bool:
+    try:
+        await stub.ListTasks(ListTasksRequest(), metadata=V1)
+    except grpc.aio.AioRpcError:
+        return False
+    return True
+
+
+async def test_a_server_that_was_stopped_can_start_again(served: Served) -> None:
+    server = GrpcServer(served.parts, port=0)
+    for _ in range(2):
+        async with server, grpc.aio.insecure_channel(server.address) as channel:
+            assert await answered(A2AServiceStub(channel))
+
+
+def certificate() -> tuple[bytes, bytes]:
+    """A key and a certificate of this machine, by itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(minutes=5))
+        .not_valid_after(now + timedelta(minutes=5))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem, private = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    return (
+        key.private_bytes(pem, private, serialization.NoEncryption()),
+        made.public_bytes(pem),
+    )
+
+
+async def test_with_tls_it_serves_other_machines_too(served: Served) -> None:
+    key, chain = certificate()
+    server = GrpcServer(
+        replace(served.parts, authenticator=Keyed()),
+        host="0.0.0.0",
+        port=0,
+        credentials=grpc.ssl_server_credentials([(key, chain)]),
+        public_address="agents.example.org:443",
+    )
+    async with server:
+        card = server.cards(served.parts.card)(served.parts.orchestrator.info, "http://x/")
+        assert card.supported_interfaces[-1].url == "agents.example.org:443"
+        target = f"localhost:{server.address.rpartition(':')[2]}"
+        trusted = grpc.ssl_channel_credentials(chain)
+        async with grpc.aio.secure_channel(target, trusted) as channel:
+            key_one = (*V1, ("authorization", "Bearer one"))
+            await A2AServiceStub(channel).ListTasks(ListTasksRequest(), metadata=key_one)
+        async with grpc.aio.insecure_channel(target) as channel:
+            error = await refusal(A2AServiceStub(channel).ListTasks(ListTasksRequest()))
+            assert error.code() == grpc.StatusCode.UNAVAILABLE
+
+
+@pytest.fixture(scope="module")
+def noise() -> list[tuple[str, bytes]]:
+    """Requests that are almost right: real ones with bytes changed, cut and doubled."""
+    chance = random.Random(7)
+    real = goal("hello").SerializeToString()
+    names = [method.name for method in a2a_pb2.DESCRIPTOR.services_by_name["A2AService"].methods]
+    found = []
+    for number in range(150):
+        raw = bytearray(real)
+        for _ in range(chance.randint(0, 2)):
+            raw[chance.randrange(len(raw))] = chance.randrange(256)
+        if chance.random() < 0.3:
+            raw = raw[: chance.randrange(len(raw) + 1)] * chance.randint(1, 2)
+        found.append((names[number % len(names)], bytes(raw)))
+    return found
+
+
+async def test_whatever_comes_is_no_failure_of_ours(
+    channel: grpc.aio.Channel, noise: list[tuple[str, bytes]]
+) -> None:
+    fine = {
+        grpc.StatusCode.OK,
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+    }
+    seen = set()
+    for name, raw in noise:
+        call = channel.unary_stream(f"/lf.a2a.v1.A2AService/{name}")(raw, metadata=V1, timeout=0.1)
+        with contextlib.suppress(grpc.aio.AioRpcError):
+            await outcome(call)
+        assert await call.code() in fine, (name, raw, await call.details())
+        seen.add(await call.code())
+    assert len(seen) >= 4  # it is not all refused at the door
 
 
 async def test_push_is_refused_as_a2a_says(stub: A2AServiceStub) -> None:

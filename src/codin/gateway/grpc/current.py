@@ -88,8 +88,6 @@ class CurrentService(Service):
         visit = await self.reception.admit(rpc, old=False)
         request: Any = parse(GetMessageClass(method.input_type), raw)
         agent = self.reception.agent(visit, request.tenant)
-        # It named the agent; below there is one agent only, as behind an address of HTTP.
-        request.tenant = ""
         return _Asked(agent, request, visit.context(self.reception.web_url(agent)))
 
 

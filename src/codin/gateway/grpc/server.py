@@ -15,6 +15,7 @@ from a2a.utils.constants import PROTOCOL_VERSION_0_3, PROTOCOL_VERSION_CURRENT
 from codin.agent.base import AgentInfo
 from codin.gateway.base import CardBuilder, GatewayParts
 from codin.gateway.errors import AddressInUse, GatewayError, UnsafeAddress
+from codin.gateway.grpc.base import Service
 from codin.gateway.grpc.calls import OpenCalls
 from codin.gateway.grpc.current import CurrentService
 from codin.gateway.grpc.legacy import LegacyService
@@ -28,7 +29,9 @@ class GrpcServer:
     """All agents of ``parts`` over gRPC; port 0 takes a free one. An async context manager.
 
     Without ``credentials`` (TLS) it serves loopback addresses only, for tokens travel in the clear.
-    ``web_url`` is where the gateway is over HTTP, which extended cards name.
+    ``public_address`` is the ``host:port`` that cards declare when it is not the one served on;
+    ``web_url`` is where the gateway is over HTTP, which extended cards name. ``old_clients``, those
+    of 0.3, are served too.
     """
 
     def __init__(
@@ -39,15 +42,19 @@ class GrpcServer:
         port: int = DEFAULT_PORT,
         credentials: grpc.ServerCredentials | None = None,
         limits: GrpcLimits | None = None,
+        public_address: str | None = None,
         web_url: str | None = None,
+        old_clients: bool = True,
     ) -> None:
         self._parts = parts
         self._host = host
         self._port = port
         self._credentials = credentials
         self._limits = limits or GrpcLimits()
+        self._public_address = public_address
+        self._old_clients = old_clients
         self._reception = Reception(parts, web_url.rstrip("/") if web_url else None)
-        self._calls = OpenCalls()
+        self._calls: OpenCalls | None = None
         self._server: grpc.aio.Server | None = None
 
     @property
@@ -71,19 +78,20 @@ class GrpcServer:
     def _declare(self, card: AgentCard, info: AgentInfo) -> None:
         if self._server is None:
             return
-        if info.id == self._parts.orchestrator.info.id:
-            # 0.3 knows no tenant by which its clients could name another agent.
-            card.supported_interfaces.extend(
-                (self._interface(), self._interface(version=PROTOCOL_VERSION_0_3))
-            )
-        else:
-            card.supported_interfaces.append(self._interface(tenant=info.id))
+        root = info.id == self._parts.orchestrator.info.id
+        card.supported_interfaces.append(self._interface(tenant="" if root else info.id))
+        # 0.3 knows no tenant by which its clients could name another agent.
+        if root and self._old_clients:
+            card.supported_interfaces.append(self._interface(version=PROTOCOL_VERSION_0_3))
 
     def _interface(
         self, *, tenant: str = "", version: str = PROTOCOL_VERSION_CURRENT
     ) -> AgentInterface:
         return AgentInterface(
-            url=self.address, protocol_binding="GRPC", protocol_version=version, tenant=tenant
+            url=self._public_address or self.address,
+            protocol_binding="GRPC",
+            protocol_version=version,
+            tenant=tenant,
         )
 
     async def start(self) -> None:
@@ -98,13 +106,8 @@ class GrpcServer:
             options=self._limits.options(self._parts.max_body_bytes),
             maximum_concurrent_rpcs=self._limits.calls,
         )
-        shared = (self._calls, self._limits.write)
-        server.add_generic_rpc_handlers(
-            (
-                CurrentService(self._reception, *shared, self._declare).handlers(),
-                LegacyService(self._reception, *shared).handlers(),
-            )
-        )
+        calls = OpenCalls()
+        server.add_generic_rpc_handlers(self._services(calls))
         target = f"[{host}]:{self._port}" if host.version == 6 else f"{host}:{self._port}"
         try:
             self._port = (
@@ -115,12 +118,19 @@ class GrpcServer:
         except RuntimeError as error:
             raise GatewayError(f"cannot serve gRPC on {target}: {error}") from error
         await server.start()
-        self._server = server
+        self._server, self._calls = server, calls
+
+    def _services(self, calls: OpenCalls) -> list[grpc.GenericRpcHandler]:
+        shared = (self._reception, calls, self._limits.write)
+        services: list[Service] = [CurrentService(*shared, self._declare)]
+        if self._old_clients:
+            services.append(LegacyService(*shared))
+        return [service.handlers() for service in services]
 
     async def stop(self) -> None:
         """End open streams, let other calls end within the grace, close. Safe to call twice."""
         server, self._server = self._server, None
-        if server is None:
+        if server is None or self._calls is None:
             return
         grace = self._limits.grace
         closing = asyncio.create_task(server.stop(grace + 0.5))
