@@ -140,3 +140,24 @@ async def test_a_task_under_way_is_watched_by_a_second_client_and_canceled(clien
         assert state_of(rest[-1]) == TaskState.TASK_STATE_CANCELED
     with pytest.raises(UnsupportedOperationError):
         [_ async for _ in client.subscribe(SubscribeToTaskRequest(id=task_id))]
+
+
+async def test_the_client_for_0_3_is_served_too(server: GrpcServer, served: Served) -> None:
+    card = server.cards(served.parts.card)(served.parts.orchestrator.info, "http://localhost/")
+    old = [
+        one
+        for one in card.supported_interfaces
+        if (one.protocol_binding, one.protocol_version) == ("GRPC", "0.3")
+    ]
+    del card.supported_interfaces[:]
+    card.supported_interfaces.extend(old)
+    config = ClientConfig(
+        grpc_channel_factory=grpc.aio.insecure_channel, supported_protocol_bindings=["GRPC"]
+    )
+    client = ClientFactory(config).create(card)
+    events = [event async for event in client.send_message(goal())]
+    assert events[0].HasField("task")
+    assert state_of(events[-1]) == TaskState.TASK_STATE_COMPLETED
+    task = await client.get_task(GetTaskRequest(id=events[0].task.id))
+    assert ANSWER in {part.text for one in task.artifacts for part in one.parts}
+    await client.close()

@@ -12,6 +12,7 @@ import socket
 import stat
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -182,7 +183,7 @@ async def stop_signals() -> AsyncIterator[asyncio.Event]:
             loop.remove_signal_handler(number)
 
 
-async def run_until_signal(*servers: AppServer) -> None:
+async def run_until_signal(*servers: AbstractAsyncContextManager[object]) -> None:
     """Serve until SIGINT or SIGTERM, then stop all of them, the first given first."""
     async with stop_signals() as asked, contextlib.AsyncExitStack() as stack:
         for server in reversed(servers):
