@@ -156,7 +156,7 @@ def changes(draw: st.DrawFn, value: Any) -> Any:
     return draw(paths)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_any_change_of_a_signed_card_is_found(
     rings: dict[str, KeyRing], data: st.DataObject

@@ -189,7 +189,8 @@ def test_private_keys_stay_private(store: SecurityStore, issuer: TokenIssuer) ->
     files = list(store.token_ring._folder.glob("*"))
     assert len(files) == 1
     assert stat.S_IMODE(files[0].stat().st_mode) == 0o600
-    assert stat.S_IMODE(store.token_ring._folder.stat().st_mode) == 0o700
+    for folder in (store.token_ring._folder, *store.token_ring._folder.parents[:2]):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
 def test_a_spoilt_key_file_is_named(tmp_path: Path) -> None:

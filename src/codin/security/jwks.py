@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 MAX_BYTES = 1_000_000
 MAX_KEYS = 100
 _SECONDS = 10.0
+# Not compressed: a small body may unpack to one without bounds.
+_HEADERS = {"accept": "application/json", "accept-encoding": "identity"}
 
 
 class RemoteKeys:
@@ -102,7 +104,7 @@ async def fetch_json(client: httpx.AsyncClient, url: str) -> dict[str, Any]:
 
     try:
         async with asyncio.timeout(_SECONDS):
-            request = client.build_request("GET", url, headers={"accept": "application/json"})
+            request = client.build_request("GET", url, headers=_HEADERS)
             response = await client.send(request, stream=True, follow_redirects=False)
             try:
                 body = await _body(response, url)
@@ -120,6 +122,8 @@ async def fetch_json(client: httpx.AsyncClient, url: str) -> dict[str, Any]:
 async def _body(response: httpx.Response, url: str) -> bytes:
     if response.status_code != 200:
         raise SecurityFailure(f"{url} answered {response.status_code}")
+    if response.headers.get("content-encoding", "identity") != "identity":
+        raise SecurityFailure(f"{url} answered in an encoding that was not asked for")
     body = bytearray()
     async for chunk in response.aiter_bytes():
         body += chunk

@@ -170,7 +170,8 @@ class KeyRing:
         kept = {"active": active, "made": time.time_ns(), "jwk": key.as_dict(private=True)}
         text = json.dumps(kept)
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for folder in (*reversed(self._folder.parents), self._folder):
+                folder.mkdir(mode=0o700, exist_ok=True)
             descriptor, made = tempfile.mkstemp(prefix=".key.", dir=self._folder)  # 0600
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 file.write(text)
