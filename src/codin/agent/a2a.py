@@ -23,6 +23,7 @@ from a2a.types import (
     TaskStatus,
     TaskStatusUpdateEvent,
 )
+from google.protobuf.struct_pb2 import Value
 
 from codin.agent._decode import EventDecoder
 from codin.agent._parts import clean_text, data_part, struct, value_part
@@ -45,12 +46,15 @@ __all__ = [
     "EventEncoder",
     "agent_message",
     "data_part",
+    "is_reply",
     "status_update",
     "text_part",
     "user_message",
 ]
 
 _MARK = "codin"
+REPLY = "reply"
+"""Type, in a status message's metadata, of an answer that is a message and no task."""
 
 
 def text_part(text: str, *, media_type: str = "") -> Part:
@@ -97,6 +101,12 @@ def status_update(
     return StreamResponse(status_update=update)
 
 
+def is_reply(message: Message) -> bool:
+    """Whether a task's last status message is the whole answer, to be given as it is."""
+    mark = message.metadata.fields[_MARK] if _MARK in message.metadata else Value()
+    return mark.struct_value.fields["type"].string_value == REPLY
+
+
 class EventEncoder:
     """Writes one run's events as A2A stream responses. It remembers which texts were begun.
 
@@ -125,6 +135,9 @@ class EventEncoder:
                 return self._text(event, last=isinstance(event, TextFinal))
             case ArtifactProduced():
                 return self._produced(event)
+            case Completed(reply=text) if text:
+                mark = {_MARK: {"type": REPLY}}
+                return self._status(TaskState.TASK_STATE_COMPLETED, [text_part(text)], mark)
             case Completed() | Failed() | Canceled() | Rejected() | InputRequest():
                 return self._status(*_end(event))
             case Thought(text=text):

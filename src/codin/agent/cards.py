@@ -47,12 +47,14 @@ def agent_card(info: AgentInfo, url: str) -> AgentCard:
     )
 
 
-def gateway_card(info: AgentInfo, url: str, *, push: bool = False) -> AgentCard:
+def gateway_card(
+    info: AgentInfo, url: str, *, push: bool = False, old_clients: bool = True
+) -> AgentCard:
     """The card of an agent that the gateway serves at ``url``: with what the gateway can do beside
-    what every agent can, and an interface for clients of 0.3. ``push`` says that push notifications
-    can be had."""
+    what every agent can, and with interfaces for ``old_clients``, those of 0.3. ``push`` says that
+    push notifications can be had."""
     card = agent_card(info, url)
-    for current in tuple(card.supported_interfaces):
+    for current in tuple(card.supported_interfaces) if old_clients else ():
         old = _interface(current.url, current.protocol_binding, OLD_PROTOCOL_VERSION)
         card.supported_interfaces.append(old)
     card.capabilities.extended_agent_card = True

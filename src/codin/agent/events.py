@@ -118,9 +118,11 @@ class Usage(_Event):
 
 
 class Completed(_Event):
-    """The run ended well."""
+    """The run ended well. ``reply`` is the whole answer of an agent that says it at once and makes
+    nothing: a client that waits for it over A2A gets a Message instead of a Task."""
 
     kind: Literal["completed"] = "completed"
+    reply: str = ""
 
 
 class Failed(_Event):

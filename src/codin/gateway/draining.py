@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -17,11 +16,15 @@ class DrainingApp:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._draining = asyncio.Event()
+        self._draining = False
+        self._waiting: set[asyncio.Timeout] = set()
 
     def drain(self) -> None:
         """From now on every request is told of a disconnect when it asks for more."""
-        self._draining.set()
+        self._draining = True
+        now = asyncio.get_running_loop().time()
+        for timer in self._waiting:
+            timer.reschedule(now)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -37,22 +40,25 @@ class DrainingApp:
             )
 
         await self._app(scope, self._or_drained(receive), watched)
-        if open_response and self._draining.is_set():
+        if open_response and self._draining:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _or_drained(self, receive: Receive) -> Receive:
         async def receive_or_drained() -> Message:
-            incoming = asyncio.ensure_future(receive())
-            draining = asyncio.ensure_future(self._draining.wait())
-            try:
-                await asyncio.wait({incoming, draining}, return_when=asyncio.FIRST_COMPLETED)
-                if incoming.done():
-                    return incoming.result()
+            if self._draining:
                 return {"type": "http.disconnect"}
-            finally:
-                for task in (incoming, draining):
-                    task.cancel()
-                    with suppress(asyncio.CancelledError):
-                        await task
+            # a timer that drain() moves costs nothing while a stream is open; a task would
+            timer = asyncio.timeout(None)
+            try:
+                async with timer:
+                    self._waiting.add(timer)
+                    try:
+                        return await receive()
+                    finally:
+                        self._waiting.discard(timer)
+            except TimeoutError:
+                if not timer.expired():
+                    raise
+                return {"type": "http.disconnect"}
 
         return receive_or_drained

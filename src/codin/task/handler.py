@@ -43,6 +43,7 @@ from a2a.utils.errors import (
 )
 from a2a.utils.task import apply_history_length, validate_history_length
 
+from codin.agent.a2a import is_reply
 from codin.agent.base import AgentInfo
 from codin.agent.cards import RESUME_EXTENSION
 from codin.errors import InvalidInputError, NotFoundError
@@ -131,8 +132,10 @@ class AgentRequestHandler(RequestHandler):
         if not params.configuration.return_immediately:
             async for _ in follow(self._log, principal, task_id, after=after, until=_STOPS):
                 pass
-        projection = await self._project(principal, task_id)
-        return apply_history_length(projection.task(), params.configuration)
+        task = (await self._project(principal, task_id)).task()
+        if is_reply(task.status.message) and not task.artifacts:
+            return task.status.message
+        return apply_history_length(task, params.configuration)
 
     async def send_stream(
         self, params: SendMessageRequest, context: ServerCallContext

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from codin.agent.a2a import EventEncoder, agent_message, status_update, text_part
-from codin.agent.events import AgentEvent, Canceled, EndEvent, InputRequest
+from codin.agent.events import AgentEvent, Canceled, Completed, EndEvent, InputRequest
 from codin.security import Principal, RunGrant, Scope
 from codin.task._active import ActiveRun
 from codin.task.conversation import Conversation, NoConversation
@@ -303,6 +303,8 @@ class TaskRunner:
     async def _remember(self, run: Run, scope: Scope, end: EndEvent) -> None:
         """Before the end is seen: whoever goes on with the conversation must find it there."""
         said = end.prompt if isinstance(end, InputRequest) else run.text
+        if isinstance(end, Completed) and end.reply:
+            said = end.reply
         answer = agent_message([text_part(said)], context_id=run.context_id, task_id=run.task_id)
         try:
             await self._conversation.append(scope, run.message)

@@ -10,11 +10,13 @@ from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from typing import Any
 
+from a2a.utils.constants import VERSION_HEADER
+from google.protobuf.json_format import MessageToDict
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from codin.agent.base import AgentInfo
-from codin.gateway.a2a.calling import address_of
+from codin.gateway.a2a.calling import address_of, is_old, version_of
 from codin.gateway.a2a.v03 import card_json
 from codin.gateway.base import CardBuilder
 
@@ -42,14 +44,16 @@ class CardEndpoint:
         self._since: OrderedDict[str, datetime] = OrderedDict()
 
     async def answer(self, request: Request) -> Response:
-        found = card_json(self._card(self._info, address_of(request, self._path)))
+        card = self._card(self._info, address_of(request, self._path))
+        # who says nothing may be a client of 0.3
+        found = card_json(card) if is_old(version_of(request)) else MessageToDict(card)
         tag = _tag(found)
         changed = self._changed(tag)
         headers = {
             "etag": tag,
             "cache-control": f"public, max-age={MAX_AGE}",
             "last-modified": format_datetime(changed, usegmt=True),
-            "vary": "host",
+            "vary": f"host, {VERSION_HEADER}",
         }
         if _is_fresh(request, tag, changed):
             return Response(status_code=304, headers=headers)

@@ -11,9 +11,12 @@ from functools import partial
 from typing import Any
 
 from a2a.server.context import ServerCallContext
-from a2a.server.request_handlers.response_helpers import build_error_response
+from a2a.utils.error_handlers import build_error_details
 from a2a.utils.errors import (
+    A2A_ERROR_REASONS,
+    JSON_RPC_ERROR_CODE_MAP,
     A2AError,
+    ContentTypeNotSupportedError,
     InternalError,
     InvalidRequestError,
     JSONParseError,
@@ -34,6 +37,8 @@ from codin.gateway.a2a.streaming import update_stream
 from codin.gateway.a2a.v03 import OldRpc
 from codin.gateway.streams import StreamLimits
 from codin.task.handler import AgentRequestHandler
+
+_INTERNAL = -32603
 
 MAX_BATCH = 50
 MAX_ID_CHARS = 1024
@@ -79,7 +84,7 @@ class JsonRpc:
         """The answer to whatever came."""
         if not _is_json(request.headers.get("content-type")):
             sentence = "JSON-RPC is sent as Content-Type: application/json"
-            return JSONResponse(_error(None, InvalidRequestError(sentence)), 415)
+            return JSONResponse(_error(None, ContentTypeNotSupportedError(sentence)), 415)
         try:
             body = _decoded(await request.body())
             if isinstance(body, list):
@@ -212,8 +217,11 @@ def _is_id(given: Any) -> bool:
 
 
 def _error(call_id: Id, error: A2AError) -> Json:
-    found: Json = build_error_response(None, error)
-    return {"jsonrpc": "2.0", "id": call_id, "error": found["error"]}
+    code = JSON_RPC_ERROR_CODE_MAP.get(type(error), _INTERNAL)
+    found: Json = {"code": code, "message": str(error)}
+    if type(error) in A2A_ERROR_REASONS:
+        found["data"] = build_error_details(error)
+    return {"jsonrpc": "2.0", "id": call_id, "error": found}
 
 
 def _unexpected() -> A2AError:

@@ -54,8 +54,11 @@ _ROUTES = (
 )
 
 
-class _Json(JSONResponse):
-    media_type = A2A_JSON_MEDIA_TYPE
+_PLAIN = "application/json"
+
+
+class _UnreadableType(Exception):
+    """The request's own Content-Type, which is HTTP's business before it is A2A's."""
 
 
 def rest_routes(
@@ -92,11 +95,16 @@ class _Endpoint:
             raise HTTPException(404, "nothing is here: the agent's card has its addresses")
         try:
             return await self._answer(request, tenant)
+        except _UnreadableType as error:
+            payload = build_rest_error_payload(ContentTypeNotSupportedError(str(error)))
+            payload["error"]["code"] = 415
         except A2AError as error:
-            return _refusal(error)
+            payload = build_rest_error_payload(error)
         except Exception:
             _log.exception("%s %s failed", request.method, request.url.path[:200])
-            return _refusal(InternalError("something went wrong here; the server's log has it"))
+            unknown = InternalError("something went wrong here; the server's log has it")
+            payload = build_rest_error_payload(unknown)
+        return JSONResponse(payload, payload["error"]["code"], media_type=_answered_as(request))
 
     async def _answer(self, request: Request, tenant: str) -> Response:
         check_version(version_of(request))
@@ -116,7 +124,7 @@ class _Endpoint:
             )
         assert self._operation.ask is not None
         found = await self._operation.ask(self._handler, params, context)
-        return _Json(found, headers=headers)
+        return JSONResponse(found, headers=headers, media_type=_answered_as(request))
 
     def _query(self, request: Request) -> dict[str, Any]:
         """The parameters of a request without a body (section 11.5)."""
@@ -126,6 +134,8 @@ class _Endpoint:
 
 
 def _value(field: FieldDescriptor, text: str) -> Any:
+    if field.json_name == "status" and text.islower():
+        return f"TASK_STATE_{text.upper().replace('-', '_')}"  # section 11.5 writes status=working
     if field.type != FieldDescriptor.TYPE_BOOL:
         return text
     if text not in {"true", "false"}:
@@ -133,13 +143,22 @@ def _value(field: FieldDescriptor, text: str) -> Any:
     return text == "true"
 
 
+def _sent_as(request: Request) -> str:
+    given = request.headers.get("content-type", A2A_JSON_MEDIA_TYPE)
+    return given.partition(";")[0].strip().lower()
+
+
+def _answered_as(request: Request) -> str:
+    """1.0.1 says application/a2a+json should be used, 1.0.0 said application/json: a client that
+    sends the one of 1.0.0 is answered in it."""
+    return _PLAIN if _sent_as(request) == _PLAIN else A2A_JSON_MEDIA_TYPE
+
+
 async def _body(request: Request) -> Mapping[str, Any]:
     raw = await request.body()
-    kind = request.headers.get("content-type", A2A_JSON_MEDIA_TYPE).partition(";")[0].strip()
-    if raw and kind.lower() not in {A2A_JSON_MEDIA_TYPE, "application/json"}:
-        raise ContentTypeNotSupportedError(
-            f"a request is sent as {A2A_JSON_MEDIA_TYPE} or application/json, not {kind[:80]}"
-        )
+    kind = _sent_as(request)
+    if raw and kind not in {A2A_JSON_MEDIA_TYPE, _PLAIN}:
+        raise _UnreadableType(f"a request is sent as {A2A_JSON_MEDIA_TYPE}, not {kind[:80]}")
     try:
         found = json.loads(raw.decode()) if raw.strip() else {}
     except (ValueError, RecursionError) as error:
@@ -147,8 +166,3 @@ async def _body(request: Request) -> Mapping[str, Any]:
     if not isinstance(found, Mapping):
         raise InvalidRequestError("the request has to be an object")
     return found
-
-
-def _refusal(error: A2AError) -> Response:
-    payload = build_rest_error_payload(error)
-    return JSONResponse(payload, payload["error"]["code"])
