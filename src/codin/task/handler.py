@@ -292,7 +292,8 @@ class AgentRequestHandler(RequestHandler):
         for event in events:
             said = event.body["history"] if event.kind == "task" else [event.body]
             if any(one.get("messageId") == message_id for one in said):
-                return event.seq
+                # a later message and the state that it leads to are written together
+                return event.seq if event.kind == "task" else event.seq + 1
         return None
 
     async def _resumed(

@@ -97,6 +97,7 @@ async def serve_agents(
     port: int = 0,
     heartbeat_seconds: float = 15.0,
     push_guard: UrlGuard | None = None,
+    stall_seconds: float = 30.0,
 ) -> AsyncIterator[Served]:
     """Serve ``agents`` from the folder ``home`` on a loopback port, until the block ends; with push
     notifications to wherever ``push_guard`` lets them, when there is one."""
@@ -112,8 +113,12 @@ async def serve_agents(
         manager = _manager(log, workspaces, agents, planner, push)
         stack.push_async_callback(manager.aclose)
         await manager.start()
-        parts = _parts(manager, log, workspaces, [a.info for a in agents], heartbeat_seconds)
-        parts = replace(parts, card=partial(gateway_card, push=push is not None))
+        parts = replace(
+            _parts(manager, log, workspaces, [a.info for a in agents]),
+            card=partial(gateway_card, push=push is not None),
+            heartbeat_seconds=heartbeat_seconds,
+            stall_seconds=stall_seconds,
+        )
         server = await stack.enter_async_context(HttpServer(create_app(parts), port=port))
         yield Served(server.url, log, manager, workspaces, parts)
 
@@ -144,7 +149,6 @@ def _parts(
     log: SqliteEventLog,
     workspaces: Workspaces,
     infos: Sequence[AgentInfo],
-    heartbeat_seconds: float,
 ) -> GatewayParts:
     def agents(principal: Principal) -> list[ServedAgent]:
         return [ServedAgent(i, manager.agent_handler(principal, i.id)) for i in infos]
@@ -158,5 +162,4 @@ def _parts(
         card=gateway_card,
         authenticator=LoopbackAuthenticator(),
         model=lambda: ModelBadge(LABEL),
-        heartbeat_seconds=heartbeat_seconds,
     )

@@ -104,7 +104,7 @@ class _Endpoint:
             _log.exception("%s %s failed", request.method, request.url.path[:200])
             unknown = InternalError("something went wrong here; the server's log has it")
             payload = build_rest_error_payload(unknown)
-        return JSONResponse(payload, payload["error"]["code"], media_type=_answered_as(request))
+        return JSONResponse(payload, payload["error"]["code"])
 
     async def _answer(self, request: Request, tenant: str) -> Response:
         check_version(version_of(request))
