@@ -46,7 +46,7 @@ async def test_the_answer_has_the_id_of_the_request(http: httpx.AsyncClient, cal
 async def test_an_id_that_cannot_be_sent_back_is_refused(
     http: httpx.AsyncClient, call_id: str
 ) -> None:
-    body = '{"jsonrpc":"2.0","method":"ListTasks","id":%s}' % call_id
+    body = f'{{"jsonrpc":"2.0","method":"ListTasks","id":{call_id}}}'
     answer = await http.post(PATH, content=body)
     assert answer.status_code == 200
     assert answer.json()["error"]["code"] in {-32600, -32700}

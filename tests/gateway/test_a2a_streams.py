@@ -7,6 +7,7 @@ import json
 import signal
 import sys
 import time
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import httpx
@@ -24,43 +25,38 @@ async def test_everybody_sees_the_same_in_the_same_order(tmp_path: Path) -> None
     async with (
         serve_agents(tmp_path, [COUNTER], FixedPlanner()) as served,
         httpx.AsyncClient(base_url=served.url, trust_env=False, timeout=20) as http,
+        sending(http, "counter", message("15"), "rpc") as stream,
     ):
-        async with sending(http, "counter", message("15"), "rpc") as stream:
-            sent = events(stream)
-            first = await anext(sent)
-            task_id = first.body["task"]["id"]
+        sent = events(stream)
+        first = await anext(sent)
+        task_id = first.body["task"]["id"]
 
-            async def watch(binding: str, leave: bool) -> list[tuple[int, str]]:
-                async with subscribed(http, "counter", task_id, binding, 1) as watched:
-                    seen = []
-                    async for event in events(watched):
-                        seen.append((event.seq, json.dumps(event.body, sort_keys=True)))
-                        if leave:
-                            break
-                    return seen
+        async def watch(binding: str, leave: bool) -> list[tuple[int, str]]:
+            async with subscribed(http, "counter", task_id, binding, 1) as watched:
+                seen = []
+                async for event in events(watched):
+                    seen.append((event.seq, json.dumps(event.body, sort_keys=True)))
+                    if leave:
+                        break
+                return seen
 
-            watchers = [watch(binding, n == 1) for n, binding in enumerate(["rpc", "rest"] * 3)]
-            seen = await asyncio.gather(*watchers)
-            mine = [(event.seq, json.dumps(event.body, sort_keys=True)) async for event in sent]
+        watchers = [watch(binding, n == 1) for n, binding in enumerate(["rpc", "rest"] * 3)]
+        seen = await asyncio.gather(*watchers)
+        mine = [(event.seq, json.dumps(event.body, sort_keys=True)) async for event in sent]
     assert mine[-1][0] == first.seq + len(mine)
     assert len(seen.pop(1)) == 1  # one that leaves changes nothing for the others
     assert all(one == mine for one in seen)
 
 
-async def test_a_quiet_stream_says_that_it_is_there(served_http: httpx.AsyncClient) -> None:
+async def test_a_quiet_stream_says_that_it_is_there(http: httpx.AsyncClient) -> None:
     body = {"message": message("hang on")}
-    async with served_http.stream("POST", "/message:stream", json=body, headers=V1) as stream:
+    async with http.stream("POST", "/message:stream", json=body, headers=V1) as stream:
         assert stream.headers["content-type"].startswith("text/event-stream")
         assert stream.headers["cache-control"] == "no-store"
         async with asyncio.timeout(5):
             async for line in stream.aiter_lines():
                 if line == ": ping":
                     break
-
-
-@pytest.fixture
-def served_http(http: httpx.AsyncClient) -> httpx.AsyncClient:
-    return http
 
 
 async def lines_of(reader: asyncio.StreamReader) -> list[str]:
@@ -88,9 +84,11 @@ async def test_who_does_not_read_is_dropped_and_told_how_to_go_on(tmp_path: Path
         assert f"Last-Event-ID: {seen}" in error["error"]["message"]
         task_id = next(json.loads(line[6:]) for line in lines if line.startswith("data: "))
         task_id = task_id["task"]["id"]
-        async with httpx.AsyncClient(base_url=served.url, trust_env=False, timeout=30) as http:
-            async with subscribed(http, "pourer", task_id, "rest", seen) as stream:
-                rest = [event async for event in events(stream)]
+        async with (
+            httpx.AsyncClient(base_url=served.url, trust_env=False, timeout=30) as http,
+            subscribed(http, "pourer", task_id, "rest", seen) as stream,
+        ):
+            rest = [event async for event in events(stream)]
         assert rest[0].seq == seen + 1
         assert rest[-1].state == "TASK_STATE_COMPLETED"
 
@@ -99,7 +97,7 @@ async def test_who_never_reads_is_given_up() -> None:
     """The connection's buffer never drains: the stream ends, and so does what fed it."""
     ended = asyncio.Event()
 
-    async def frames():  # type: ignore[no-untyped-def]
+    async def frames() -> AsyncGenerator[tuple[int, bytes], None]:
         try:
             for seq in range(1000):
                 yield seq, frame("{}", seq)
@@ -132,7 +130,7 @@ async def test_who_never_reads_is_given_up() -> None:
 
 
 async def test_an_error_in_a_stream_is_its_last_event() -> None:
-    async def frames():  # type: ignore[no-untyped-def]
+    async def frames() -> AsyncGenerator[tuple[int, bytes], None]:
         yield 1, frame("{}", 1)
         raise RuntimeError("secret")
 

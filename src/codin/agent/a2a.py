@@ -104,7 +104,7 @@ def status_update(
 def is_reply(message: Message) -> bool:
     """Whether a task's last status message is the whole answer, to be given as it is."""
     mark = message.metadata.fields[_MARK] if _MARK in message.metadata else Value()
-    return mark.struct_value.fields["type"].string_value == REPLY
+    return bool(mark.struct_value.fields["type"].string_value == REPLY)
 
 
 class EventEncoder:
