@@ -13,7 +13,7 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from joserfc import jws
-from joserfc.jwk import ECKey
+from joserfc.jwk import ECKey, OKPKey
 
 from codin.agent.base import AgentInfo
 from codin.agent.cards import agent_card
@@ -186,13 +186,13 @@ def test_a_changed_signature_does_not_hold(
     assert not verified(signed, ring)
 
 
-def hand_signed(header: dict[str, Any], key: ECKey) -> AgentCard:
+def hand_signed(header: dict[str, Any], key: ECKey | OKPKey) -> AgentCard:
     signed = card(FULL)
     compact = jws.serialize_compact(
         header,
         canonical(signed),
         key,
-        registry=jws.JWSRegistry(algorithms=["ES256", "none"], strict_check_header=False),
+        registry=jws.JWSRegistry(algorithms=["ES256", "EdDSA"], strict_check_header=False),
     )
     protected, _, signature = compact.split(".")
     signed.signatures.add(protected=protected, signature=signature)
@@ -214,6 +214,15 @@ async def test_the_policies() -> None:
         assert why in said.pop()
         assert not (await CardVerifier("off", trust, warn=said.append).check(bad)).verified
     assert said == []
+
+
+@pytest.mark.filterwarnings("ignore:EdDSA is deprecated")
+async def test_the_old_name_of_ed25519_is_understood_for_keys_of_that_curve() -> None:
+    for curve, taken in (("Ed25519", True), ("Ed448", False)):
+        key = OKPKey.generate_key(curve, {"kid": "k"})
+        signed = hand_signed({"alg": "EdDSA", "kid": "k"}, key)
+        verdict = await CardVerifier("warn", [TrustedKeys([key])], warn=str).check(signed)
+        assert verdict.verified is taken
 
 
 async def test_one_of_several_signatures_is_enough(rings: dict[str, KeyRing]) -> None:

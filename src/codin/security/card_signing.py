@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -16,7 +17,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from joserfc import jws
-from joserfc.errors import JoseError
+from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import Key
 from joserfc.jws import JWSRegistry
 from joserfc.registry import HeaderParameter
@@ -26,8 +27,9 @@ from codin.security.keyring import KeyRing
 
 SignaturePolicy = Literal["require", "warn", "off"]
 
-ALGORITHMS = frozenset({"ES256", "Ed25519"})
-"""What a card may be signed with here. ``Ed25519`` is RFC 9864's name for that use of EdDSA."""
+ALGORITHMS = frozenset({"ES256", "Ed25519", "EdDSA"})
+"""What a card may be signed with. ``EdDSA`` is the old name of ``Ed25519`` (RFC 9864), which the
+SDKs still write; only keys of that curve are taken for it."""
 
 _SIGNATURES = 10
 _SAFE_INTEGER = 2**53 - 1
@@ -166,10 +168,14 @@ class CardVerifier:
         key = await self._key(key_id)
         if key is None:
             return CardVerdict(False, key_id, f"the key {key_id[:80]!r} is not trusted here")
+        if algorithm == "EdDSA" and key.get("crv") != "Ed25519":
+            return CardVerdict(False, key_id, "its key is not one for its algorithm")
         body = base64.urlsafe_b64encode(payload).rstrip(b"=").decode()
         token = f"{signature.protected}.{body}.{signature.signature}"
         try:
-            jws.deserialize_compact(token, key, registry=_registry(algorithm))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", SecurityWarning)
+                jws.deserialize_compact(token, key, registry=_registry(algorithm))
         except (JoseError, ValueError, TypeError):
             return CardVerdict(False, key_id, "its signature does not fit what it says")
         return CardVerdict(True, key_id)
