@@ -161,3 +161,16 @@ async def test_the_client_for_0_3_is_served_too(server: GrpcServer, served: Serv
     task = await client.get_task(GetTaskRequest(id=events[0].task.id))
     assert ANSWER in {part.text for one in task.artifacts for part in one.parts}
     await client.close()
+
+
+async def test_a_question_is_answered(http: httpx.AsyncClient, url: str) -> None:
+    client = await connect(http, f"{url}/agents/scout")
+    asked = [event async for event in client.send_message(goal("ask me"))]
+    assert state_of(asked[-1]) == TaskState.TASK_STATE_INPUT_REQUIRED
+    answer = goal("In 2024.")
+    answer.message.task_id = asked[0].task.id
+    told = [event async for event in client.send_message(answer)]
+    assert told[0].task.id == asked[0].task.id
+    assert told[0].task.context_id == asked[0].task.context_id
+    assert state_of(told[-1]) == TaskState.TASK_STATE_COMPLETED
+    await client.close()
