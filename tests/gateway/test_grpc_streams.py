@@ -119,7 +119,7 @@ async def test_a_stop_ends_many_streams_at_once(served: Served) -> None:
         for call in (*streams, waiting):
             error = await refusal(call)
             assert error.code() == grpc.StatusCode.UNAVAILABLE
-            assert "the task goes on" in str(error.details())
+            assert "subscribe to the task again" in str(error.details())
     await watched_by_nobody(served, task.id)
     await server.stop()  # twice does nothing
     assert not (await served.log.task(LOCAL_USER, task.id)).ended

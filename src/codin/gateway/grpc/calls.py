@@ -16,8 +16,8 @@ Behaviour = Callable[[bytes, grpc.aio.ServicerContext], Awaitable[Any]]
 class OpenCalls:
     """Keeps the calls under way, turns their errors into statuses, and ends them on request.
 
-    A call that the server ends is told UNAVAILABLE, which gRPC's clients take as "try again": the
-    task that it was about goes on, and its stream can be picked up.
+    A call that the server ends is told UNAVAILABLE, which gRPC's clients take as "try again": what
+    the task's log has by then and later can be picked up from any gateway.
     """
 
     def __init__(self) -> None:
@@ -66,5 +66,5 @@ def _cancel(tasks: set[asyncio.Task[Any]]) -> None:
 def _stopped() -> CallEnded:
     return CallEnded(
         grpc.StatusCode.UNAVAILABLE,
-        "the gateway stops; the task goes on: subscribe to it again, or ask for it",
+        "the gateway stops: subscribe to the task again when it is back, or ask for the task",
     )

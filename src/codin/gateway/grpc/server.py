@@ -134,8 +134,10 @@ class GrpcServer:
             return
         grace = self._limits.grace
         closing = asyncio.create_task(server.stop(grace + 0.5))
-        await self._calls.end(grace)
-        await closing
+        try:
+            await self._calls.end(grace)
+        finally:
+            await closing
 
     async def __aenter__(self) -> Self:
         await self.start()
