@@ -20,7 +20,7 @@ from starlette.responses import RedirectResponse, Response
 
 from codin.agent.base import Task as AgentTask
 from codin.agent.events import AgentEvent, InputRequest, TextDelta, TextFinal
-from codin.security import LOCAL_USER, RunGrants
+from codin.security import LOCAL_USER, Principal, RunGrants
 from codin.task import AgentRequestHandler, AgentWork, RunServices, SqliteEventLog, TaskRunner
 from codin.task.push import (
     BodySigner,
@@ -30,6 +30,7 @@ from codin.task.push import (
     JwtBodySigner,
     PushDelivery,
     PushNotifications,
+    PushStoreError,
     RetryPolicy,
     SqlitePushConfigStore,
     verify_body,
@@ -37,7 +38,7 @@ from codin.task.push import (
 from codin.task.push.http import SIGNATURE_HEADER, TOKEN_HEADER
 from codin.task.states import COMPLETED, INPUT_REQUIRED, SUBMITTED
 from codin.testing.push import AnyUrl, Received, Receiver
-from codin.testing.tasks import SmallAgent, send_request
+from codin.testing.tasks import ANN, BOB, SmallAgent, send_request
 from codin.testing.tasks import call_context as context
 
 QUICK = RetryPolicy(attempts=4, first=0.01, longest=0.05, jitter=0.0, asked=2.0)
@@ -112,8 +113,10 @@ def asking(receiver: Receiver, text: str = "hello", **fields: Any) -> SendMessag
     return asked
 
 
-async def send(handler: AgentRequestHandler, asked: SendMessageRequest) -> Task:
-    task = await handler.on_message_send(asked, context())
+async def send(
+    handler: AgentRequestHandler, asked: SendMessageRequest, who: Principal = LOCAL_USER
+) -> Task:
+    task = await handler.on_message_send(asked, context(who))
     assert isinstance(task, Task)
     return task
 
@@ -430,3 +433,72 @@ async def test_a_deleted_config_is_told_nothing_more(
     came = len(receiver.came)
     await asyncio.sleep(0.3)
     assert len(receiver.came) == came
+
+
+async def test_receivers_that_never_answer_hold_up_only_their_own(
+    serving: Serve, tmp_path: Path, log: SqliteEventLog, receiver: Receiver
+) -> None:
+    async def never(_: Received) -> Response:
+        await asyncio.sleep(5)
+        return Response()
+
+    tarpit = Receiver(answer=never)
+    await tarpit.start()
+    async with pushing(tmp_path / "push.db", log, at_once=3, at_once_each=2) as push:
+        handler = serving(asks, push)
+        for _ in range(4):
+            await send(handler, asking(tarpit), ANN)
+        await tarpit.until(lambda: len(tarpit.came) == 2)
+        await send(handler, asking(receiver), BOB)
+        await receiver.until_state(INPUT_REQUIRED, seconds=3)
+        assert len(tarpit.came) == 2
+    await tarpit.stop()
+
+
+async def test_a_store_that_fails_for_a_moment_costs_a_repetition(
+    serving: Serve, tmp_path: Path, log: SqliteEventLog, receiver: Receiver, monkeypatch: Any
+) -> None:
+    whole = SqlitePushConfigStore.advance
+    failures = iter([True])
+
+    async def once_not(self: Any, claim: Any, seq: int, **fields: Any) -> bool:
+        if seq == 2 and next(failures, False):
+            raise PushStoreError("the disk was away")
+        return await whole(self, claim, seq, **fields)
+
+    monkeypatch.setattr(SqlitePushConfigStore, "advance", once_not)
+    async with pushing(tmp_path / "push.db", log) as push:
+        await send(serving(asks, push), asking(receiver))
+        await receiver.until_state(INPUT_REQUIRED)
+    assert receiver.seqs() == [1, 2, 2, 3]
+
+
+async def test_what_cannot_be_sent_at_all_becomes_a_dead_letter(
+    serving: Serve, tmp_path: Path, log: SqliteEventLog, receiver: Receiver, monkeypatch: Any
+) -> None:
+    async def broken(self: Any, config: Any, notification: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(HttpPushSender, "send", broken)
+    async with pushing(tmp_path / "push.db", log) as push:
+        await send(serving(asks, push), asking(receiver))
+        async with asyncio.timeout(5):
+            while len((await letters(push)).letters) < 3:
+                await asyncio.sleep(0.02)
+        assert {one.reason for one in (await letters(push)).letters} == {
+            "the notification could not be sent"
+        }
+
+
+async def test_nothing_is_left_running(
+    serving: Serve, tmp_path: Path, log: SqliteEventLog, receiver: Receiver
+) -> None:
+    async with pushing(tmp_path / "push.db", log) as push:
+        await send(serving(asks, push), asking(receiver))
+        await receiver.until_state(INPUT_REQUIRED)
+    await asyncio.sleep(0)
+    left = [task.get_coro().__qualname__ for task in asyncio.all_tasks()]
+    assert not [name for name in left if "PushDelivery" in name]
+    store = await SqlitePushConfigStore.open(tmp_path / "push.db")
+    assert len(await store.claim("another", 1.0, lambda _: False)) == 1
+    await store.close()

@@ -19,10 +19,12 @@ from codin.task.push.courier import Courier, RetryPolicy
 LEASE_SECONDS = 30.0
 SWEEP_SECONDS = 5.0
 POLL_SECONDS = 5.0
-AT_ONCE = 128
-"""Attempts under way at the same time, of all configs together."""
+AT_ONCE = 96
+"""Attempts under way at the same time, of all configs together: fewer than a guarded transport has
+connections, for waiting there would count as the receiver's failure."""
 AT_ONCE_EACH = 16
 """Of these, the configs of one principal: receivers that never answer hold up nobody else's."""
+_CLAIMS = 1000
 
 _log = logging.getLogger(__name__)
 
@@ -103,7 +105,10 @@ class PushDelivery:
     async def _sweep(self) -> None:
         self._woken.clear()
         await self._store.renew(self.owner, self._lease_seconds, tuple(self._couriers))
-        for claim in await self._store.claim(self.owner, self._lease_seconds, is_dead):
+        claims = await self._store.claim(self.owner, self._lease_seconds, is_dead, limit=_CLAIMS)
+        if len(claims) == _CLAIMS:
+            self.wake()
+        for claim in claims:
             if claim.number not in self._couriers:
                 self._couriers[claim.number] = asyncio.create_task(self._serve(claim))
 
