@@ -205,6 +205,7 @@ async def test_another_agents_task_is_unknown(
         ({"url": "http://x.example/\r\nHost: y"}, "printable"),
         ({"url": "http://x.example/" + "a" * 3000}, "2048"),
         ({"id": "i" * 300}, "256"),
+        ({"id": "a\0b"}, "control"),
         ({"token": "a\r\nX-Other: b"}, "printable"),
         ({"token": "t" * 5000}, "4096"),
         ({"authentication": {"scheme": "Digest", "credentials": "x"}}, "Digest"),

@@ -14,7 +14,12 @@ from starlette.responses import Response
 from codin.security import LOCAL_USER
 from codin.task import SqliteEventLog
 from codin.task.log.base import Entry, NewTask
-from codin.task.push import PushConfig, SqlitePushConfigStore
+from codin.task.push import (
+    PostgresPushConfigStore,
+    PushConfig,
+    PushConfigStore,
+    SqlitePushConfigStore,
+)
 from codin.task.states import COMPLETED, SUBMITTED, WORKING
 from codin.testing.push import Received, Receiver
 
@@ -27,12 +32,12 @@ from codin.task import SqliteEventLog
 from codin.task.push import open_push
 from codin.testing.push import AnyUrl
 
-async def main(folder):
-    log = await SqliteEventLog.open(f"{folder}/tasks.db")
-    async with open_push(f"{folder}/push.db", log, guard=AnyUrl()):
+async def main(tasks, place):
+    log = await SqliteEventLog.open(tasks)
+    async with open_push(place, log, guard=AnyUrl()):
         await asyncio.Event().wait()
 
-asyncio.run(main(sys.argv[1]))
+asyncio.run(main(*sys.argv[1:]))
 """
 
 
@@ -54,8 +59,21 @@ def ended(receiver: Receiver) -> set[str]:
     return {one.json["statusUpdate"]["task"] for one in receiver.took if one.seq == EVENTS}
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return str(tmp_path / "push.db")
+    return str(request.getfixturevalue("database"))
+
+
+async def opened(place: str) -> PushConfigStore:
+    if place.startswith("postgresql://"):
+        return await PostgresPushConfigStore.open(place)
+    return await SqlitePushConfigStore.open(place)
+
+
 @pytest.mark.slow
-async def test_a_killed_process_is_followed_by_one_that_goes_on(tmp_path: Path) -> None:
+async def test_a_killed_process_is_followed_by_one_that_goes_on(tmp_path: Path, place: str) -> None:
     chance = random.Random(7)
     receiver = Receiver()
 
@@ -67,13 +85,15 @@ async def test_a_killed_process_is_followed_by_one_that_goes_on(tmp_path: Path) 
     await receiver.start()
     task_ids = [f"task-{number}" for number in range(3)]
     await write(tmp_path, task_ids)
-    store = await SqlitePushConfigStore.open(tmp_path / "push.db")
+    store = await opened(place)
     for task_id in task_ids:
         config = PushConfig("c", task_id, receiver.url)
         await store.put(LOCAL_USER, config, after=0, most=1)
 
     for kill in range(KILLS + 1):
-        child = await asyncio.create_subprocess_exec(sys.executable, "-c", CHILD, str(tmp_path))
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", CHILD, str(tmp_path / "tasks.db"), place
+        )
         try:
             if kill < KILLS:
                 before = len(receiver.took)

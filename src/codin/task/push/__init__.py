@@ -39,11 +39,13 @@ if TYPE_CHECKING:
     from codin.task.push.courier import RetryPolicy
     from codin.task.push.delivery import PushDelivery
     from codin.task.push.http import HttpPushSender
+    from codin.task.push.postgres import PostgresPushConfigStore
     from codin.task.push.service import PushNotifications, open_push
     from codin.task.push.sqlite import SqlitePushConfigStore
 
 _HOMES = {
     "HttpPushSender": "codin.task.push.http",
+    "PostgresPushConfigStore": "codin.task.push.postgres",
     "PushDelivery": "codin.task.push.delivery",
     "PushNotifications": "codin.task.push.service",
     "RetryPolicy": "codin.task.push.courier",
@@ -62,6 +64,7 @@ __all__ = [
     "HttpPushSender",
     "JwtBodySigner",
     "Notification",
+    "PostgresPushConfigStore",
     "PushConfig",
     "PushConfigRefused",
     "PushConfigStore",

@@ -31,7 +31,6 @@ from codin.task.push.courier import RetryPolicy
 from codin.task.push.delivery import PushDelivery
 from codin.task.push.errors import PushConfigRefused, UnknownPushConfig
 from codin.task.push.http import HttpPushSender
-from codin.task.push.sqlite import SqlitePushConfigStore
 
 if TYPE_CHECKING:
     import httpx
@@ -191,7 +190,7 @@ class PushNotifications:
 
 @asynccontextmanager
 async def open_push(
-    path: str | os.PathLike[str],
+    place: str | os.PathLike[str],
     log: EventLog,
     *,
     guard: UrlGuard | None = None,
@@ -199,27 +198,38 @@ async def open_push(
     transport: httpx.AsyncBaseTransport | None = None,
     policy: RetryPolicy | None = None,
 ) -> AsyncIterator[PushNotifications]:
-    """Push notifications of the tasks in ``log``, with the configs in the file ``path``, delivered
-    until the block is left.
+    """Push notifications of the tasks in ``log``, with the configs at ``place``, delivered until
+    the block is left. ``place`` is a file, or the ``postgresql://`` address of a database that many
+    gateways share.
 
     Without a ``guard`` only public addresses are sent to. What the guard saw a name resolve to may
     change before it is connected to: of ``OutgoingGuard`` its own transport is used, which looks
     again; beside another guard, give a ``transport`` that does.
 
     Raises:
-        PushStoreError: the file cannot be used.
+        PushStoreError: the place cannot be used.
     """
     guard = guard or OutgoingGuard()
     if transport is None and isinstance(guard, OutgoingGuard):
         transport = guard.transport()
     async with AsyncExitStack() as stack:
-        store = await SqlitePushConfigStore.open(path)
+        store = await _store(place)
         stack.push_async_callback(store.close)
         sender = HttpPushSender(guard, signer=signer, transport=transport)
         stack.push_async_callback(sender.close)
         delivery = PushDelivery(store, log, sender, policy=policy)
         await stack.enter_async_context(delivery)
         yield PushNotifications(store, guard, delivery)
+
+
+async def _store(place: str | os.PathLike[str]) -> PushConfigStore:
+    if isinstance(place, str) and place.startswith(("postgresql://", "postgres://")):
+        from codin.task.push.postgres import PostgresPushConfigStore
+
+        return await PostgresPushConfigStore.open(place)
+    from codin.task.push.sqlite import SqlitePushConfigStore
+
+    return await SqlitePushConfigStore.open(place)
 
 
 def _check_fields(asked: TaskPushNotificationConfig) -> None:
@@ -250,6 +260,8 @@ def _check_text(name: str, value: str, most: int) -> None:
         raise InvalidParamsError(
             f"the push notification config's {name} has more than {most} characters"
         )
+    if not value.isprintable() and name == "id":
+        raise InvalidParamsError("the push notification config's id holds a control character")
     # What goes into a header must not begin another one.
     if name != "id" and not _HEADER.fullmatch(value):
         raise InvalidParamsError(
