@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from codin.security import LOCAL_USER, RunGrant, RunGrants, Scope
 from codin.task import (
     AgentRequestHandler,
     AgentWork,
+    EventLog,
     LogCallRecorder,
     RunServices,
     SqliteEventLog,
@@ -34,6 +35,7 @@ from codin.tool.events import ToolOutput
 from codin.tool.invocation import CallFinished, CallStarted
 
 Serve = Callable[..., AgentRequestHandler]
+OpenLog = Callable[[], Awaitable[EventLog]]
 
 
 async def hanging(task: AgentTask) -> AsyncGenerator[AgentEvent, None]:
@@ -48,11 +50,9 @@ async def begun(handler: AgentRequestHandler) -> tuple[Task, Any]:
     return first, stream
 
 
-async def test_a_task_of_another_process_can_be_canceled(
-    serve: Serve, log: SqliteEventLog, tmp_path: Path
-) -> None:
+async def test_a_task_of_another_process_can_be_canceled(serve: Serve, open_log: OpenLog) -> None:
     task, stream = await begun(serve(hanging))
-    other_log = await SqliteEventLog.open(tmp_path / "codin.db")
+    other_log = await open_log()
     other = TaskRunner(other_log)
     row = await asyncio.wait_for(other.cancel(LOCAL_USER, task.id), 5)
     assert row.state == "TASK_STATE_CANCELED"
@@ -64,11 +64,11 @@ async def test_a_task_of_another_process_can_be_canceled(
 
 
 async def test_a_reader_in_another_process_sees_it_grow(
-    serve: Serve, log: SqliteEventLog, tmp_path: Path
+    serve: Serve, log: EventLog, open_log: OpenLog
 ) -> None:
     handler = serve(hanging)
     task, stream = await begun(handler)
-    other_log = await SqliteEventLog.open(tmp_path / "codin.db")
+    other_log = await open_log()
     seen: list[int] = []
 
     async def read() -> None:

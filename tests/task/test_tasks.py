@@ -1,15 +1,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from pathlib import Path
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
 import pytest
 
 from codin.agent.base import Task as AgentTask
 from codin.agent.events import AgentEvent, TextDelta, TextFinal
 from codin.security import LOCAL_USER
-from codin.task import AgentRequestHandler, SqliteEventLog, TaskEnded, Tasks, UnknownTask
+from codin.task import AgentRequestHandler, EventLog, TaskEnded, Tasks, UnknownTask
 from codin.testing.tasks import BOB, call_context, send_request
 
 Serve = Callable[..., AgentRequestHandler]
@@ -23,7 +22,7 @@ async def echo(task: AgentTask) -> AsyncGenerator[AgentEvent, None]:
 
 
 async def test_a_replay_gives_the_same_events_again(
-    serve: Serve, log: SqliteEventLog, tmp_path: Path
+    serve: Serve, log: EventLog, open_log: Callable[[], Awaitable[EventLog]]
 ) -> None:
     asked = send_request("one two three four")
     asked.configuration.return_immediately = True
@@ -36,12 +35,12 @@ async def test_a_replay_gives_the_same_events_again(
     rest = [event async for event in tasks.events(LOCAL_USER, task.id, after=3, wait=True)]
     assert rest == live[3:]
     assert [e async for e in tasks.events(LOCAL_USER, task.id, after=99, wait=True)] == []
-    elsewhere = await SqliteEventLog.open(tmp_path / "codin.db")
+    elsewhere = await open_log()
     assert [e async for e in Tasks(elsewhere).events(LOCAL_USER, task.id, wait=True)] == live
     await elsewhere.close()
 
 
-async def test_looking_at_tasks(serve: Serve, log: SqliteEventLog) -> None:
+async def test_looking_at_tasks(serve: Serve, log: EventLog) -> None:
     made = await serve(echo).on_message_send(send_request("one"), call_context())
     tasks = Tasks(log)
     assert await tasks.get(LOCAL_USER, made.id) == made
@@ -53,7 +52,7 @@ async def test_looking_at_tasks(serve: Serve, log: SqliteEventLog) -> None:
         await tasks.cancel(LOCAL_USER, made.id)
 
 
-async def test_somebody_elses_task_is_unknown(serve: Serve, log: SqliteEventLog) -> None:
+async def test_somebody_elses_task_is_unknown(serve: Serve, log: EventLog) -> None:
     made = await serve(echo).on_message_send(send_request("one"), call_context())
     tasks = Tasks(log)
     for call in (tasks.get, tasks.row, tasks.steps, tasks.cancel):

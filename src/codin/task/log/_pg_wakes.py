@@ -9,10 +9,9 @@ reader elsewhere its slow poll, as the contract of ``Notifier`` has it.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 import psycopg
 from psycopg import AsyncConnection
@@ -27,12 +26,20 @@ _CHANNEL = "codin_task"
 _PAYLOAD_BYTES = 7900
 """Postgres takes less than 8000 bytes."""
 _RETRY_SECONDS = 1.0
+_CLOSE_SECONDS = 2.0
+"""How long the last wake-ups are tried for: the server may be away."""
 
 
 class Wakes:
     """Tells other processes of commits here, and this one of commits there."""
 
-    def __init__(self, pool: AsyncConnectionPool[AsyncConnection], notifier: Notifier) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[AsyncConnection]],
+        pool: AsyncConnectionPool[AsyncConnection],
+        notifier: Notifier,
+    ) -> None:
+        self._connect = connect
         self._pool = pool
         self._notifier = notifier
         self._origin = uuid.uuid4().hex
@@ -57,11 +64,13 @@ class Wakes:
         """Tell what is untold, and end."""
         self._closing = True
         self._some.set()
+        if not self._tasks:
+            return
         listener, sender = self._tasks
         listener.cancel()
-        for task in (sender, listener):
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await asyncio.wait([sender], timeout=_CLOSE_SECONDS)
+        sender.cancel()
+        await asyncio.wait(self._tasks)
 
     async def _send(self) -> None:
         while not (self._closing and not self._untold):
@@ -78,20 +87,17 @@ class Wakes:
     async def _listen(self) -> None:
         while True:
             try:
-                async with self._pool.connection() as connection:
+                async with await self._connect() as connection:
                     await self._hear(connection)
             except psycopg.Error as error:
                 _log.warning("wake-ups of other processes are late: %s", error)
             await asyncio.sleep(_RETRY_SECONDS)
 
     async def _hear(self, connection: AsyncConnection) -> None:
-        try:
-            await connection.execute(f"LISTEN {_CHANNEL}")
-            self._listening.set()
-            async for heard in connection.notifies():
-                self._notify(self._others(heard.payload))
-        finally:
-            await connection.close()  # it must not listen on in the pool
+        await connection.execute(f"LISTEN {_CHANNEL}")
+        self._listening.set()
+        async for heard in connection.notifies():
+            self._notify(self._others(heard.payload))
 
     def _others(self, payload: str) -> list[str]:
         # Whoever may connect may notify: at worst it wakes somebody who finds nothing.

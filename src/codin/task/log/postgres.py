@@ -8,7 +8,9 @@ survives whatever the server's ``synchronous_commit`` says: by default the loss 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from functools import partial
 from typing import TypeVar
 
 import psycopg
@@ -49,18 +51,21 @@ CONNECTIONS = 8
 _OPEN_SECONDS = 10.0
 _WAIT_SECONDS = 30.0
 """How long a call waits for a free connection, or for a server that is away."""
+_CLOSE_SECONDS = 5.0
 
 
 class PostgresEventLog(EventLog):
     """Open it with ``await PostgresEventLog.open(url)``. It belongs to the event loop that opened
     it."""
 
-    def __init__(self, place: str, pool: _Pool, wake_pool: _Pool, notifier: Notifier) -> None:
+    def __init__(
+        self, place: str, pool: _Pool, wake_pool: _Pool, wakes: Wakes, notifier: Notifier
+    ) -> None:
         self.notifier = notifier
         self._place = place
         self._pool = pool
         self._wake_pool = wake_pool
-        self._wakes = Wakes(wake_pool, notifier)
+        self._wakes = wakes
         self._closed = False
         self._running = 0
         self._idle = asyncio.Event()
@@ -79,27 +84,32 @@ class PostgresEventLog(EventLog):
             LogVersionError: a newer codin made it.
             LogError: it cannot be opened.
         """
-        pools: list[_Pool] = []
+        connect = partial(
+            AsyncConnection.connect, url, autocommit=True, connect_timeout=int(_OPEN_SECONDS)
+        )
+        log: PostgresEventLog | None = None
         try:
             place = _place(url)
-            pools = [_pool(url, connections, _prepare), _pool(url, 2, _prepare_wakes)]
-            log = cls(place, pools[0], pools[1], notifier or LocalNotifier())
-            async with await AsyncConnection.connect(
-                url, autocommit=True, connect_timeout=int(_OPEN_SECONDS)
-            ) as connection:
+            pools = _pool(url, connections, _prepare), _pool(url, 1, _prepare_wakes)
+            wakes = Wakes(connect, pools[1], notifier := notifier or LocalNotifier())
+            log = cls(place, pools[0], pools[1], wakes, notifier)
+            async with await connect() as connection:
                 await _prepare(connection)
                 await migrate(connection, place)
-            for pool in pools:
-                await pool.open(wait=True, timeout=_OPEN_SECONDS)
-            async with asyncio.timeout(_OPEN_SECONDS):
-                await log._wakes.start()
+            await log._start()
         except BaseException as error:
-            for pool in pools:
-                await pool.close()
+            if log is not None:
+                await log.close()
             if isinstance(error, (psycopg.Error, OSError)):
                 raise LogError(f"the task log cannot be opened: {error}") from error
             raise
         return log
+
+    async def _start(self) -> None:
+        for pool in (self._pool, self._wake_pool):
+            await pool.open(wait=True, timeout=_OPEN_SECONDS)
+        async with asyncio.timeout(_OPEN_SECONDS):
+            await self._wakes.start()
 
     async def create(
         self,
@@ -203,7 +213,9 @@ class PostgresEventLog(EventLog):
         if self._closed:
             return
         self._closed = True
-        await self._idle.wait()
+        with contextlib.suppress(TimeoutError):  # what waits for a server that is away fails below
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self._idle.wait()
         await self._wakes.close()
         await self._wake_pool.close()
         await self._pool.close()
