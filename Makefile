@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SETUP := PYTHON=$(PYTHON) VENV=$(VENV) scripts/setup
 
 .DEFAULT_GOAL := help
-.PHONY: help run up test test-fast check format prove system clean
+.PHONY: help run up test test-fast check format prove conformance system clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,6 +38,9 @@ prove: $(VENV)/.test-ready ## the long proofs: ten goals on two data sets, and t
 	@$(BIN)/codin model pull --if-absent
 	@$(BIN)/codin eval plans --at-least 28
 	@$(BIN)/python examples/eval/prove.py
+
+conformance: $(VENV)/.test-ready ## run the public A2A conformance kit: make conformance KIT=path
+	@VENV=$(VENV) scripts/conformance "$(KIT)"
 
 system: ## install the Debian packages that some features need (as root)
 	@scripts/system

@@ -13,7 +13,7 @@ import asyncio
 import tempfile
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,9 +31,11 @@ from codin.agent.events import (
 )
 from codin.agent.response import AgentResponse
 from codin.gateway import GatewayParts, HttpServer, LoopbackAuthenticator, ServedAgent, create_app
+from codin.gateway.grpc import GrpcServer
 from codin.gateway.server import stop_signals
 from codin.security import RunGrants
 from codin.task import AgentRequestHandler, AgentWork, RunServices, SqliteEventLog, TaskRunner
+from codin.task.push import PushNotifications, open_push
 from codin.tool.base import Tool
 from codin.tool.workspace import Workspaces
 
@@ -116,45 +118,69 @@ class ConformanceAgent:
         return AgentResponse(text("Hello from TCK")(task))
 
 
+class KitUrls:
+    """Lets the kit register the addresses that it makes up, which resolve to nothing everywhere."""
+
+    async def check(self, url: str) -> None:
+        """Let it be."""
+
+
+def parts_of(
+    log: SqliteEventLog, runner: TaskRunner, push: PushNotifications, home: Path
+) -> GatewayParts:
+    """What the gateway serves: the one agent, as the orchestrator."""
+    work = AgentWork(ConformanceAgent(), INFO, RunServices(RunGrants()))
+    handler = AgentRequestHandler(
+        INFO.id,
+        lambda _: work,
+        runner,
+        info=INFO,
+        extended_card=lambda _, url: extended_card(INFO, url),
+        push=push,
+    )
+    return GatewayParts(
+        orchestrator=ServedAgent(INFO, handler),
+        agents=lambda _: [],
+        tools=lambda _: [],
+        log=log,
+        workspaces=Workspaces(home / "work"),
+        # the kit takes the fields for clients of 0.3 for faults of a card
+        card=partial(gateway_card, push=True, old_clients=False),
+        authenticator=LoopbackAuthenticator(),
+    )
+
+
 @asynccontextmanager
-async def served(home: Path, port: int) -> AsyncGenerator[str, None]:
+async def served(home: Path, port: int, grpc_port: int) -> AsyncGenerator[str, None]:
     """The agent behind the gateway, over a log in ``home``; gives its address."""
     async with AsyncExitStack() as stack:
         log = await SqliteEventLog.open(home / "tasks.db")
         stack.push_async_callback(log.close)
+        push = await stack.enter_async_context(open_push(home / "push.db", log, guard=KitUrls()))
         # The kit sends different messages under the same id, and means a task by each.
         runner = TaskRunner(log, idempotent=False)
         stack.push_async_callback(runner.aclose)
-        work = AgentWork(ConformanceAgent(), INFO, RunServices(RunGrants()))
-        handler = AgentRequestHandler(
-            INFO.id,
-            lambda _: work,
-            runner,
-            info=INFO,
-            extended_card=lambda _, url: extended_card(INFO, url),
-        )
-        parts = GatewayParts(
-            orchestrator=ServedAgent(INFO, handler),
-            agents=lambda _: [],
-            tools=lambda _: [],
-            log=log,
-            workspaces=Workspaces(home / "work"),
-            # the kit takes the fields for clients of 0.3 for faults of a card
-            card=partial(gateway_card, old_clients=False),
-            authenticator=LoopbackAuthenticator(),
-        )
+        parts = parts_of(log, runner, push, home)
+        url = f"http://127.0.0.1:{port}"
+        grpc = GrpcServer(parts, port=grpc_port, web_url=url, old_clients=False)
+        parts = replace(parts, card=grpc.cards(parts.card))
         server = await stack.enter_async_context(HttpServer(create_app(parts), port=port))
+        await stack.enter_async_context(grpc)
         yield server.url
 
 
 async def main() -> None:
     parser = argparse.ArgumentParser(description="Serve the agent of the A2A conformance kit.")
     parser.add_argument("--port", type=int, default=9999)
-    port = parser.parse_args().port
+    parser.add_argument("--grpc-port", type=int, default=0)
+    asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
-        async with stop_signals() as asked, served(Path(home), port) as url:
+        async with (
+            stop_signals() as stopped,
+            served(Path(home), asked.port, asked.grpc_port) as url,
+        ):
             print(url, flush=True)
-            await asked.wait()
+            await stopped.wait()
 
 
 if __name__ == "__main__":
