@@ -134,6 +134,25 @@ async def test_an_answer_sent_again_is_the_same_answer(
         assert (await everything(stream))[-1].state == "TASK_STATE_COMPLETED"
 
 
+async def test_a_message_sent_again_after_its_question_was_answered(
+    two: tuple[httpx.AsyncClient, httpx.AsyncClient],
+) -> None:
+    http, _ = two
+    said = message("order")
+    async with sending(http, "asker", said, "rest") as stream:
+        asked = await everything(stream)
+    task_id = asked[0].body["task"]["id"]
+    async with sending(http, "asker", message("three", taskId=task_id), "rest") as stream:
+        answered = await everything(stream)
+    async with sending(http, "asker", said, "rpc") as stream:
+        again = await everything(stream)  # the old question does not end it
+    assert again[-1].seq == answered[-1].seq
+    v1 = {"A2A-Version": "1.0"}
+    sent = await http.post("/agents/asker/message:send", json={"message": said}, headers=v1)
+    assert sent.json()["task"]["id"] == task_id
+    assert sent.json()["task"]["status"]["state"] == "TASK_STATE_COMPLETED"
+
+
 @pytest.mark.parametrize("binding", BINDINGS)
 async def test_without_the_extension_it_is_as_the_specification_says(
     two: tuple[httpx.AsyncClient, httpx.AsyncClient], binding: str

@@ -49,19 +49,17 @@ from codin.agent.cards import RESUME_EXTENSION
 from codin.errors import InvalidInputError, NotFoundError
 from codin.security import ForbiddenError, Principal
 from codin.task._listing import list_tasks
+from codin.task._reading import STOPS, TaskReader
 from codin.task._requests import check_message, check_modes
 from codin.task.errors import TaskEnded, TaskError, TaskRepeated, UnknownTask
-from codin.task.log.base import READ_LIMIT, EventLog, TaskRow
+from codin.task.log.base import EventLog, TaskRow
 from codin.task.log.follow import follow
-from codin.task.projection import TaskProjection
 from codin.task.runner import TaskRunner
-from codin.task.states import INTERRUPTED, TERMINAL
 from codin.task.updates import (
     A2AEvent,
     TaskUpdate,
     resume_position,
     snapshot,
-    update_of,
 )
 from codin.task.work import ParentTask, Work
 
@@ -79,11 +77,6 @@ it from the address by which the caller came."""
 
 ExtendedCard = Callable[[Principal, str], AgentCard]
 """Makes the card that an authenticated caller may see, for the agent at an address."""
-
-_STOPS = TERMINAL | INTERRUPTED
-
-
-_ALL = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +113,7 @@ class AgentRequestHandler(RequestHandler):
         self._work_for = work_for
         self._runner = runner
         self._log: EventLog = runner.log
+        self._reader = TaskReader(runner.log)
         self._info = info or AgentInfo(agent_id, agent_id, agent_id)
         self.extended_card = extended_card
 
@@ -129,10 +123,12 @@ class AgentRequestHandler(RequestHandler):
         principal = self._caller(context)
         accepted = await self._accept(principal, params, context)
         task_id, after = accepted.task_id, accepted.seq
+        if accepted.repeated:  # what stopped it since then is no news
+            after = (await self._row(principal, task_id)).last_seq
         if not params.configuration.return_immediately:
-            async for _ in follow(self._log, principal, task_id, after=after, until=_STOPS):
+            async for _ in follow(self._log, principal, task_id, after=after, until=STOPS):
                 pass
-        task = (await self._project(principal, task_id)).task()
+        task = (await self._reader.project(principal, task_id)).task()
         if is_reply(task.status.message) and not task.artifacts:
             return task.status.message
         return apply_history_length(task, params.configuration)
@@ -148,15 +144,18 @@ class AgentRequestHandler(RequestHandler):
         principal = self._caller(context)
         after = resume_position(context)
         accepted = await self._accept(principal, params, context)
-        if accepted.repeated and after is not None:
-            async with aclosing(self._resumed(principal, accepted.task_id, after)) as rest:
-                async for update in rest:
-                    yield update
-            return
-        projection = await self._project(principal, accepted.task_id, upto=max(accepted.seq, 1))
-        first = apply_history_length(projection.task(), params.configuration)
-        yield snapshot(projection, first)
-        async with aclosing(self._updates(principal, first, projection.seq)) as updates:
+        task_id = accepted.task_id
+        if after is None or not accepted.repeated:
+            projection = await self._reader.project(principal, task_id, upto=max(accepted.seq, 1))
+            first = apply_history_length(projection.task(), params.configuration)
+            yield snapshot(projection, first)
+            after = projection.seq
+        rest = (
+            self._reader.resumed(principal, task_id, after)
+            if accepted.repeated
+            else self._reader.updates(principal, task_id, first.context_id, after)
+        )
+        async with aclosing(rest) as updates:
             async for update in updates:
                 yield update
 
@@ -172,18 +171,17 @@ class AgentRequestHandler(RequestHandler):
         principal = self._caller(context)
         after = resume_position(context)
         row = await self._row(principal, params.id)
-        if after is not None:
-            async with aclosing(self._resumed(principal, row.task_id, after)) as rest:
-                async for update in rest:
-                    yield update
-            return
-        if row.ended:
-            raise UnsupportedOperationError(
-                f"task {row.task_id} has ended ({row.state}): get it instead of subscribing to it"
-            )
-        projection = await self._project(principal, params.id, upto=row.last_seq)
-        yield snapshot(projection)
-        async with aclosing(self._updates(principal, projection.task(), row.last_seq)) as updates:
+        if after is None:
+            if row.ended:
+                raise UnsupportedOperationError(
+                    f"task {row.task_id} has ended ({row.state}): get it instead of subscribing"
+                )
+            projection = await self._reader.project(principal, params.id, upto=row.last_seq)
+            yield snapshot(projection)
+            rest = self._reader.updates(principal, row.task_id, row.context_id, row.last_seq)
+        else:
+            rest = self._reader.resumed(principal, row.task_id, after)
+        async with aclosing(rest) as updates:
             async for update in updates:
                 yield update
 
@@ -205,7 +203,7 @@ class AgentRequestHandler(RequestHandler):
         principal = self._caller(context)
         validate_history_length(params)
         row = await self._row(principal, params.id)
-        projection = await self._project(principal, row.task_id)
+        projection = await self._reader.project(principal, row.task_id)
         return apply_history_length(projection.task(), params)
 
     async def on_cancel_task(
@@ -217,7 +215,7 @@ class AgentRequestHandler(RequestHandler):
             await self._runner.cancel(principal, row.task_id)
         except TaskEnded as error:
             raise TaskNotCancelableError(str(error)) from error
-        return (await self._project(principal, row.task_id)).task()
+        return (await self._reader.project(principal, row.task_id)).task()
 
     async def on_list_tasks(
         self, params: ListTasksRequest, context: ServerCallContext
@@ -268,9 +266,10 @@ class AgentRequestHandler(RequestHandler):
                 f"task {row.task_id} belongs to context {row.context_id}, not to"
                 f" {message.context_id}: send its own contextId, or none"
             )
-        repeated = await self._seq_of(principal, row.task_id, message.message_id)
-        if repeated is not None:
-            return _Accepted(row.task_id, repeated, repeated=True)
+        if self._runner.idempotent:
+            had = await self._reader.seq_of(principal, row.task_id, message.message_id)
+            if had is not None:
+                return _Accepted(row.task_id, had, repeated=True)
         if not row.interrupted:
             doing = "has ended" if row.ended else "is still at work"
             raise UnsupportedOperationError(
@@ -282,70 +281,6 @@ class AgentRequestHandler(RequestHandler):
         except TaskError as error:
             raise UnsupportedOperationError(str(error)) from error
         return _Accepted(row.task_id, seq)
-
-    async def _seq_of(self, principal: Principal, task_id: str, message_id: str) -> int | None:
-        """Where in its log the task got this very message; a client that had no answer to it sends
-        it again (A2A 1.0, section 3.3.1)."""
-        if not self._runner.idempotent:
-            return None
-        events = await self._log.read(principal, task_id, 0, _ALL, kinds=("task", "message"))
-        for event in events:
-            said = event.body["history"] if event.kind == "task" else [event.body]
-            if any(one.get("messageId") == message_id for one in said):
-                # a later message and the state that it leads to are written together
-                return event.seq if event.kind == "task" else event.seq + 1
-        return None
-
-    async def _resumed(
-        self, principal: Principal, task_id: str, after: int
-    ) -> AsyncGenerator[TaskUpdate, None]:
-        """Exactly what comes after ``after``, up to the end or to a question that is still open."""
-        row = await self._log.task(principal, task_id)
-        if after > row.last_seq:
-            raise InvalidParamsError(
-                f"task {task_id} has no event {after} yet: resume after one that a stream gave"
-            )
-        last = TERMINAL if after == row.last_seq and row.interrupted else _STOPS
-        seen = after
-        while seen < row.last_seq:
-            limit = min(READ_LIMIT, row.last_seq - seen)
-            for event in await self._log.read(principal, task_id, seen, limit):
-                seen = event.seq
-                update = update_of(event, row.context_id)
-                if update is not None:
-                    yield update
-        if row.state in last:
-            return
-        task = Task(id=task_id, context_id=row.context_id)
-        async with aclosing(self._updates(principal, task, seen)) as updates:
-            async for update in updates:
-                yield update
-
-    async def _updates(
-        self, principal: Principal, task: Task, after: int
-    ) -> AsyncGenerator[TaskUpdate, None]:
-        """What comes after ``after``, up to the first state in which nothing more will come by
-        itself (A2A 1.0, section 11.7)."""
-        async with aclosing(follow(self._log, principal, task.id, after=after)) as events:
-            async for event in events:
-                update = update_of(event, task.context_id)
-                if update is not None:
-                    yield update
-                if event.state in _STOPS:
-                    return
-
-    async def _project(
-        self, principal: Principal, task_id: str, *, upto: int | None = None
-    ) -> TaskProjection:
-        projection = TaskProjection()
-        while upto is None or projection.seq < upto:
-            limit = 500 if upto is None else min(500, upto - projection.seq)
-            events = await self._log.read(principal, task_id, projection.seq, limit)
-            for event in events:
-                projection.apply(event)
-            if not events:
-                break
-        return projection
 
     async def _row(self, principal: Principal, task_id: str) -> TaskRow:
         try:
