@@ -288,4 +288,6 @@ def _told(path: str) -> Iterator[None]:
     except RecursionError as error:
         raise PermissionDenied(f"{path} is nested too deeply") from error
     except OSError as error:
+        if error.errno == errno.EMFILE:  # a folder on the way down is one open file
+            raise PermissionDenied(f"{path} is nested too deeply") from error
         raise PermissionDenied(f"{path}: {os.strerror(error.errno or errno.EACCES)}") from error

@@ -172,14 +172,23 @@ def _prepare_workspace(folder: Path) -> None:
 
 
 def _remove_tree(folder: Path) -> None:
-    def make_room(remove: Callable[[str], object], path: str, _: object) -> None:
-        """Code inside may have closed a folder to its owner: open it, and go on."""
+    """Remove what code inside has left, also where it closed folders to their owner, or nested
+    them deeper than this process can follow."""
+    opened: set[str] = set()
+
+    def make_room(_remove: Callable[..., object], path: str, _error: object) -> None:
+        if path in opened:
+            return
+        opened.add(path)
         with contextlib.suppress(OSError):
             os.chmod(os.path.dirname(path), 0o700)
-            os.chmod(path, 0o700, follow_symlinks=False)
-            remove(path)
+            if os.path.islink(path) or not os.path.isdir(path):
+                os.unlink(path)
+            else:
+                os.chmod(path, 0o700)
+                shutil.rmtree(path, onerror=make_room)
 
-    try:
+    with contextlib.suppress(RecursionError):
         shutil.rmtree(folder, onerror=make_room)
-    except RecursionError:  # as deep as code inside liked to make it
+    if folder.exists():
         subprocess.run(["rm", "-rf", "--", folder], check=False)  # noqa: S607
