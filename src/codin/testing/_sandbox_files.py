@@ -214,9 +214,7 @@ class IsolationConformance(SandboxBase):
                 result = await sandbox.run_code(code % (host, number))
                 assert "Error" in (result.error or "")
 
-    @pytest.mark.parametrize(
-        "path", ["/etc/shadow", "/root/.ssh", "/home/*/.*", "/var/log", "/sys"]
-    )
+    @pytest.mark.parametrize("path", ["/etc/shadow", "/root/.ssh", "/var/log", "/sys"])
     async def test_files_of_the_host(self, sandbox: Sandbox, path: str) -> None:
         result = await sandbox.exec(["sh", "-c", f"cat {path} || ls {path}/*"])
         assert (result.exit_code != 0, result.stdout) == (True, b"")
