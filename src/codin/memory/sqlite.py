@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from codin.memory._checks import as_json, checked_key, session_of
 from codin.memory.base import History, MemoryFailure, MemoryMessage, MemorySystem, Note, Notes
-from codin.private_file import make_private
+from codin.private_file import opening
 from codin.security import Scope
 
 T = TypeVar("T")
@@ -194,15 +194,15 @@ class SQLiteMemory(MemorySystem):
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    make_private(path)
-    connection = sqlite3.connect(path, timeout=10.0)
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        _migrate(connection, path)
-    except BaseException:
-        connection.close()
-        raise
+    with opening(path):
+        connection = sqlite3.connect(path, timeout=10.0)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            _migrate(connection, path)
+        except BaseException:
+            connection.close()
+            raise
     return connection
 
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from codin.private_file import make_private
+from codin.private_file import opening
 from codin.security.errors import SecurityFailure
 
 T = TypeVar("T")
@@ -102,14 +102,14 @@ class SecurityDatabase:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    make_private(path)
-    connection = sqlite3.connect(path, timeout=10.0)
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        _migrate(connection, path)
-    except BaseException:
-        connection.close()
-        raise
+    with opening(path):
+        connection = sqlite3.connect(path, timeout=10.0)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            _migrate(connection, path)
+        except BaseException:
+            connection.close()
+            raise
     return connection
 
 

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from codin.private_file import make_private
+from codin.private_file import opening
 from codin.security import Principal
 from codin.task.errors import LogError
 from codin.task.log import _queries as queries
@@ -60,14 +60,15 @@ class SqliteEventLog(EventLog):
         self._path = path
         self._local = threading.local()
         self._open_readers: list[sqlite3.Connection] = []
-        connection = _connect(path)
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute(f"PRAGMA synchronous = {_SYNCHRONOUS[durability]}")
-            migrate(connection, str(path))
-        except BaseException:
-            connection.close()
-            raise
+        with opening(path):
+            connection = _connect(path)
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute(f"PRAGMA synchronous = {_SYNCHRONOUS[durability]}")
+                migrate(connection, str(path))
+            except BaseException:
+                connection.close()
+                raise
         self._writer = Writer(connection, notifier.notify)
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="codin-log-reader")
         self._closed = False
@@ -216,7 +217,6 @@ class SqliteEventLog(EventLog):
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    make_private(path)
     # Each connection is used by one thread at a time; the one that closes it may be another.
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from codin.private_file import make_private
+from codin.private_file import opening
 from codin.security import Principal
 from codin.task.push import _statements as statements
 from codin.task.push._schema import migrate
@@ -148,14 +148,14 @@ class SqlitePushConfigStore(PushConfigStore):
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    make_private(path)
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    try:
-        connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        migrate(connection, str(path))
-    except BaseException:
-        connection.close()
-        raise
+    with opening(path):
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        try:
+            connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            migrate(connection, str(path))
+        except BaseException:
+            connection.close()
+            raise
     return connection
