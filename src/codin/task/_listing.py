@@ -46,7 +46,8 @@ async def list_tasks(
 def _filter(agent_id: str, params: ListTasksRequest) -> TaskFilter:
     since = None
     if params.HasField("status_timestamp_after"):
-        since = params.status_timestamp_after.ToNanoseconds() / 1e9
+        # The log's clock counts whole milliseconds: a task must be found by its own timestamp.
+        since = params.status_timestamp_after.ToMilliseconds() / 1e3 - 0.001
     state = TaskState.Name(params.status) if params.status else None
     return TaskFilter(
         agent_id=agent_id, context_id=params.context_id or None, state=state, updated_from=since
