@@ -16,6 +16,7 @@ from a2a.types.a2a_pb2_grpc import A2AServiceStub
 from google.rpc import error_details_pb2, status_pb2
 
 from codin.agent.a2a import user_message
+from codin.task.notify import LocalNotifier
 from codin.testing.serving import Served
 
 V1 = (("a2a-version", "1.0"),)
@@ -62,5 +63,11 @@ async def answered(stub: A2AServiceStub) -> bool:
 
 async def watched_by_nobody(served: Served, task_id: str) -> None:
     async with asyncio.timeout(5):
-        while served.log.notifier._waiting.get(task_id):  # type: ignore[attr-defined]
+        while watchers(served, task_id):
             await asyncio.sleep(0.01)
+
+
+def watchers(served: Served, task_id: str) -> int:
+    notifier = served.log.notifier
+    assert isinstance(notifier, LocalNotifier)
+    return notifier.waiting(task_id)

@@ -14,8 +14,10 @@ from google.protobuf.json_format import ParseDict
 
 from codin.agent.base import AgentInfo
 from codin.agent.cards import RESUME_EXTENSION, agent_card, extended_card, gateway_card
+from codin.errors import NotFoundError
 from codin.security import LOCAL_USER
 from codin.task.handler import CARD_URL, AgentRequestHandler
+from codin.task.work import Work
 from codin.testing.tasks import call_context
 
 CARD = "/.well-known/agent-card.json"
@@ -95,7 +97,7 @@ async def test_the_extended_card_is_asked_for_over_either_binding(
 
 
 async def test_where_there_is_no_extended_card(runner_stub: Any) -> None:
-    handler = AgentRequestHandler("a", lambda _: None, runner_stub)  # type: ignore[arg-type]
+    handler = AgentRequestHandler("a", no_work, runner_stub)
     asked: Any = None
     from a2a.utils import errors
 
@@ -109,6 +111,10 @@ async def test_where_there_is_no_extended_card(runner_stub: Any) -> None:
     context = call_context(LOCAL_USER, **{CARD_URL: "http://here/"})
     card = await handler.on_get_extended_agent_card(asked, context)
     assert card.supported_interfaces[0].url == "http://here/"
+
+
+def no_work(_: object) -> Work:
+    raise NotFoundError("nothing is asked for here")
 
 
 @pytest.fixture

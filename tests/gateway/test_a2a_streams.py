@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 from a2a_calls import COUNTER, POURER, V1, events, message, sending, subscribed
+from starlette.types import Message
 
 from codin.gateway.streams import EventStream, StreamLimits, frame
 from codin.testing.serving import serve_agents
@@ -123,7 +124,7 @@ async def test_who_never_reads_is_given_up() -> None:
         limits=StreamLimits(heartbeat=0.05, stall=0.2, grace=0.2),
     )
     began = time.monotonic()
-    await asyncio.wait_for(stream({"type": "http"}, receive, send), 5)  # type: ignore[arg-type]
+    await asyncio.wait_for(stream({"type": "http"}, receive, send), 5)
     assert 0.3 < time.monotonic() - began < 3
     assert ended.is_set()
     assert taken <= 7  # what it had taken, and no more was made for it
@@ -134,9 +135,9 @@ async def test_an_error_in_a_stream_is_its_last_event() -> None:
         yield 1, frame("{}", 1)
         raise RuntimeError("secret")
 
-    sent: list[dict[str, object]] = []
+    sent: list[Message] = []
 
-    async def send(one: dict[str, object]) -> None:
+    async def send(one: Message) -> None:
         sent.append(one)
 
     async def receive() -> dict[str, str]:
@@ -144,7 +145,7 @@ async def test_an_error_in_a_stream_is_its_last_event() -> None:
         return {"type": "http.disconnect"}
 
     stream = EventStream(frames(), dropped=lambda _: b"", failed=lambda _: frame("{}", event="e"))
-    await stream({"type": "http"}, receive, send)  # type: ignore[arg-type]
+    await stream({"type": "http"}, receive, send)
     assert [one.get("more_body") for one in sent] == [None, True, False]
     assert sent[-1]["body"] == b"event: e\ndata: {}\n\n"
 

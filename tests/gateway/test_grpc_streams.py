@@ -14,7 +14,7 @@ from a2a.types import (
     TaskState,
 )
 from a2a.types.a2a_pb2_grpc import A2AServiceStub
-from grpc_calls import V1, goal, outcome, refusal, watched_by_nobody
+from grpc_calls import V1, goal, outcome, refusal, watched_by_nobody, watchers
 
 from codin.gateway.grpc import GrpcLimits, GrpcServer
 from codin.security import LOCAL_USER
@@ -162,7 +162,7 @@ async def test_a_client_that_fell_silent_is_let_go(served: Served) -> None:
         stream = stub.SendStreamingMessage(goal("hang on"), metadata=V1)
         task_id = (await stream.read()).task.id
         await asyncio.sleep(1)  # longer than the server waits for a sign of life
-        assert served.log.notifier._waiting.get(task_id)  # type: ignore[attr-defined]
+        assert watchers(served, task_id) == 1
         wire.cut()
         await watched_by_nobody(served, task_id)
         assert not (await served.log.task(LOCAL_USER, task_id)).ended

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
 
 import httpx
 import pytest
@@ -215,5 +216,5 @@ def test_and_for_nothing_else(change: str) -> None:
 
 
 class _Typed(Ed25519Key):
-    def sign(self, claims: object, typ: str) -> str:
-        return super().sign(claims, "at+jwt")  # type: ignore[arg-type]
+    def sign(self, claims: Mapping[str, Any], typ: str) -> str:
+        return super().sign(claims, "at+jwt")

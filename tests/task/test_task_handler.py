@@ -8,6 +8,7 @@ import pytest
 from a2a.types import (
     CancelTaskRequest,
     GetTaskRequest,
+    ListTaskPushNotificationConfigsRequest,
     ListTasksRequest,
     SubscribeToTaskRequest,
     Task,
@@ -369,7 +370,9 @@ async def test_what_is_not_supported(serve: Serve) -> None:
         with pytest.raises(errors.PushNotificationNotSupportedError):
             await push(None, context())
     with pytest.raises(errors.PushNotificationNotSupportedError):
-        await handler.on_list_task_push_notification_configs(None, context())  # type: ignore[arg-type]
+        await handler.on_list_task_push_notification_configs(
+            ListTaskPushNotificationConfigsRequest(), context()
+        )
     card: Any = handler.on_get_extended_agent_card
     with pytest.raises(errors.UnsupportedOperationError):
         await card(None, context())

@@ -68,6 +68,11 @@ class LocalNotifier(Notifier):
         for subscription in woken:
             subscription.wake()
 
+    def waiting(self, task_id: str) -> int:
+        """How many wait for wake-ups about ``task_id`` in this process."""
+        with self._lock:
+            return len(self._waiting.get(task_id, ()))
+
     def forget(self, subscription: _LocalSubscription) -> None:
         """Drop a closed subscription."""
         with self._lock:
