@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import sys
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from codin.cli.exits import ExitCode
 from codin.cli.options import Overrides, platform_options
 from codin.cli.output import json_option
 from codin.errors import InvalidInputError
+from codin.signals import on_signals
 
 if TYPE_CHECKING:
     from codin.agent.events import AgentEvent
@@ -44,13 +44,11 @@ def run(goal: str | None, as_json: bool, overrides: Overrides) -> int:
 async def interruptible(work: Coroutine[Any, Any, int]) -> int:
     """Ctrl-C and SIGTERM cancel ``work``, which then puts everything away."""
     task = asyncio.ensure_future(work)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, task.cancel)
-    try:
-        return await task
-    except asyncio.CancelledError:
-        return ExitCode.INTERRUPTED
+    with on_signals(task.cancel):
+        try:
+            return await task
+        except asyncio.CancelledError:
+            return ExitCode.INTERRUPTED
 
 
 def _goal(given: str | None, settings: Settings) -> str:

@@ -7,7 +7,6 @@ import contextlib
 import errno
 import ipaddress
 import os
-import signal
 import socket
 import stat
 from abc import ABC, abstractmethod
@@ -22,6 +21,7 @@ from starlette.types import ASGIApp
 
 from codin.gateway.draining import DrainingApp
 from codin.gateway.errors import AddressInUse, GatewayError, UnsafeAddress
+from codin.signals import on_signals
 
 GRACE_SECONDS = 1
 """What requests under way get to end by themselves; streams are ended at once."""
@@ -171,16 +171,9 @@ class UnixServer(AppServer):
 @contextlib.asynccontextmanager
 async def stop_signals() -> AsyncIterator[asyncio.Event]:
     """An event that SIGINT and SIGTERM set, instead of what they do otherwise."""
-    loop = asyncio.get_running_loop()
     asked = asyncio.Event()
-    handled = (signal.SIGINT, signal.SIGTERM)
-    for number in handled:
-        loop.add_signal_handler(number, asked.set)
-    try:
+    with on_signals(asked.set):
         yield asked
-    finally:
-        for number in handled:
-            loop.remove_signal_handler(number)
 
 
 async def run_until_signal(*servers: AbstractAsyncContextManager[object]) -> None:

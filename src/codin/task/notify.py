@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Iterable
 from types import TracebackType
 
@@ -63,10 +64,18 @@ class LocalNotifier(Notifier):
         return subscription
 
     def notify(self, task_ids: Iterable[str]) -> None:
+        """One call into each loop, however many wait there: the pipe that wakes a loop is small."""
+        woken: defaultdict[asyncio.AbstractEventLoop, list[_LocalSubscription]] = defaultdict(list)
         with self._lock:
-            woken = [one for key in set(task_ids) for one in self._waiting.get(key, ())]
-        for subscription in woken:
-            subscription.wake()
+            for key in set(task_ids):
+                for one in self._waiting.get(key, ()):
+                    woken[one.loop].append(one)
+        for loop, subscriptions in woken.items():
+            try:
+                loop.call_soon_threadsafe(_wake, subscriptions)
+            except RuntimeError:  # the loop is closed: nobody waits there any more
+                for one in subscriptions:
+                    one.close()
 
     def waiting(self, task_id: str) -> int:
         """How many wait for wake-ups about ``task_id`` in this process."""
@@ -88,14 +97,11 @@ class _LocalSubscription(Subscription):
     def __init__(self, notifier: LocalNotifier, task_id: str) -> None:
         self.task_id = task_id
         self._notifier = notifier
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
-        try:
-            self._loop.call_soon_threadsafe(self._woken.set)
-        except RuntimeError:  # its loop is closed: nobody waits there any more
-            self.close()
+        self._woken.set()
 
     async def wait(self, timeout: float) -> bool:
         try:
@@ -108,3 +114,8 @@ class _LocalSubscription(Subscription):
 
     def close(self) -> None:
         self._notifier.forget(self)
+
+
+def _wake(subscriptions: Iterable[_LocalSubscription]) -> None:
+    for subscription in subscriptions:
+        subscription.wake()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import socket
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import uvicorn
@@ -17,6 +17,7 @@ from codin.agent.host.platform_client import PlatformClient, platform_http
 from codin.agent.host.runs import ActiveRuns
 from codin.agent.host.server import Server
 from codin.agent.host.wire import HostProblem
+from codin.signals import on_signals
 
 
 async def serve(
@@ -39,10 +40,10 @@ async def serve(
         url = f"http://127.0.0.1:{port}/v1"
         host = HostApp(agents, problems, PlatformClient(http), runs, url)
         servers = [Server(host.app), Server(forwarder_app(http, runs))]
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, _ask_to_exit, servers)
-        await asyncio.gather(servers[0].serve(sockets=[door]), servers[1].serve(sockets=[loopback]))
+        with on_signals(partial(_ask_to_exit, servers)):
+            await asyncio.gather(
+                servers[0].serve(sockets=[door]), servers[1].serve(sockets=[loopback])
+            )
         await host.aclose()
 
 
