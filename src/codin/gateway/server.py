@@ -119,7 +119,9 @@ class HttpServer(AppServer):
     def bind(self) -> socket.socket:
         address = _loopback(self._host)
         family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
-        listener = socket.socket(family, socket.SOCK_STREAM)
+        # asyncio sends at once only where it is told that this is TCP: the second part of an answer
+        # would wait for the client to acknowledge the first, some 40 ms
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((str(address), self._port))
