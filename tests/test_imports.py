@@ -10,6 +10,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "codin"
 # From top to bottom: a room may import from its own row and from rows below it.
 ROWS = [
     {"cli"},
+    {"bench"},
     {"gateway"},
     {"evaluation"},
     {"task"},
@@ -20,7 +21,7 @@ ROWS = [
     {"memory", "model"},
     {"security"},
     {"config"},
-    {"errors", "private_file"},
+    {"errors", "loop", "private_file", "signals"},
 ]
 LEVEL = {room: level for level, row in enumerate(ROWS) for room in row}
 # Known by name to everybody above, and knowing nothing of what is above them.

@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, str] = {
     "tasks": "codin.cli.tasks:tasks",
     "auth": "codin.cli.auth:auth",
     "eval": "codin.cli.evaluate:evaluate",
+    "bench": "codin.cli.bench:bench",
 }
 
 
