@@ -36,7 +36,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecurityStore]:
 
 def taken(store: SecurityStore, credential: str) -> bool:
     try:
-        asyncio.run(store.bearers(ME).caller_of_bearer(credential))
+        asyncio.run(store.bearers(ME).principal_of_bearer(credential))
     except CredentialError:
         return False
     return True

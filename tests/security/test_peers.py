@@ -59,11 +59,11 @@ async def test_a_token_exchanged_for_here_is_a_local_principal(
             settings(there, scopes=("agent.use:echo",)), client, clock=store._clock, min_interval=0
         )
         bearers = store.bearers(HERE, peers=[peer])
-        caller = await bearers.caller_of_bearer(text)
-        assert caller.principal.tenant == "partners"
-        assert caller.principal.subject == f"{there.url}#acme/ada"
-        assert caller.principal.roles == {"user"}
-        assert caller.principal.scopes == {"agent.use:echo"}
+        caller = await bearers.principal_of_bearer(text)
+        assert caller.tenant == "partners"
+        assert caller.subject == f"{there.url}#acme/ada"
+        assert caller.roles == {"user"}
+        assert caller.scopes == {"agent.use:echo"}
         assert caller.actors == ("gateway",)
         for bad in (
             issuer.issue(ADMIN, audience=HERE),  # narrowed to nothing
@@ -74,7 +74,7 @@ async def test_a_token_exchanged_for_here_is_a_local_principal(
             store.card_ring.sign({"iss": there.url}, "at+jwt"),
         ):
             with pytest.raises(CredentialError):
-                await bearers.caller_of_bearer(bad)
+                await bearers.principal_of_bearer(bad)
         assert there.asked == ["keys"] * 1, "the keys are kept"
         await store.token_ring.rotate(drop_old=True)
         later = issuer.exchange(

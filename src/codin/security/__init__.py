@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from codin.security.access import Access
 from codin.security.authorizer import Authorizer, RoleAuthorizer
 from codin.security.errors import (
     CardSignatureError,
@@ -14,18 +15,19 @@ from codin.security.errors import (
     SecurityFailure,
 )
 from codin.security.grant import GrantError, RunGrant, RunGrants
-from codin.security.principal import LOCAL_TENANT, LOCAL_USER, Principal, Scope
+from codin.security.principal import LOCAL_TENANT, LOCAL_USER, NOBODY, Principal, Scope
 from codin.security.roles import DEFAULT_ROLES, PERMISSIONS
 
 if TYPE_CHECKING:
     from codin.security.audit import AuditEntry, AuditLog, AuditRecord, SQLiteAuditLog
-    from codin.security.bearer import Bearers, Caller
+    from codin.security.bearer import Bearers
     from codin.security.card_signing import CardVerdict, CardVerifier, sign_card
     from codin.security.keyring import KeyRing, published
     from codin.security.keys import ApiKey, KeyRequest, KeyStore, SQLiteKeyStore
-    from codin.security.oidc import OidcSettings, OidcVerifier
+    from codin.security.oidc import OidcVerifier
     from codin.security.outgoing import OutgoingGuard
-    from codin.security.peers import PeerSettings, PeerVerifier
+    from codin.security.peers import PeerVerifier
+    from codin.security.settings import OidcSettings, PeerSettings
     from codin.security.store import SecurityStore
     from codin.security.tokens import Token, TokenIssuer, TokenVerifier
 
@@ -36,16 +38,15 @@ _LAZY = {
     "AuditLog": "audit",
     "AuditRecord": "audit",
     "Bearers": "bearer",
-    "Caller": "bearer",
     "CardVerdict": "card_signing",
     "CardVerifier": "card_signing",
     "KeyRequest": "keys",
     "KeyRing": "keyring",
     "KeyStore": "keys",
-    "OidcSettings": "oidc",
+    "OidcSettings": "settings",
     "OidcVerifier": "oidc",
     "OutgoingGuard": "outgoing",
-    "PeerSettings": "peers",
+    "PeerSettings": "settings",
     "PeerVerifier": "peers",
     "SQLiteAuditLog": "audit",
     "SQLiteKeyStore": "keys",
@@ -61,14 +62,15 @@ __all__ = [
     "DEFAULT_ROLES",
     "LOCAL_TENANT",
     "LOCAL_USER",
+    "NOBODY",
     "PERMISSIONS",
+    "Access",
     "ApiKey",
     "AuditEntry",
     "AuditLog",
     "AuditRecord",
     "Authorizer",
     "Bearers",
-    "Caller",
     "CardSignatureError",
     "CardVerdict",
     "CardVerifier",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 from codin.security.errors import CredentialError
@@ -13,15 +13,7 @@ from codin.security.keys import KEY_PREFIX, KeyStore
 from codin.security.oidc import OidcVerifier
 from codin.security.peers import PeerVerifier
 from codin.security.principal import Principal
-from codin.security.tokens import MAX_TOKEN_CHARS, TokenVerifier
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who calls, and who acts for them (the nearest first)."""
-
-    principal: Principal
-    actors: tuple[str, ...] = ()
+from codin.security.tokens import MAX_TOKEN_CHARS, Token, TokenVerifier
 
 
 class Bearers:
@@ -43,28 +35,26 @@ class Bearers:
         self._people = people
 
     async def principal_of_bearer(self, credential: str) -> Principal:
-        """Who calls. Raises as ``caller_of_bearer`` does."""
-        return (await self.caller_of_bearer(credential)).principal
-
-    async def caller_of_bearer(self, credential: str) -> Caller:
-        """Who calls, and for whom.
+        """Who calls, with who acts for them.
 
         Raises:
             CredentialError: the credential is no good. Its message may be shown to the caller.
             SecurityFailure: it cannot be told, because the keys cannot be read. Answer 503.
         """
         if credential.startswith(KEY_PREFIX):
-            return Caller(await self._keys.principal_of(credential))
+            return await self._keys.principal_of(credential)
         issuer = _claimed_issuer(credential)
         if self._tokens is not None and issuer == self._tokens.issuer:
-            token = self._tokens.verify(credential)
-            return Caller(token.principal, token.actors)
+            return _acting(self._tokens.verify(credential))
         if self._people is not None and issuer == self._people.settings.issuer:
-            return Caller(await self._people.principal_of(credential))
+            return await self._people.principal_of(credential)
         if isinstance(issuer, str) and (peer := self._peers.get(issuer)):
-            token = await peer.verify(credential)
-            return Caller(token.principal, token.actors)
+            return _acting(await peer.verify(credential))
         raise CredentialError("the credential is neither a key nor a token that is taken here")
+
+
+def _acting(token: Token) -> Principal:
+    return replace(token.principal, actors=token.actors)
 
 
 def _claimed_issuer(credential: str) -> Any:

@@ -8,7 +8,7 @@ import logging
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import rfc8785
 from a2a.types import AgentCard, AgentCardSignature
@@ -24,8 +24,7 @@ from joserfc.registry import HeaderParameter
 
 from codin.security.errors import CardSignatureError, CredentialError
 from codin.security.keyring import KeyRing
-
-SignaturePolicy = Literal["require", "warn", "off"]
+from codin.security.settings import SignaturePolicy
 
 ALGORITHMS = frozenset({"ES256", "Ed25519", "EdDSA"})
 """What a card may be signed with. ``EdDSA`` is the old name of ``Ed25519`` (RFC 9864), which the

@@ -7,61 +7,23 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from joserfc import jwt
 from joserfc.errors import ExpiredTokenError, JoseError, SecurityWarning
 from joserfc.jws import JWSRegistry
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from codin.security.errors import CredentialError, SecurityFailure
 from codin.security.jwks import RemoteKeys, fetch_json
 from codin.security.keyring import LEEWAY_SECONDS, header_of
 from codin.security.principal import Principal
-from codin.security.roles import checked_roles
+from codin.security.settings import ALGORITHMS, OidcSettings, secure_url
 from codin.security.tokens import MAX_TOKEN_CHARS
 
 if TYPE_CHECKING:
     import httpx
 
-ALGORITHMS = frozenset({"RS256", "ES256", "EdDSA", "Ed25519"})
-"""What an issuer may sign with: never ``none``, never a secret that both sides share."""
-
 _TYPES = frozenset({"", "jwt", "at+jwt", "application/at+jwt"})
 _RETRY_SECONDS = 10.0
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-
-
-class OidcSettings(BaseModel):
-    """The identity provider, and how its claims become a principal.
-
-    A claim is named by its path (``realm_access.roles``). ``roles`` maps a value of ``roles_claim``
-    to one of our roles: what is not in it gives nothing. The tenant is fixed (``tenant``) or in a
-    claim (``tenant_claim``).
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    issuer: str
-    audience: str = Field(min_length=1)
-    subject_claim: str = "sub"
-    tenant: str | None = None
-    tenant_claim: str | None = None
-    roles_claim: str = "roles"
-    roles: Mapping[str, str] = {}
-    default_roles: tuple[str, ...] = ()
-    algorithms: tuple[str, ...] = tuple(sorted(ALGORITHMS))
-
-    @model_validator(mode="after")
-    def _usable(self) -> OidcSettings:
-        if not secure_url(self.issuer):
-            raise ValueError("issuer: give its https:// address (http:// on loopback only)")
-        if (self.tenant is None) == (self.tenant_claim is None):
-            raise ValueError("give either tenant or tenant_claim: whose people they are")
-        if unknown := set(self.algorithms) - ALGORITHMS:
-            raise ValueError(f"algorithms: {', '.join(sorted(unknown))} cannot be used")
-        checked_roles([*self.roles.values(), *self.default_roles])
-        return self
 
 
 class OidcVerifier:
@@ -187,14 +149,6 @@ class OidcVerifier:
 def _registry(algorithm: str) -> JWSRegistry:
     # Issuers put headers of their own in (RFC 7515, section 4.3): unknown ones are no harm.
     return JWSRegistry(algorithms=[algorithm], strict_check_header=False)
-
-
-def secure_url(url: str) -> bool:
-    """Whether what is read from ``url`` comes from there: over TLS, or from this machine."""
-    parts = urlsplit(url)
-    if parts.scheme == "http":
-        return parts.hostname in _LOOPBACK
-    return parts.scheme == "https" and bool(parts.hostname)
 
 
 def _at(claims: Mapping[str, Any], path: str) -> Any:

@@ -7,44 +7,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-
 from codin.security.errors import CredentialError
 from codin.security.jwks import RemoteKeys
-from codin.security.oidc import secure_url
 from codin.security.principal import Principal
-from codin.security.roles import checked_roles
-from codin.security.scopes import checked_scopes, common
+from codin.security.scopes import common
+from codin.security.settings import PeerSettings
 from codin.security.tokens import Token, access_header, verified
 
 if TYPE_CHECKING:
     import httpx
 
 _ALGORITHM = "Ed25519"
-
-
-class PeerSettings(BaseModel):
-    """Another platform, and what its users may do here.
-
-    ``issuer`` is its name in its tokens, and the address under which its keys are. Its users are
-    those of ``tenant``, with ``roles``, whatever roles they have at home, and cut by ``scopes``.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    issuer: str
-    audience: str = Field(min_length=1)
-    tenant: str = Field(min_length=1)
-    roles: tuple[str, ...] = ("service",)
-    scopes: tuple[str, ...] = ()
-
-    @model_validator(mode="after")
-    def _usable(self) -> PeerSettings:
-        if not secure_url(self.issuer):
-            raise ValueError("issuer: give its https:// address (http:// on loopback only)")
-        checked_roles(self.roles)
-        checked_scopes(self.scopes)
-        return self
 
 
 class PeerVerifier:

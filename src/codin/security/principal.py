@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from codin.security.scopes import common
 
@@ -14,13 +14,15 @@ class Principal:
     """Who calls.
 
     ``scopes`` narrows what ``roles`` allow: a token that was issued for less carries what it was
-    issued for. An empty set narrows nothing.
+    issued for. An empty set narrows nothing. ``actors`` call in its name, the nearest first (the
+    ``act`` claim of RFC 8693, section 4.1): they change nothing about who it is.
     """
 
     tenant: str
     subject: str
     roles: frozenset[str] = frozenset()
     scopes: frozenset[str] = frozenset()
+    actors: tuple[str, ...] = field(default=(), compare=False)
 
     def narrowed(self, scopes: frozenset[str]) -> Principal:
         """The same caller, allowed no more than ``scopes`` and no more than before."""
@@ -46,3 +48,6 @@ class Scope:
 
 LOCAL_USER = Principal(LOCAL_TENANT, "local", roles=frozenset({"owner"}))
 """The only caller while the platform runs for one person on one machine."""
+
+NOBODY = Principal("", "nobody")
+"""Who has shown no credential: holds no permission, sees what is open to everybody."""

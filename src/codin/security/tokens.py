@@ -200,7 +200,7 @@ class TokenIssuer:
         if not checked_scopes(scopes):
             raise InvalidInputError("a token is exchanged for named scopes, not for all there is")
         token = self.verifier().verify(subject) if isinstance(subject, str) else subject
-        principal, actors = (token, ()) if isinstance(token, Principal) else _held(token)
+        principal, actors = _held(token)
         if principal.scopes and not covered(principal.scopes, scopes):
             raise ForbiddenError(
                 f"{principal.subject} of tenant {principal.tenant} cannot hand on more than "
@@ -242,8 +242,9 @@ class TokenIssuer:
         return self._ring.sign(claims, TOKEN_TYPE)
 
 
-def _held(token: Token) -> tuple[Principal, tuple[str, ...]]:
-    return token.principal, token.actors
+def _held(subject: Principal | Token) -> tuple[Principal, tuple[str, ...]]:
+    principal = subject if isinstance(subject, Principal) else subject.principal
+    return principal, subject.actors
 
 
 def _nested(actors: tuple[str, ...]) -> dict[str, Any]:
