@@ -13,13 +13,12 @@ import asyncio
 import tempfile
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from codin.agent.base import AgentInfo, Task
-from codin.agent.cards import extended_card, gateway_card
+from codin.agent.cards import Cards
 from codin.agent.events import (
     AgentEvent,
     ArtifactProduced,
@@ -33,7 +32,7 @@ from codin.agent.response import AgentResponse
 from codin.gateway import GatewayParts, HttpServer, LoopbackAuthenticator, ServedAgent, create_app
 from codin.gateway.grpc import GrpcServer
 from codin.gateway.server import stop_signals
-from codin.security import RunGrants
+from codin.security import DEFAULT_ROLES, Access, RoleAuthorizer, RunGrants
 from codin.task import AgentRequestHandler, AgentWork, RunServices, SqliteEventLog, TaskRunner
 from codin.task.push import PushNotifications, open_push
 from codin.tool.base import Tool
@@ -129,13 +128,15 @@ def parts_of(
     log: SqliteEventLog, runner: TaskRunner, push: PushNotifications, home: Path
 ) -> GatewayParts:
     """What the gateway serves: the one agent, as the orchestrator."""
+    # the kit takes the fields for clients of 0.3 for faults of a card
+    cards = Cards(push=True, old_clients=False)
     work = AgentWork(ConformanceAgent(), INFO, RunServices(RunGrants()))
     handler = AgentRequestHandler(
         INFO.id,
         lambda _: work,
         runner,
         info=INFO,
-        extended_card=lambda _, url: extended_card(INFO, url),
+        extended_card=lambda _, url: cards.extended(INFO, url),
         push=push,
     )
     return GatewayParts(
@@ -144,8 +145,8 @@ def parts_of(
         tools=lambda _: [],
         log=log,
         workspaces=Workspaces(home / "work"),
-        # the kit takes the fields for clients of 0.3 for faults of a card
-        card=partial(gateway_card, push=True, old_clients=False),
+        cards=cards,
+        access=Access(RoleAuthorizer(DEFAULT_ROLES)),
         authenticator=LoopbackAuthenticator(),
     )
 
@@ -163,7 +164,6 @@ async def served(home: Path, port: int, grpc_port: int) -> AsyncGenerator[str, N
         parts = parts_of(log, runner, push, home)
         url = f"http://127.0.0.1:{port}"
         grpc = GrpcServer(parts, port=grpc_port, web_url=url, old_clients=False)
-        parts = replace(parts, card=grpc.cards(parts.card))
         server = await stack.enter_async_context(HttpServer(create_app(parts), port=port))
         await stack.enter_async_context(grpc)
         yield server.url

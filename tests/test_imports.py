@@ -19,8 +19,8 @@ ROWS = [
     {"runtime"},
     {"sandbox"},
     {"memory", "model"},
-    {"security"},
     {"config"},
+    {"security"},
     {"errors", "loop", "private_file", "signals"},
 ]
 LEVEL = {room: level for level, row in enumerate(ROWS) for room in row}

@@ -5,13 +5,15 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from codin.errors import InvalidInputError
+from codin.security.settings import OidcSettings, PeerSettings, SignaturePolicy
 
 DEFAULT_FILE = "codin.toml"
 
@@ -27,7 +29,9 @@ class _Section(BaseModel):
 class AgentEntry(_Section):
     """One agent: where it comes from, and what is said of it instead of what it says itself.
 
-    ``source`` is a file, a folder, ``module:attr`` or the URL of a remote A2A agent.
+    ``source`` is a file, a folder, ``module:attr`` or the URL of a remote A2A agent. A remote one
+    that asks who calls is shown a token in the name of whoever the task is for, made for
+    ``audience`` alone, or the key in the environment variable ``bearer_env``.
     """
 
     source: str
@@ -36,11 +40,62 @@ class AgentEntry(_Section):
     description: str | None = None
     tools: tuple[str, ...] | None = None
     isolation: Literal["host", "process"] = "host"
+    audience: str | None = None
+    bearer_env: str | None = None
+
+
+class DatabaseSettings(_Section):
+    """Where tasks, push configs, API keys and the audit log are: in a file below the home, or in
+    the Postgres database ``url``. ``durability`` is what an acknowledged write survives: the death
+    of the process, or with "full" a loss of power too (Postgres: what its server is set to)."""
+
+    url: str | None = Field(default=None, pattern=r"^postgres(ql)?://")
+    durability: Literal["process", "full"] = "process"
 
 
 class ServerSettings(_Section):
+    """Where the gateway is. ``public_url`` is where others reach it when that is not where it
+    listens; ``root`` is the id of the agent to have in front instead of the orchestrator."""
+
     host: str = "127.0.0.1"
     port: int = Field(default=8420, ge=0, le=65_535)
+    grpc_port: int | None = Field(default=None, ge=0, le=65_535)
+    public_url: str | None = Field(default=None, pattern=r"^https?://[^/?#]+/?$")
+    root: str | None = None
+    certificate: Path | None = None
+    certificate_key: Path | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> ServerSettings:
+        if (self.certificate is None) != (self.certificate_key is None):
+            raise ValueError("give certificate and certificate_key, or neither")
+        return self
+
+    @property
+    def address(self) -> str:
+        """Where others reach it; what it is called in tokens and signatures."""
+        if self.public_url is not None:
+            return self.public_url.rstrip("/")
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.certificate else 'http'}://{host}:{self.port}"
+
+
+class SecuritySettings(_Section):
+    """Who may come in, and where the platform goes.
+
+    With ``auth`` every caller shows a key (``codin auth key add``) or a token: of this platform, of
+    the identity provider ``oidc``, of another platform among ``peers``. ``outgoing`` names hosts
+    and networks that are not public and may be connected to all the same. The cards of remote
+    agents have to be signed (``cards = "require"``) by a key in one of the JWKS files
+    ``card_keys``; "warn" says so in the log instead, and "off" does not look.
+    """
+
+    auth: bool = False
+    oidc: OidcSettings | None = None
+    peers: tuple[PeerSettings, ...] = ()
+    outgoing: tuple[str, ...] = ()
+    cards: SignaturePolicy = "warn"
+    card_keys: tuple[Path, ...] = ()
 
 
 class GoalSettings(_Section):
@@ -66,7 +121,9 @@ class Settings(_Section):
     data: tuple[Path, ...] = ()
     tools: tuple[Path, ...] = ()
     agents: tuple[AgentEntry, ...] = ()
+    database: DatabaseSettings = DatabaseSettings()
     server: ServerSettings = ServerSettings()
+    security: SecuritySettings = SecuritySettings()
     goal: GoalSettings = GoalSettings()
 
 
@@ -102,21 +159,37 @@ def _read(file: Path) -> dict[str, Any]:
         raise ConfigError(f"{file}: is not TOML: {error}") from None
 
 
+_PATHS = (
+    ("data",),
+    ("tools",),
+    ("home",),
+    ("server", "certificate"),
+    ("server", "certificate_key"),
+    ("security", "card_keys"),
+)
+
+
 def _anchored(values: dict[str, Any], base: Path) -> dict[str, Any]:
     """Relative paths in the file are relative to the file."""
-
-    def anchor(text: object) -> object:
-        return str((base / text).resolve()) if isinstance(text, str) else text
-
-    anchored = dict(values)
-    for key in ("data", "tools"):
-        if isinstance(anchored.get(key), list):
-            anchored[key] = [anchor(item) for item in anchored[key]]
-    if isinstance(anchored.get("home"), str):
-        anchored["home"] = anchor(anchored["home"])
+    anchored = values
+    for place in _PATHS:
+        anchored = _anchored_at(anchored, place, base)
     if isinstance(anchored.get("agents"), list):
-        anchored["agents"] = [_anchored_agent(entry, base) for entry in anchored["agents"]]
+        agents = [_anchored_agent(entry, base) for entry in anchored["agents"]]
+        anchored = anchored | {"agents": agents}
     return anchored
+
+
+def _anchored_at(value: Any, place: tuple[str, ...], base: Path) -> Any:
+    """``value`` with what is at ``place`` in it anchored; what has another form is left to the
+    model, which says so."""
+    if isinstance(value, dict) and place and place[0] in value:
+        return value | {place[0]: _anchored_at(value[place[0]], place[1:], base)}
+    if place:
+        return value
+    if isinstance(value, list):
+        return [_anchored_at(item, (), base) for item in value]
+    return str((base / value).resolve()) if isinstance(value, str) else value
 
 
 def _anchored_agent(entry: object, base: Path) -> object:
@@ -129,12 +202,13 @@ def _anchored_agent(entry: object, base: Path) -> object:
 
 
 def _explain(error: ValidationError) -> list[str]:
-    known = {name for model in _sections() for name in model.model_fields}
     sentences = []
     for problem in error.errors():
         where = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
-            close = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
+            *section, key = problem["loc"]
+            close = difflib.get_close_matches(str(key), _keys_of(section))
+            close.sort(key=lambda known: known[0] != str(key)[0])  # few mistype the first letter
             hint = f"; did you mean {close[0]!r}?" if close else ""
             sentences.append(f"unknown key {where!r}{hint}")
         else:
@@ -142,5 +216,13 @@ def _explain(error: ValidationError) -> list[str]:
     return sentences
 
 
-def _sections() -> tuple[type[BaseModel], ...]:
-    return (Settings, AgentEntry, ServerSettings, GoalSettings)
+def _keys_of(section: Sequence[int | str]) -> list[str]:
+    """The keys that the section at this place has."""
+    schema = Settings.model_json_schema()
+    here = schema
+    for part in section:
+        inner = here["items"] if isinstance(part, int) else here["properties"][part]
+        options = [inner, *inner.get("anyOf", ()), *inner.get("allOf", ())]
+        named = [one["$ref"] for one in options if "$ref" in one]
+        here = schema["$defs"][named[0].rpartition("/")[2]] if named else inner
+    return list(here.get("properties", ()))

@@ -13,7 +13,7 @@ from a2a_calls import V1, rpc
 from google.protobuf.json_format import ParseDict
 
 from codin.agent.base import AgentInfo
-from codin.agent.cards import RESUME_EXTENSION, agent_card, extended_card, gateway_card
+from codin.agent.cards import RESUME_EXTENSION, Cards, agent_card
 from codin.errors import NotFoundError
 from codin.security import LOCAL_USER
 from codin.task.handler import CARD_URL, AgentRequestHandler
@@ -70,16 +70,16 @@ def test_an_agents_own_card_promises_nothing_of_the_gateways() -> None:
     own = agent_card(INFO, "http://x/")
     assert not own.capabilities.extensions
     assert not own.capabilities.extended_agent_card
-    served = gateway_card(INFO, "http://x/")
+    served = Cards().public(INFO, "http://x/")
     required = [one.uri for one in served.capabilities.extensions if one.required]
     assert required == ["urn:x:1"]
-    bare = gateway_card(INFO, "http://x/", old_clients=False)
+    bare = Cards(old_clients=False).public(INFO, "http://x/")
     assert {one.protocol_version for one in bare.supported_interfaces} == {"1.0"}
 
 
 def test_the_extended_card_has_tools_and_the_team() -> None:
     team = [AgentInfo("b", "B", "does more")]
-    card = extended_card(INFO, "http://x/", team)
+    card = Cards().extended(INFO, "http://x/", team)
     assert [skill.id for skill in card.skills] == ["a", "a-tool-save", "b"]
 
 
@@ -103,7 +103,7 @@ async def test_where_there_is_no_extended_card(runner_stub: Any) -> None:
 
     with pytest.raises(errors.UnsupportedOperationError):
         await handler.on_get_extended_agent_card(asked, call_context(LOCAL_USER))
-    handler.extended_card = lambda _, url: extended_card(INFO, url)
+    handler.extended_card = lambda _, url: Cards().extended(INFO, url)
     with pytest.raises(errors.ExtendedAgentCardNotConfiguredError):
         await handler.on_get_extended_agent_card(asked, call_context(LOCAL_USER))
     with pytest.raises(errors.InvalidRequestError):

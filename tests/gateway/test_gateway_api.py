@@ -209,8 +209,8 @@ async def test_what_is_not_there_is_said_so_in_json(http: httpx.AsyncClient) -> 
 async def test_the_team_and_health_are_told(http: httpx.AsyncClient) -> None:
     team = (await http.get("/api/agents")).json()["agents"]
     assert [(row["id"], row["trusted"]) for row in team] == [
-        ("scout", False),
         ("analyst", False),
+        ("scout", False),
         ("writer", False),
     ]
     tools = (await http.get("/api/tools")).json()["tools"]

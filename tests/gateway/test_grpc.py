@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import grpc
 import httpx
@@ -29,9 +28,9 @@ from a2a.utils.errors import (
 
 from codin.agent.a2a import user_message
 from codin.agent.base import AgentInfo
+from codin.agent.cards import Cards
 from codin.gateway.app import create_app
 from codin.gateway.auth import Caller
-from codin.gateway.base import CardBuilder
 from codin.gateway.grpc import GrpcServer
 from codin.gateway.server import HttpServer
 from codin.testing.serving import Served
@@ -49,8 +48,7 @@ async def server(served: Served) -> AsyncIterator[GrpcServer]:
 @pytest.fixture
 async def url(served: Served, server: GrpcServer) -> AsyncIterator[str]:
     """A gateway over HTTP whose cards declare the gRPC server."""
-    parts = replace(served.parts, card=server.cards(served.parts.card))
-    async with HttpServer(create_app(parts), port=0) as web:
+    async with HttpServer(create_app(served.parts), port=0) as web:
         yield web.url
 
 
@@ -76,8 +74,8 @@ def goal(text: str = "Which region leads?") -> SendMessageRequest:
     return SendMessageRequest(message=user_message(text))
 
 
-def _grpc_of(build: CardBuilder, info: AgentInfo) -> list[AgentInterface]:
-    interfaces = build(info, "http://localhost/").supported_interfaces
+def _grpc_of(cards: Cards, info: AgentInfo) -> list[AgentInterface]:
+    interfaces = cards.public(info, "http://localhost/").supported_interfaces
     return [one for one in interfaces if one.protocol_binding == "GRPC"]
 
 
@@ -117,14 +115,14 @@ async def test_a_cards_tenant_leads_to_its_agent(http: httpx.AsyncClient, url: s
 async def test_cards_declare_the_server_only_while_it_serves(
     served: Served, server: GrpcServer
 ) -> None:
-    build = server.cards(served.parts.card)
-    scout = served.parts.agents(await served.parts.authenticator.authenticate(LOCAL))[0].info
-    [interface] = _grpc_of(build, scout)
+    agents = served.parts.agents(await served.parts.authenticator.authenticate(LOCAL))
+    [scout] = [one.info for one in agents if one.info.id == "scout"]
+    [interface] = _grpc_of(served.parts.cards, scout)
     assert (interface.url, interface.tenant) == (server.address, "scout")
-    interfaces = _grpc_of(build, served.parts.orchestrator.info)
+    interfaces = _grpc_of(served.parts.cards, served.parts.orchestrator.info)
     assert {(one.protocol_version, one.tenant) for one in interfaces} == {("1.0", ""), ("0.3", "")}
     await server.stop()
-    assert _grpc_of(build, scout) == []
+    assert _grpc_of(served.parts.cards, scout) == []
 
 
 async def test_a_task_under_way_is_watched_by_a_second_client_and_canceled(client: Client) -> None:
@@ -143,7 +141,7 @@ async def test_a_task_under_way_is_watched_by_a_second_client_and_canceled(clien
 
 
 async def test_the_client_for_0_3_is_served_too(server: GrpcServer, served: Served) -> None:
-    card = server.cards(served.parts.card)(served.parts.orchestrator.info, "http://localhost/")
+    card = served.parts.cards.public(served.parts.orchestrator.info, "http://localhost/")
     old = [
         one
         for one in card.supported_interfaces

@@ -157,7 +157,7 @@ async def test_with_tls_it_serves_other_machines_too(served: Served) -> None:
         public_address="agents.example.org:443",
     )
     async with server:
-        card = server.cards(served.parts.card)(served.parts.orchestrator.info, "http://x/")
+        card = served.parts.cards.public(served.parts.orchestrator.info, "http://x/")
         assert card.supported_interfaces[-1].url == "agents.example.org:443"
         target = f"localhost:{server.address.rpartition(':')[2]}"
         trusted = grpc.ssl_channel_credentials(chain)

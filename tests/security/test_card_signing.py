@@ -17,7 +17,7 @@ from joserfc.jwk import ECKey, OKPKey
 
 from codin.agent.base import AgentInfo
 from codin.agent.cards import agent_card
-from codin.security import CardSignatureError, CardVerifier, KeyRing, sign_card
+from codin.security import CardSignatureError, CardSigner, CardVerifier, KeyRing
 from codin.security.card_signing import RingKeys, TrustedKeys, canonical
 
 FULL: dict[str, Any] = {
@@ -101,7 +101,7 @@ def test_required_fields_are_kept_deep_inside_and_order_does_not_matter() -> Non
 def test_a_signed_card_holds_and_travels(rings: dict[str, KeyRing], algorithm: str) -> None:
     ring = rings[algorithm]
     plain = card(FULL)
-    signed = sign_card(plain, ring)
+    signed = CardSigner(ring)(plain)
     assert not plain.signatures, "the card itself is left as it was"
     (signature,) = signed.signatures
     header = json.loads(base64.urlsafe_b64decode(signature.protected + "=="))
@@ -162,7 +162,7 @@ def test_any_change_of_a_signed_card_is_found(
     rings: dict[str, KeyRing], data: st.DataObject
 ) -> None:
     ring = rings["ES256"]
-    signed = sign_card(card(FULL), ring)
+    signed = CardSigner(ring)(card(FULL))
     other = changes(data.draw, FULL)
     try:
         changed = card(other)
@@ -179,7 +179,7 @@ def test_a_changed_signature_does_not_hold(
     rings: dict[str, KeyRing], noise: bytes, part: str
 ) -> None:
     ring = rings["ES256"]
-    signed = sign_card(card(FULL), ring)
+    signed = CardSigner(ring)(card(FULL))
     text = base64.urlsafe_b64encode(noise).rstrip(b"=").decode()
     assume(text != getattr(signed.signatures[0], part))
     setattr(signed.signatures[0], part, text)
@@ -226,7 +226,7 @@ async def test_the_old_name_of_ed25519_is_understood_for_keys_of_that_curve() ->
 
 
 async def test_one_of_several_signatures_is_enough(rings: dict[str, KeyRing]) -> None:
-    twice = sign_card(sign_card(card(FULL), rings["Ed25519"]), rings["ES256"])
+    twice = CardSigner(rings["ES256"])(CardSigner(rings["Ed25519"])(card(FULL)))
     for ring in rings.values():
         assert (await CardVerifier("require", [RingKeys(ring)]).check(twice)).verified
 

@@ -22,7 +22,14 @@ from codin.agent.events import (
 from codin.agent.plan import Plan, Step
 from codin.agent.planner import Planner, PlanningFailed, PlanRequest
 from codin.agent.registry import AgentRegistry
-from codin.security import DEFAULT_ROLES, LOCAL_USER, Principal, RoleAuthorizer, RunGrants
+from codin.security import (
+    DEFAULT_ROLES,
+    LOCAL_USER,
+    ForbiddenError,
+    Principal,
+    RoleAuthorizer,
+    RunGrants,
+)
 from codin.task import LogEvent, RunServices, SqliteEventLog, TaskRunner, data_parts
 from codin.task.files import GoalFiles
 from codin.task.goal import GoalLimits
@@ -311,10 +318,18 @@ async def test_an_agent_that_refuses_is_not_asked_again(make: Make) -> None:
     assert len(asked) == 1
 
 
-async def test_a_goal_of_a_principal_without_roles_finds_no_agent(make: Make) -> None:
+async def test_a_principal_without_roles_has_no_goal(make: Make) -> None:
     manager = make(FixedPlanner(plan(("1", "a"))), {"a": saying("ok")})
-    nobody = Principal("local", "nobody")
-    task = await manager.handler.on_message_send(send_request(), call_context(nobody))
+    with pytest.raises(ForbiddenError, match=r"nobody of tenant local may not task\.create"):
+        await manager.handler.on_message_send(
+            send_request(), call_context(Principal("local", "nobody"))
+        )
+
+
+async def test_a_goal_of_who_may_use_no_agent_finds_none(make: Make) -> None:
+    manager = make(FixedPlanner(plan(("1", "a"))), {"a": saying("ok")})
+    narrow = Principal("local", "narrow", frozenset({"user"}), frozenset({"task.create"}))
+    task = await manager.handler.on_message_send(send_request(), call_context(narrow))
     assert isinstance(task, Task)
     assert task.status.state == FAILED
     assert "unknown agent 'a' (known: none)" in error_of(task)

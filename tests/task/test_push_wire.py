@@ -13,7 +13,6 @@ import pytest
 from a2a.client import ClientConfig, ClientFactory
 from a2a.client.client import Client
 from a2a.types import (
-    AgentInterface,
     DeleteTaskPushNotificationConfigRequest,
     GetTaskPushNotificationConfigRequest,
     ListTaskPushNotificationConfigsRequest,
@@ -67,13 +66,10 @@ async def connected(served: Served, binding: str) -> AsyncIterator[Client]:
         if binding != "GRPC":
             yield await factory.create_from_url(served.url)
             return
-        server = await stack.enter_async_context(GrpcServer(served.parts, port=0))
-        card = served.parts.card(served.parts.orchestrator.info, served.url)
-        interface = AgentInterface(
-            url=server.url.removeprefix("grpc://"), protocol_binding="GRPC", protocol_version="1.0"
+        await stack.enter_async_context(GrpcServer(served.parts, port=0))
+        client = factory.create(
+            served.parts.cards.public(served.parts.orchestrator.info, served.url)
         )
-        card.supported_interfaces.append(interface)
-        client = factory.create(card)
         yield client
         await client.close()
 
@@ -119,7 +115,7 @@ async def test_the_card_says_whether_there_are_any(tmp_path: Path, served: Serve
         async with httpx.AsyncClient(base_url=without.url, trust_env=False) as http:
             card = (await http.get("/.well-known/agent-card.json")).json()
         assert not card["capabilities"].get("pushNotifications")
-        card = without.parts.card(without.parts.orchestrator.info, without.url)
+        card = without.parts.cards.public(without.parts.orchestrator.info, without.url)
         assert not card.capabilities.push_notifications
         claiming = replace(without, parts=served.parts)
         async with connected(claiming, "JSONRPC") as client:

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from a2a.types import AgentCapabilities, AgentCard, AgentExtension, AgentInterface, AgentSkill
+from a2a.types import (
+    AgentCapabilities,
+    AgentCard,
+    AgentExtension,
+    AgentInterface,
+    AgentSkill,
+    HTTPAuthSecurityScheme,
+    OpenIdConnectSecurityScheme,
+    SecurityScheme,
+)
 
 from codin import __version__
 from codin.agent.base import AgentInfo
@@ -47,44 +56,101 @@ def agent_card(info: AgentInfo, url: str) -> AgentCard:
     )
 
 
-def gateway_card(
-    info: AgentInfo, url: str, *, push: bool = False, old_clients: bool = True
-) -> AgentCard:
-    """The card of an agent that the gateway serves at ``url``: with what the gateway can do beside
-    what every agent can, and with interfaces for ``old_clients``, those of 0.3. ``push`` says that
-    push notifications can be had."""
-    card = agent_card(info, url)
-    for current in tuple(card.supported_interfaces) if old_clients else ():
-        old = _interface(current.url, current.protocol_binding, OLD_PROTOCOL_VERSION)
-        card.supported_interfaces.append(old)
-    card.capabilities.extended_agent_card = True
-    card.capabilities.push_notifications = push
-    card.capabilities.extensions.append(
-        AgentExtension(uri=RESUME_EXTENSION, description=_RESUME_SAYS)
-    )
-    card.capabilities.extensions.extend(
-        AgentExtension(uri=uri, required=True) for uri in info.required_extensions
-    )
-    return card
+Interfaces = Callable[[AgentInfo], Iterable[AgentInterface]]
+"""Where else than over HTTP an agent is served."""
 
 
-def extended_card(
-    info: AgentInfo, url: str, team: Sequence[AgentInfo] = (), *, push: bool = False
-) -> AgentCard:
-    """The card that an authenticated caller may see (A2A 1.0, section 3.1.11): with the tools that
-    the agent asks for, and the skills of its ``team``, those agents that the caller may use."""
-    card = gateway_card(info, url, push=push)
-    for tool in info.tools:
-        skill = AgentSkill(
-            id=f"{info.id}-tool-{tool}",
-            name=tool,
-            description=f"Uses the tool {tool}.",
-            tags=["tool"],
+class Cards:
+    """The cards that a gateway serves: what each says of the gateway is said here, and signed last.
+
+    ``push`` says that push notifications can be had; ``old_clients``, those of A2A 0.3, get
+    interfaces of their own. ``schemes`` are ways to authenticate, by their names, one of which a
+    caller has to use; without any, nobody is asked. ``sign`` gives a card its signature.
+    """
+
+    def __init__(
+        self,
+        *,
+        push: bool = False,
+        old_clients: bool = True,
+        schemes: Mapping[str, SecurityScheme] | None = None,
+        sign: Callable[[AgentCard], AgentCard] | None = None,
+    ) -> None:
+        self._push = push
+        self._old_clients = old_clients
+        self._schemes = schemes or {}
+        self._sign = sign
+        self._elsewhere: list[Interfaces] = []
+
+    def declare(self, interfaces: Interfaces) -> None:
+        """From now on name ``interfaces`` in every card, after those over HTTP."""
+        self._elsewhere.append(interfaces)
+
+    def public(self, info: AgentInfo, url: str) -> AgentCard:
+        """The card for everybody, of the agent served at ``url``."""
+        return self._signed(self._made(info, url))
+
+    def extended(self, info: AgentInfo, url: str, team: Sequence[AgentInfo] = ()) -> AgentCard:
+        """The card that an authenticated caller may see (A2A 1.0, section 3.1.11): with the tools
+        that the agent asks for, and the skills of its ``team``, those agents that the caller may
+        use."""
+        card = self._made(info, url)
+        for tool in info.tools:
+            skill = AgentSkill(
+                id=f"{info.id}-tool-{tool}",
+                name=tool,
+                description=f"Uses the tool {tool}.",
+                tags=["tool"],
+            )
+            card.skills.append(skill)
+        for one in team:
+            card.skills.extend(_skills(one))
+        return self._signed(card)
+
+    def _made(self, info: AgentInfo, url: str) -> AgentCard:
+        card = agent_card(info, url)
+        for current in tuple(card.supported_interfaces) if self._old_clients else ():
+            old = _interface(current.url, current.protocol_binding, OLD_PROTOCOL_VERSION)
+            card.supported_interfaces.append(old)
+        for interfaces in self._elsewhere:
+            card.supported_interfaces.extend(interfaces(info))
+        self._add_capabilities(card, info)
+        for name, scheme in self._schemes.items():
+            card.security_schemes[name].CopyFrom(scheme)
+            # any one of the requirements is enough (A2A 1.0, section 4.4.1)
+            card.security_requirements.add().schemes[name].SetInParent()
+        return card
+
+    def _add_capabilities(self, card: AgentCard, info: AgentInfo) -> None:
+        card.capabilities.extended_agent_card = True
+        card.capabilities.push_notifications = self._push
+        card.capabilities.extensions.append(
+            AgentExtension(uri=RESUME_EXTENSION, description=_RESUME_SAYS)
         )
-        card.skills.append(skill)
-    for one in team:
-        card.skills.extend(_skills(one))
-    return card
+        card.capabilities.extensions.extend(
+            AgentExtension(uri=uri, required=True) for uri in info.required_extensions
+        )
+
+    def _signed(self, card: AgentCard) -> AgentCard:
+        return self._sign(card) if self._sign else card
+
+
+def bearer_scheme() -> SecurityScheme:
+    """A key or token after ``Authorization: Bearer``."""
+    return SecurityScheme(
+        http_auth_security_scheme=HTTPAuthSecurityScheme(
+            scheme="Bearer", description="An API key or a token of this platform."
+        )
+    )
+
+
+def oidc_scheme(issuer: str) -> SecurityScheme:
+    """A token of the identity provider ``issuer`` (OpenID Connect Discovery 1.0, section 4)."""
+    return SecurityScheme(
+        open_id_connect_security_scheme=OpenIdConnectSecurityScheme(
+            open_id_connect_url=issuer.rstrip("/") + "/.well-known/openid-configuration"
+        )
+    )
 
 
 def _interface(url: str, binding: str, version: str = PROTOCOL_VERSION) -> AgentInterface:

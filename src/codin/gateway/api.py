@@ -91,7 +91,7 @@ class PageApi:
         return _task_response(await self._send(request, message))
 
     async def tasks(self, request: Request) -> Response:
-        principal = principal_of(request)
+        principal = await self._reader(request)
         page = await self._parts.log.tasks(
             principal,
             TaskFilter(agent_id=self._parts.orchestrator.info.id, roots=True),
@@ -115,22 +115,24 @@ class PageApi:
     async def events(self, request: Request) -> Response:
         return await task_stream(
             self._parts.log,
-            principal_of(request),
+            await self._reader(request),
             request.path_params["id"],
             after=_cursor(request),
             heartbeat=self._parts.heartbeat_seconds,
         )
 
     async def files(self, request: Request) -> Response:
-        row = await self._parts.log.task(principal_of(request), request.path_params["id"])
-        found = await self._parts.workspaces.files(principal_of(request), row.goal_id)
+        principal = await self._reader(request)
+        row = await self._parts.log.task(principal, request.path_params["id"])
+        found = await self._parts.workspaces.files(principal, row.goal_id)
         rows = [{"path": f.path, "size": f.size, "media_type": f.media_type} for f in found]
         return JSONResponse({"files": rows})
 
     async def file(self, request: Request) -> Response:
-        row = await self._parts.log.task(principal_of(request), request.path_params["id"])
+        principal = await self._reader(request)
+        row = await self._parts.log.task(principal, request.path_params["id"])
         path = request.path_params["path"]
-        return download(await self._parts.workspaces.open(principal_of(request), row.goal_id, path))
+        return download(await self._parts.workspaces.open(principal, row.goal_id, path))
 
     async def agents(self, request: Request) -> Response:
         served = self._parts.agents(principal_of(request))
@@ -141,6 +143,14 @@ class PageApi:
     async def tools(self, request: Request) -> Response:
         specs = self._parts.tools(principal_of(request))
         return JSONResponse({"tools": [spec.model_dump(mode="json") for spec in specs]})
+
+    async def _reader(self, request: Request) -> Principal:
+        """Who asks for what is read past the orchestrator's handler."""
+        principal = principal_of(request)
+        await self._parts.access.require(
+            principal, "task.read", resource=request.path_params.get("id", "")
+        )
+        return principal
 
     async def _send(self, request: Request, message: Message) -> Task:
         asked = SendMessageRequest(message=message)

@@ -13,12 +13,13 @@ from starlette.routing import Mount
 from starlette.types import ASGIApp
 
 from codin.errors import CodinError, InvalidInputError, NotFoundError
-from codin.gateway.a2a import AgentsApp, a2a_routes
+from codin.gateway.a2a import AgentsApp, Serving, a2a_routes
 from codin.gateway.api import PageApi
 from codin.gateway.auth import GuardMiddleware
 from codin.gateway.base import GatewayParts
 from codin.gateway.headers import SecurityHeadersMiddleware
 from codin.gateway.health import health_routes
+from codin.gateway.jwks import jwks_routes
 from codin.gateway.limits import BodyLimitMiddleware
 from codin.gateway.page import page_routes
 from codin.gateway.responses import error_response
@@ -32,17 +33,19 @@ logger = logging.getLogger(__name__)
 def create_app(parts: GatewayParts) -> ASGIApp:
     """The application: the page, its API, and every agent over A2A.
 
-    The orchestrator answers JSON-RPC by ``POST /`` and HTTP+JSON at the root; each other agent
-    does the same below ``/agents/{id}``.
+    The agent in front, the orchestrator if the parts name no other, answers JSON-RPC by ``POST /``
+    and HTTP+JSON at the root; each other agent does the same below ``/agents/{id}``.
     """
     quiet_client_faults()
     limits = StreamLimits(heartbeat=parts.heartbeat_seconds, stall=parts.stall_seconds)
+    serving = Serving(parts.cards, limits, parts.public_url)
     routes = [
         *page_routes(),
         *health_routes(parts.readiness),
+        *(jwks_routes(parts.jwks) if parts.jwks else ()),
         *PageApi(parts).routes(),
-        Mount("/agents", app=AgentsApp(parts.agents, parts.card, limits=limits)),
-        *a2a_routes(parts.orchestrator, parts.card, limits=limits),
+        Mount("/agents", app=AgentsApp(parts.agents, serving)),
+        *a2a_routes(parts.front, serving),
     ]
     inner = Starlette(
         routes=routes,
@@ -55,7 +58,7 @@ def create_app(parts: GatewayParts) -> ASGIApp:
     )
     inner.router.redirect_slashes = False
     limited = BodyLimitMiddleware(inner, parts.max_body_bytes)
-    guarded = GuardMiddleware(limited, parts.authenticator)
+    guarded = GuardMiddleware(limited, parts.authenticator, parts.host_names)
     # outermost, so that refusals and crashes carry the headers too
     return SecurityHeadersMiddleware(guarded)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, ClassVar, Self
 from urllib.parse import urlsplit
 
 from a2a.server.context import ServerCallContext
@@ -16,10 +17,20 @@ from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from codin.gateway.errors import Unauthenticated
+from codin.gateway.jwks import JWKS_PATH
 from codin.gateway.responses import error_response
-from codin.security import LOCAL_USER, Principal
+from codin.security import LOCAL_USER, NOBODY, CredentialError, Principal, SecurityFailure
+from codin.task.door import ORIGIN, PRINCIPAL
+
+if TYPE_CHECKING:
+    from codin.security import Bearers
+
+_log = logging.getLogger(__name__)
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_OPEN = frozenset(
+    {"/", "/favicon.ico", "/healthz", "/readyz", "/.well-known/agent-card.json", JWKS_PATH}
+)
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -48,6 +59,9 @@ class Caller:
 class Authenticator(ABC):
     """Tells who a call comes from."""
 
+    shows_open: ClassVar[bool] = False
+    """Whether what is open to everybody is shown to those who show no credential."""
+
     @abstractmethod
     async def authenticate(self, caller: Caller) -> Principal:
         """The principal that calls.
@@ -66,17 +80,53 @@ class LoopbackAuthenticator(Authenticator):
         return LOCAL_USER
 
 
+class BearerAuthenticator(Authenticator):
+    """Whoever shows a key or a token, after ``Authorization: Bearer`` (RFC 6750, section 2.1)."""
+
+    shows_open = True
+
+    def __init__(self, bearers: Bearers) -> None:
+        self._bearers = bearers
+
+    async def authenticate(self, caller: Caller) -> Principal:
+        scheme, _, credential = caller.headers.get("authorization", "").strip().partition(" ")
+        if not scheme:
+            raise Unauthenticated(
+                "who calls? Send a key or a token as Authorization: Bearer ...; `codin auth key"
+                " add` makes keys"
+            )
+        if scheme.lower() != "bearer":
+            raise Unauthenticated(f"credentials are sent as Bearer here, not as {scheme[:20]!r}")
+        try:
+            return await self._bearers.principal_of_bearer(credential.strip())
+        except CredentialError as error:
+            raise Unauthenticated(str(error)) from error
+
+
+def is_open(method: str, path: str) -> bool:
+    """Whether everybody may ask this: the card and the keys that others verify us by, whether the
+    gateway lives, and the page as far as it is the same for all."""
+    return method in {"GET", "HEAD"} and (path in _OPEN or path.startswith("/static/"))
+
+
 class GuardMiddleware:
     """Refuses what a foreign web page could have sent, and resolves the principal.
 
     The Host header must name this machine, because a page may point its own name at a loopback
-    address (DNS rebinding). A request that changes something must come from no page or from ours:
-    a browser states the origin on each of them. Any port will do, so that tunnels work.
+    address (DNS rebinding), or be one of ``host_names``. A request that changes something must
+    come from no page or from ours: a browser states the origin on each of them. Any port will do,
+    so that tunnels work.
     """
 
-    def __init__(self, app: ASGIApp, authenticator: Authenticator) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        authenticator: Authenticator,
+        host_names: frozenset[str] = frozenset(),
+    ) -> None:
         self._app = app
         self._authenticator = authenticator
+        self._names = LOOPBACK_NAMES | host_names
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -85,17 +135,43 @@ class GuardMiddleware:
         if scope["type"] != "http":
             return  # websockets are not served; the server closes the handshake
         connection = HTTPConnection(scope)
-        refusal = _host_problem(connection) or _origin_problem(connection, scope["method"])
+        refusal = self._host_problem(connection) or _origin_problem(connection, scope["method"])
         if refusal:
             await error_response(403, "forbidden", refusal)(scope, receive, send)
             return
         try:
-            principal = await self._authenticator.authenticate(_caller(connection))
+            principal = await self._principal(connection, scope)
         except Unauthenticated as error:
-            await error_response(401, "unauthenticated", str(error))(scope, receive, send)
+            headers = {"www-authenticate": "Bearer"}  # RFC 9110, section 11.6.1
+            answer = error_response(401, "unauthenticated", str(error), headers=headers)
+            await answer(scope, receive, send)
+            return
+        except SecurityFailure as error:
+            _log.error("who calls cannot be told: %s", error)
+            sentence = "who calls cannot be told at the moment: try again later"
+            await error_response(503, "unavailable", sentence)(scope, receive, send)
             return
         scope.setdefault("state", {})["principal"] = principal
         await self._app(scope, receive, send)
+
+    async def _principal(self, connection: HTTPConnection, scope: Scope) -> Principal:
+        caller = _caller(connection)
+        try:
+            return await self._authenticator.authenticate(caller)
+        except Unauthenticated:
+            anonymous = "authorization" not in caller.headers and self._authenticator.shows_open
+            if anonymous and is_open(scope["method"], scope["path"]):
+                return NOBODY
+            raise
+
+    def _host_problem(self, connection: HTTPConnection) -> str | None:
+        hosts = connection.headers.getlist("host")
+        if len(hosts) == 1 and _host_name(hosts[0]) in self._names:
+            return None
+        return (
+            "the Host header must name this machine: open the page at http://localhost, or say by"
+            " what other name it is called (server.public_url)"
+        )
 
 
 class CallContexts(DefaultServerCallContextBuilder):
@@ -104,7 +180,9 @@ class CallContexts(DefaultServerCallContextBuilder):
 
     def build(self, request: Request) -> ServerCallContext:
         context = super().build(request)
-        context.state["principal"] = principal_of(request)
+        context.state[PRINCIPAL] = principal_of(request)
+        if request.client is not None:
+            context.state[ORIGIN] = request.client.host
         headers = context.state["headers"]
         version = request.query_params.get(VERSION_HEADER)
         if version and VERSION_HEADER.lower() not in headers:
@@ -131,13 +209,6 @@ def _is_loopback(host: str) -> bool:
         return False
     mapped = getattr(address, "ipv4_mapped", None)
     return (mapped or address).is_loopback
-
-
-def _host_problem(connection: HTTPConnection) -> str | None:
-    hosts = connection.headers.getlist("host")
-    if len(hosts) == 1 and _host_name(hosts[0]) in LOOPBACK_NAMES:
-        return None
-    return "the Host header must name this machine: open the page at http://localhost"
 
 
 def _host_name(host: str) -> str | None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from codin.agent.base import AgentInfo
 from codin.security import Principal
 from codin.tool.base import ToolSpec
 
 if TYPE_CHECKING:
-    from a2a.types import AgentCard
-
+    from codin.agent.cards import Cards
     from codin.gateway.auth import Authenticator
+    from codin.security import Access
     from codin.task.handler import AgentRequestHandler
     from codin.task.log import EventLog
     from codin.tool.workspace import Workspaces
@@ -35,10 +35,6 @@ class ModelBadge:
     basic: bool = False
 
 
-CardBuilder = Callable[[AgentInfo, str], "AgentCard"]
-"""Makes the card of an agent that is served at a URL."""
-
-
 async def _ready() -> Sequence[str]:
     return ()
 
@@ -50,7 +46,10 @@ class GatewayParts:
     ``agents`` and ``tools`` answer with what a principal may use, and are asked at each request.
     ``readiness`` gives sentences on what is not ready yet. ``max_body_bytes`` bounds a request.
     A stream says that it is there every ``heartbeat_seconds``, and ends when its client leaves it
-    unread for ``stall_seconds``.
+    unread for ``stall_seconds``. ``root`` is the agent at the address itself, if not the
+    orchestrator. ``public_url`` is where all of it is reached, if that is not where a request says
+    that it went; ``host_names`` are other names by which it may be called. ``jwks`` gives the
+    public keys by which tokens and cards are verified.
     """
 
     orchestrator: ServedAgent
@@ -58,10 +57,20 @@ class GatewayParts:
     tools: Callable[[Principal], Sequence[ToolSpec]]
     log: EventLog
     workspaces: Workspaces
-    card: CardBuilder
+    cards: Cards
     authenticator: Authenticator
+    access: Access
+    root: ServedAgent | None = None
+    public_url: str | None = None
+    host_names: frozenset[str] = frozenset()
+    jwks: Callable[[], Mapping[str, Any]] | None = None
     model: Callable[[], ModelBadge | None] = lambda: None
     readiness: Callable[[], Awaitable[Sequence[str]]] = field(default=_ready)
     max_body_bytes: int = 1024 * 1024
     heartbeat_seconds: float = 15.0
     stall_seconds: float = 30.0
+
+    @property
+    def front(self) -> ServedAgent:
+        """The agent at the address itself."""
+        return self.root or self.orchestrator

@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,24 +22,17 @@ from codin.agent.llm_planner import LLMPlanner
 from codin.agent.registry import AgentRegistry
 from codin.config import Settings
 from codin.errors import InvalidInputError
-from codin.gateway.auth import LoopbackAuthenticator
 from codin.gateway.base import GatewayParts, ModelBadge, ServedAgent
 from codin.gateway.host_api import history_of, host_api, model_authenticator
 from codin.gateway.server import UnixServer
 from codin.gateway.team import Say, Team, TeamProblem, bring_up
 from codin.gateway.tools import register_tools
+from codin.gateway.trust import Trust, open_trust
 from codin.memory import MemorySystem, SQLiteMemory
 from codin.model import ModelChoice, ModelService
 from codin.runtime import LocalRuntime, OmniRuntime, Runtime
 from codin.sandbox.local import LocalSandboxProvider
-from codin.security import (
-    DEFAULT_ROLES,
-    LOCAL_USER,
-    Principal,
-    RoleAuthorizer,
-    RunGrants,
-    SecurityStore,
-)
+from codin.security import LOCAL_USER, Principal, RunGrants
 from codin.task import (
     EventLog,
     LogCallRecorder,
@@ -51,9 +43,9 @@ from codin.task import (
 )
 from codin.task.conversation import MemoryConversation
 from codin.task.files import GoalFiles
-from codin.task.goal import GoalLimits
+from codin.task.goal import ORCHESTRATOR, GoalLimits
 from codin.task.manager import ORCHESTRATOR_INFO, TaskManager
-from codin.task.push import BodySigner, JwtBodySigner, PushNotifications, open_push
+from codin.task.push import PushNotifications, open_push
 from codin.task.transport import in_memory_client
 from codin.tool.executor import ToolExecutor
 from codin.tool.guide import READS_FILES, DataGuide
@@ -78,6 +70,7 @@ class Platform:
     model: ModelService
     log: EventLog
     memory: MemorySystem
+    trust: Trust
     push: PushNotifications
     workspaces: Workspaces
     agents: AgentRegistry
@@ -120,24 +113,49 @@ class Platform:
 
     def parts(self) -> GatewayParts:
         """What the gateway serves."""
-        from codin.agent.cards import gateway_card
-
+        server = self.settings.server
         return GatewayParts(
-            orchestrator=ServedAgent(ORCHESTRATOR_INFO, self.manager.handler),
+            orchestrator=self._orchestrator,
             agents=self._served,
             tools=lambda principal: [tool.spec for tool in self.tools.list(principal)],
             log=self.log,
             workspaces=self.workspaces,
-            card=partial(gateway_card, push=True),
-            authenticator=LoopbackAuthenticator(),
+            cards=self.trust.cards,
+            access=self.trust.access,
+            authenticator=self.trust.authenticator,
+            root=self._root(),
+            public_url=server.public_url,
+            host_names=self.trust.host_names,
+            jwks=self.trust.store.jwks,
             model=lambda: ModelBadge(self.choice.label, basic=self.choice.basic),
         )
 
+    @property
+    def _orchestrator(self) -> ServedAgent:
+        return ServedAgent(ORCHESTRATOR_INFO, self.manager.handler)
+
+    def _root(self) -> ServedAgent | None:
+        agent_id = self.settings.server.root
+        if agent_id in {None, ORCHESTRATOR}:
+            return None
+        for served in self._served(LOCAL_USER):
+            if served.info.id == agent_id:
+                return served
+        known = ", ".join(info.id for info in self.agents.infos(LOCAL_USER)) or "none"
+        raise InvalidInputError(
+            f"there is no agent {agent_id!r} to have in front (server.root, --root): it is one of"
+            f" {ORCHESTRATOR}, {known}"
+        )
+
     def _served(self, principal: Principal) -> Sequence[ServedAgent]:
-        return [
+        served = [
             ServedAgent(info, self.manager.agent_handler(principal, info.id))
             for info in self.agents.infos(principal)
         ]
+        # with another agent in front, it is reached as the others are
+        moved = self.settings.server.root not in {None, ORCHESTRATOR}
+        allowed = self.trust.access.authorizer.allows(principal, f"agent.use:{ORCHESTRATOR}")
+        return [*served, self._orchestrator] if moved and allowed else served
 
 
 @asynccontextmanager
@@ -189,7 +207,6 @@ class _Opening:
         self._choice = choice
         self._say = say
         self._stack = stack
-        self._authorizer = RoleAuthorizer(DEFAULT_ROLES)
         self._grants = RunGrants()
 
     async def platform(self) -> Platform:
@@ -197,13 +214,14 @@ class _Opening:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         log = await SqliteEventLog.open(home / TASK_LOG)
         self._stack.push_async_callback(log.close)
+        trust = await self._stack.enter_async_context(open_trust(self._settings))
         push = await self._stack.enter_async_context(
-            open_push(home / PUSH, log, signer=self._push_signer())
+            open_push(home / PUSH, log, guard=trust.guard, signer=trust.push_signer)
         )
         memory = await self._stack.enter_async_context(SQLiteMemory(home / MEMORY))
         model = await self._stack.enter_async_context(ModelService(self._choice))
         self._warm(model)
-        tools = ToolRegistry(self._authorizer)
+        tools = ToolRegistry(trust.access.authorizer)
         register_tools(tools, self._settings.tools)
         runtime, sandboxes = await self._sandboxed()
         runner = TaskRunner(
@@ -219,8 +237,8 @@ class _Opening:
             sink=runner.emit,
         )
         hosts = await self._hosts(runtime, executor, model, memory)
-        team = await bring_up(self._settings.agents, hosts, self._say)
-        agents = AgentRegistry(self._authorizer, team.agents)
+        team = await bring_up(self._settings.agents, hosts, self._say, trust.remote.wrap)
+        agents = AgentRegistry(trust.access.authorizer, team.agents)
         files = GoalFiles(sandboxes.workspaces, DataGuide(runtime, sandboxes.workspaces))
         manager = TaskManager(
             runner,
@@ -232,6 +250,8 @@ class _Opening:
             notes=lambda: [label_of(self._choice)],
             reads_files=_reader(tools),
             push=push,
+            access=trust.access,
+            cards=trust.cards,
         )
         self._stack.push_async_callback(manager.aclose)
         await manager.start()
@@ -240,6 +260,7 @@ class _Opening:
             model=model,
             log=log,
             memory=memory,
+            trust=trust,
             push=push,
             workspaces=sandboxes.workspaces,
             agents=agents,
@@ -248,12 +269,6 @@ class _Opening:
             hosts=hosts,
             problems=team.problems,
         )
-
-    def _push_signer(self) -> BodySigner:
-        security = SecurityStore(self._settings.home)
-        self._stack.push_async_callback(security.close)
-        server = self._settings.server
-        return JwtBodySigner(security.token_ring, f"http://{server.host}:{server.port}")
 
     def _warm(self, model: ModelService) -> None:
         """Load a model that runs here while the rest comes up; who needs it first waits for it."""

@@ -52,9 +52,15 @@ class Team:
         return tuple(info_of(agent) for agent in self.agents)
 
 
-async def bring_up(entries: Sequence[AgentEntry], hosts: AgentHosts, say: Say) -> Team:
-    """Start what ``entries`` name, all at once. Never raises for an agent that does not come up."""
-    teams = await asyncio.gather(*(_bring_up_one(entry, hosts, say) for entry in entries))
+async def bring_up(
+    entries: Sequence[AgentEntry],
+    hosts: AgentHosts,
+    say: Say,
+    remote: Callable[[AgentEntry], Agent] = lambda entry: wrap(entry.source),
+) -> Team:
+    """Start what ``entries`` name, all at once; ``remote`` gives an agent at a URL. Never raises
+    for an agent that does not come up."""
+    teams = await asyncio.gather(*(_bring_up_one(entry, hosts, say, remote) for entry in entries))
     agents: dict[str, Agent] = {}
     problems = [problem for team in teams for problem in team.problems]
     for entry, team in zip(entries, teams, strict=True):
@@ -67,10 +73,12 @@ async def bring_up(entries: Sequence[AgentEntry], hosts: AgentHosts, say: Say) -
     return Team(tuple(agents.values()), tuple(problems))
 
 
-async def _bring_up_one(entry: AgentEntry, hosts: AgentHosts, say: Say) -> Team:
+async def _bring_up_one(
+    entry: AgentEntry, hosts: AgentHosts, say: Say, remote: Callable[[AgentEntry], Agent]
+) -> Team:
     try:
         if entry.source.startswith(("http://", "https://")):
-            return Team(_described(entry, [wrap(entry.source)]), ())
+            return Team(_described(entry, [remote(entry)]), ())
         if entry.isolation == "process":
             return await asyncio.to_thread(_in_process, entry)
         host = await hosts.start([entry.source])

@@ -21,7 +21,7 @@ from codin.security.roles import DEFAULT_ROLES, PERMISSIONS
 if TYPE_CHECKING:
     from codin.security.audit import AuditEntry, AuditLog, AuditRecord, SQLiteAuditLog
     from codin.security.bearer import Bearers
-    from codin.security.card_signing import CardVerdict, CardVerifier, sign_card
+    from codin.security.card_signing import CardSigner, CardVerdict, CardVerifier
     from codin.security.keyring import KeyRing, published
     from codin.security.keys import ApiKey, KeyRequest, KeyStore, SQLiteKeyStore
     from codin.security.oidc import OidcVerifier
@@ -55,7 +55,7 @@ _LAZY = {
     "TokenIssuer": "tokens",
     "TokenVerifier": "tokens",
     "published": "keyring",
-    "sign_card": "card_signing",
+    "CardSigner": "card_signing",
 }
 
 __all__ = [
@@ -72,6 +72,7 @@ __all__ = [
     "Authorizer",
     "Bearers",
     "CardSignatureError",
+    "CardSigner",
     "CardVerdict",
     "CardVerifier",
     "CredentialError",
@@ -99,7 +100,6 @@ __all__ = [
     "TokenIssuer",
     "TokenVerifier",
     "published",
-    "sign_card",
 ]
 
 

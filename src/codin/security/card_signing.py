@@ -6,8 +6,10 @@ import base64
 import json
 import logging
 import warnings
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, Protocol
 
 import rfc8785
@@ -23,7 +25,7 @@ from joserfc.jws import JWSRegistry
 from joserfc.registry import HeaderParameter
 
 from codin.security.errors import CardSignatureError, CredentialError
-from codin.security.keyring import KeyRing
+from codin.security.keyring import KeyRing, SigningKey
 from codin.security.settings import SignaturePolicy
 
 ALGORITHMS = frozenset({"ES256", "Ed25519", "EdDSA"})
@@ -31,6 +33,7 @@ ALGORITHMS = frozenset({"ES256", "Ed25519", "EdDSA"})
 SDKs still write; only keys of that curve are taken for it."""
 
 _SIGNATURES = 10
+_KEPT = 256
 _SAFE_INTEGER = 2**53 - 1
 
 log = logging.getLogger(__name__)
@@ -94,19 +97,41 @@ def canonical(card: AgentCard) -> bytes:
         raise CardSignatureError(f"the card has no canonical form: {error}") from None
 
 
-def sign_card(card: AgentCard, ring: KeyRing) -> AgentCard:
-    """A copy of ``card`` with one more signature, by the key of ``ring`` that signs now."""
-    signer = ring.signing_key()
+class CardSigner:
+    """Signs cards by the key of ``ring`` that signs now. What was signed lately is not signed
+    again: a signature takes longer than all else about a card."""
+
+    def __init__(self, ring: KeyRing) -> None:
+        self._ring = ring
+        self._made: OrderedDict[tuple[str, bytes], AgentCardSignature] = OrderedDict()
+
+    def __call__(self, card: AgentCard) -> AgentCard:
+        """A copy of ``card`` with one more signature.
+
+        Raises:
+            CardSignatureError: the card has no canonical form.
+        """
+        signer = self._ring.signing_key()
+        payload = canonical(card)
+        place = signer.id, sha256(payload).digest()
+        made = self._made.get(place)
+        if made is None:
+            made = self._made[place] = _signature(payload, signer, self._ring.algorithm)
+        self._made.move_to_end(place)
+        while len(self._made) > _KEPT:
+            self._made.popitem(last=False)
+        signed = AgentCard()
+        signed.CopyFrom(card)
+        signed.signatures.append(made)
+        return signed
+
+
+def _signature(payload: bytes, signer: SigningKey, algorithm: str) -> AgentCardSignature:
     # No jku: who trusts the key has its set already, and who has not must not be sent there.
-    header = {"alg": ring.algorithm, "kid": signer.id, "typ": "JOSE"}
-    compact = jws.serialize_compact(
-        header, canonical(card), signer.key, registry=_registry(ring.algorithm)
-    )
+    header = {"alg": algorithm, "kid": signer.id, "typ": "JOSE"}
+    compact = jws.serialize_compact(header, payload, signer.key, registry=_registry(algorithm))
     protected, _, signature = compact.split(".")
-    signed = AgentCard()
-    signed.CopyFrom(card)
-    signed.signatures.append(AgentCardSignature(protected=protected, signature=signature))
-    return signed
+    return AgentCardSignature(protected=protected, signature=signature)
 
 
 class CardVerifier:

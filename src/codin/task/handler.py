@@ -1,7 +1,6 @@
 """A2A's operations for one agent, over the log and the runner.
 
-Whatever transport a request came by, its principal is in the call context's state under
-``PRINCIPAL``; without one nothing is answered.
+Whatever transport a request came by, who makes it is in the call context's state: see ``door``.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from a2a.extensions.common import HTTP_EXTENSION_HEADER
 from a2a.server.context import ServerCallContext
@@ -33,9 +33,7 @@ from a2a.types import (
 )
 from a2a.utils.errors import (
     ExtendedAgentCardNotConfiguredError,
-    ExtensionSupportRequiredError,
     InvalidParamsError,
-    InvalidRequestError,
     PushNotificationNotSupportedError,
     TaskNotCancelableError,
     TaskNotFoundError,
@@ -47,10 +45,11 @@ from codin.agent.a2a import is_reply
 from codin.agent.base import AgentInfo
 from codin.agent.cards import RESUME_EXTENSION
 from codin.errors import InvalidInputError, NotFoundError
-from codin.security import ForbiddenError, Principal
+from codin.security import DEFAULT_ROLES, Access, ForbiddenError, Principal, RoleAuthorizer
 from codin.task._listing import list_tasks
 from codin.task._reading import STOPS, TaskReader
 from codin.task._requests import check_message, check_modes
+from codin.task.door import PARENT, Door
 from codin.task.errors import TaskEnded, TaskError, TaskRepeated, UnknownTask
 from codin.task.log.base import EventLog, TaskRow
 from codin.task.log.follow import follow
@@ -65,11 +64,6 @@ from codin.task.work import ParentTask, Work
 
 if TYPE_CHECKING:
     from codin.task.push import PushNotifications
-
-PRINCIPAL = "principal"
-PARENT = "codin.parent"
-"""Key of the ``ParentTask`` in the call context's state. Only the in-memory transport sets it: what
-comes over a wire cannot make itself a step of somebody's goal."""
 
 CARD_URL = "codin.card_url"
 """Key, in the call context's state, of the address that the agent's card is to name. A binding sets
@@ -95,7 +89,8 @@ class AgentRequestHandler(RequestHandler):
     ``work_for`` gives what does the agent's tasks, or raises ``NotFoundError`` when the principal
     may not use it. A task goes on when the client that sent it leaves; any number of clients see
     its events, each all of them, in the order of the log. Without ``push`` there are no push
-    notifications.
+    notifications. ``access`` is asked whether the caller may, before anything is looked up, and
+    raises ``ForbiddenError``; without it the default roles count, and nothing is written down.
     """
 
     def __init__(
@@ -107,6 +102,7 @@ class AgentRequestHandler(RequestHandler):
         info: AgentInfo | None = None,
         extended_card: ExtendedCard | None = None,
         push: PushNotifications | None = None,
+        access: Access | None = None,
     ) -> None:
         self.agent_id = agent_id
         self._push = push
@@ -115,13 +111,15 @@ class AgentRequestHandler(RequestHandler):
         self._log: EventLog = runner.log
         self._reader = TaskReader(runner.log)
         self._info = info or AgentInfo(agent_id, agent_id, agent_id)
+        self._door = Door(self._info, access or Access(RoleAuthorizer(DEFAULT_ROLES)))
         self.extended_card = extended_card
 
     async def on_message_send(
         self, params: SendMessageRequest, context: ServerCallContext
     ) -> Task | Message:
-        principal = self._caller(context)
-        accepted = await self._accept(principal, params, context)
+        principal = self._door.caller(context)
+        async with self._door.creating(principal, params, context):
+            accepted = await self._accept(principal, params, context)
         task_id, after = accepted.task_id, accepted.seq
         if accepted.repeated:  # what stopped it since then is no news
             after = (await self._row(principal, task_id)).last_seq
@@ -141,9 +139,10 @@ class AgentRequestHandler(RequestHandler):
         Raises:
             A2AError: before the first event, when the message is not taken.
         """
-        principal = self._caller(context)
+        principal = self._door.caller(context)
         after = resume_position(context)
-        accepted = await self._accept(principal, params, context)
+        async with self._door.creating(principal, params, context):
+            accepted = await self._accept(principal, params, context)
         task_id = accepted.task_id
         if after is None or not accepted.repeated:
             projection = await self._reader.project(principal, task_id, upto=max(accepted.seq, 1))
@@ -168,7 +167,7 @@ class AgentRequestHandler(RequestHandler):
         Raises:
             A2AError: before the first event, when the task cannot be subscribed to.
         """
-        principal = self._caller(context)
+        principal = await self._door.enter(context, "task.read", params.id)
         after = resume_position(context)
         row = await self._row(principal, params.id)
         if after is None:
@@ -200,7 +199,7 @@ class AgentRequestHandler(RequestHandler):
                 yield update.event
 
     async def on_get_task(self, params: GetTaskRequest, context: ServerCallContext) -> Task | None:
-        principal = self._caller(context)
+        principal = await self._door.enter(context, "task.read", params.id)
         validate_history_length(params)
         row = await self._row(principal, params.id)
         projection = await self._reader.project(principal, row.task_id)
@@ -209,18 +208,20 @@ class AgentRequestHandler(RequestHandler):
     async def on_cancel_task(
         self, params: CancelTaskRequest, context: ServerCallContext
     ) -> Task | None:
-        principal = self._caller(context)
-        row = await self._row(principal, params.id)
-        try:
-            await self._runner.cancel(principal, row.task_id)
-        except TaskEnded as error:
-            raise TaskNotCancelableError(str(error)) from error
+        principal = self._door.caller(context)
+        async with self._door.doing(principal, "task.cancel", params.id, context):
+            row = await self._row(principal, params.id)
+            try:
+                await self._runner.cancel(principal, row.task_id)
+            except TaskEnded as error:
+                raise TaskNotCancelableError(str(error)) from error
         return (await self._reader.project(principal, row.task_id)).task()
 
     async def on_list_tasks(
         self, params: ListTasksRequest, context: ServerCallContext
     ) -> ListTasksResponse:
-        return await list_tasks(self._log, self._caller(context), self.agent_id, params)
+        principal = await self._door.enter(context, "task.read")
+        return await list_tasks(self._log, principal, self.agent_id, params)
 
     async def _accept(
         self, principal: Principal, params: SendMessageRequest, context: ServerCallContext
@@ -233,6 +234,7 @@ class AgentRequestHandler(RequestHandler):
         if not params.configuration.HasField("task_push_notification_config"):
             return await self._hand_in(principal, work, message, context)
         wanted = params.configuration.task_push_notification_config
+        await self._door.enter(context, "task.push", self.agent_id)
         push = self._pushing()
         await push.check(principal, wanted, message)
         accepted = await self._hand_in(principal, work, message, context)
@@ -300,26 +302,32 @@ class AgentRequestHandler(RequestHandler):
     async def on_create_task_push_notification_config(
         self, params: TaskPushNotificationConfig, context: ServerCallContext
     ) -> TaskPushNotificationConfig:
-        principal, push = self._caller(context), self._pushing()
-        return await push.create(principal, await self._row(principal, params.task_id), params)
+        principal, push, task_id = self._door.caller(context), self._pushing(), params.task_id
+        to = _host_of(params.url)
+        async with self._door.doing(principal, "task.push", task_id, context, to=to):
+            row = await self._row(principal, params.task_id)
+            return await push.create(principal, row, params)
 
     async def on_get_task_push_notification_config(
         self, params: GetTaskPushNotificationConfigRequest, context: ServerCallContext
     ) -> TaskPushNotificationConfig:
-        principal, push = self._caller(context), self._pushing()
+        push = self._pushing()
+        principal = await self._door.enter(context, "task.push", params.task_id)
         return await push.get(principal, await self._row(principal, params.task_id), params)
 
     async def on_list_task_push_notification_configs(
         self, params: ListTaskPushNotificationConfigsRequest, context: ServerCallContext
     ) -> ListTaskPushNotificationConfigsResponse:
-        principal, push = self._caller(context), self._pushing()
+        push = self._pushing()
+        principal = await self._door.enter(context, "task.push", params.task_id)
         return await push.list(principal, await self._row(principal, params.task_id), params)
 
     async def on_delete_task_push_notification_config(
         self, params: DeleteTaskPushNotificationConfigRequest, context: ServerCallContext
     ) -> None:
-        principal, push = self._caller(context), self._pushing()
-        await push.delete(principal, await self._row(principal, params.task_id), params)
+        principal, push, task_id = self._door.caller(context), self._pushing(), params.task_id
+        async with self._door.doing(principal, "task.push", task_id, context, deleted=params.id):
+            await push.delete(principal, await self._row(principal, params.task_id), params)
 
     def _pushing(self) -> PushNotifications:
         if self._push is None:
@@ -329,7 +337,7 @@ class AgentRequestHandler(RequestHandler):
     async def on_get_extended_agent_card(
         self, params: GetExtendedAgentCardRequest, context: ServerCallContext
     ) -> AgentCard:
-        principal = self._caller(context)
+        principal = await self._door.enter(context, "card.extended", self.agent_id)
         if self.extended_card is None:
             raise UnsupportedOperationError("this agent has no extended card")
         url = context.state.get(CARD_URL)
@@ -345,16 +353,10 @@ class AgentRequestHandler(RequestHandler):
         found = sorted(known & context.requested_extensions)
         return {HTTP_EXTENSION_HEADER: ", ".join(found)} if found else {}
 
-    def _caller(self, context: ServerCallContext) -> Principal:
-        """Who calls; what the agent requires of every caller has been checked then."""
-        principal = context.state.get(PRINCIPAL)
-        if not isinstance(principal, Principal):
-            raise InvalidRequestError("the call does not say who makes it: authenticate first")
-        missing = set(self._info.required_extensions) - context.requested_extensions
-        # a step of a goal is sent by the platform, which knows what its agents require
-        if missing and PARENT not in context.state:
-            raise ExtensionSupportRequiredError(
-                f"agent {self.agent_id!r} requires {', '.join(sorted(missing))}: name it in"
-                " A2A-Extensions"
-            )
-        return principal
+
+def _host_of(url: str) -> str:
+    """What may be written down of an address: what comes after the host is often a secret."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""

@@ -7,11 +7,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from codin.agent.base import AgentInfo
-from codin.agent.cards import extended_card
+from codin.agent.cards import Cards
 from codin.agent.planner import Planner
 from codin.agent.registry import AgentRegistry
 from codin.agent.wrapping import info_of
-from codin.security import Principal
+from codin.security import Access, Principal
 from codin.task.files import GoalFiles
 from codin.task.goal import ORCHESTRATOR, GoalLimits, GoalParts, GoalWork
 from codin.task.handler import AgentRequestHandler
@@ -38,7 +38,8 @@ def _no_notes() -> Sequence[Mapping[str, Any]]:
 class TaskManager:
     """Plans goals and has the agents of ``registry`` do their steps, over A2A.
 
-    Call ``start`` before anything else, and ``aclose`` at the end: it cancels what runs.
+    Call ``start`` before anything else, and ``aclose`` at the end: it cancels what runs. ``access``
+    decides who may, and ``cards`` makes the extended cards of all.
     """
 
     def __init__(
@@ -53,9 +54,13 @@ class TaskManager:
         notes: Callable[[], Sequence[Mapping[str, Any]]] = _no_notes,
         reads_files: Callable[[AgentInfo], bool] = lambda _: False,
         push: PushNotifications | None = None,
+        access: Access | None = None,
+        cards: Cards | None = None,
     ) -> None:
         self.runner = runner
         self._push = push
+        self._access = access
+        self._cards = cards or Cards(push=push is not None)
         self._registry = registry
         self._services = services
         self._handlers: dict[str, AgentRequestHandler] = {}
@@ -76,10 +81,11 @@ class TaskManager:
             self._goal_work,
             runner,
             info=ORCHESTRATOR_INFO,
-            extended_card=lambda principal, url: extended_card(
-                ORCHESTRATOR_INFO, url, registry.infos(principal), push=push is not None
+            extended_card=lambda principal, url: self._cards.extended(
+                ORCHESTRATOR_INFO, url, registry.infos(principal)
             ),
             push=push,
+            access=access,
         )
         """Answers A2A for the orchestrator: a message to it is a goal."""
 
@@ -91,6 +97,10 @@ class TaskManager:
     async def aclose(self) -> None:
         """Cancel every task of this process, log it, and leave nothing running."""
         await self.runner.aclose()
+
+    def agents(self, principal: Principal) -> Sequence[AgentInfo]:
+        """The agents that ``principal`` may use."""
+        return self._registry.infos(principal)
 
     def agent_handler(self, principal: Principal, agent_id: str) -> AgentRequestHandler:
         """What answers A2A for an agent.
@@ -107,8 +117,9 @@ class TaskManager:
                 work_for,
                 self.runner,
                 info=info,
-                extended_card=lambda _, url: extended_card(info, url, push=self._push is not None),
+                extended_card=lambda _, url: self._cards.extended(info, url),
                 push=self._push,
+                access=self._access,
             )
         return self._handlers[agent_id]
 

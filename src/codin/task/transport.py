@@ -34,7 +34,7 @@ from a2a.utils.errors import TaskNotFoundError
 from a2a.utils.proto_utils import to_stream_response
 
 from codin.security import Principal
-from codin.task.handler import PARENT, PRINCIPAL
+from codin.task.door import PARENT, PRINCIPAL
 from codin.task.work import ParentTask
 
 if TYPE_CHECKING:

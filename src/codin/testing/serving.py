@@ -9,25 +9,33 @@ import base64
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from codin.agent.base import AgentInfo, Task
-from codin.agent.cards import gateway_card
+from codin.agent.cards import Cards, bearer_scheme
 from codin.agent.events import AgentEvent
 from codin.agent.planner import Planner
 from codin.agent.registry import AgentRegistry
 from codin.agent.response import AgentResponse
 from codin.gateway.app import create_app
-from codin.gateway.auth import LoopbackAuthenticator
+from codin.gateway.auth import BearerAuthenticator, LoopbackAuthenticator
 from codin.gateway.base import GatewayParts, ModelBadge, ServedAgent
 from codin.gateway.server import HttpServer
-from codin.security import DEFAULT_ROLES, Principal, RoleAuthorizer, RunGrant, RunGrants
+from codin.security import (
+    DEFAULT_ROLES,
+    Access,
+    CardSigner,
+    Principal,
+    RoleAuthorizer,
+    RunGrant,
+    RunGrants,
+    SecurityStore,
+)
 from codin.task.files import GoalFiles
 from codin.task.log import SqliteEventLog
 from codin.task.manager import ORCHESTRATOR_INFO, TaskManager
-from codin.task.push import PushNotifications, UrlGuard, open_push
+from codin.task.push import UrlGuard, open_push
 from codin.task.runner import TaskRunner
 from codin.task.work import RunServices
 from codin.tool.base import Tool, ToolSpec
@@ -36,6 +44,9 @@ from codin.tool.workspace import Workspaces
 Events = Callable[[Task], AsyncGenerator[AgentEvent, None]]
 
 LABEL = "scripted agents"
+
+AUDIENCE = "http://codin.test"
+"""What a token has to be for at a gateway that asks for one."""
 
 
 @dataclass
@@ -98,9 +109,12 @@ async def serve_agents(
     heartbeat_seconds: float = 15.0,
     push_guard: UrlGuard | None = None,
     stall_seconds: float = 30.0,
+    security: SecurityStore | None = None,
 ) -> AsyncIterator[Served]:
     """Serve ``agents`` from the folder ``home`` on a loopback port, until the block ends; with push
-    notifications to wherever ``push_guard`` lets them, when there is one."""
+    notifications to wherever ``push_guard`` lets them, when there is one. With ``security``, which
+    is the caller's to close, everybody has to show a key or a token for ``AUDIENCE``, what is done
+    is written down, and cards are signed."""
     async with AsyncExitStack() as stack:
         log = await SqliteEventLog.open(home / "codin.db")
         stack.push_async_callback(log.close)
@@ -110,15 +124,19 @@ async def serve_agents(
             push = await stack.enter_async_context(
                 open_push(home / "push.db", log, guard=push_guard)
             )
-        manager = _manager(log, workspaces, agents, planner, push)
+        cards = Cards(push=push is not None, **(_signed(security) if security else {}))
+        access = Access(RoleAuthorizer(DEFAULT_ROLES), security.audit if security else None)
+        manager = _manager(log, workspaces, agents, planner, push=push, access=access, cards=cards)
         stack.push_async_callback(manager.aclose)
         await manager.start()
         parts = replace(
-            _parts(manager, log, workspaces, [a.info for a in agents]),
-            card=partial(gateway_card, push=push is not None),
+            _parts(manager, log, workspaces, access=access, cards=cards),
             heartbeat_seconds=heartbeat_seconds,
             stall_seconds=stall_seconds,
         )
+        if security is not None:
+            bearers = BearerAuthenticator(security.bearers(AUDIENCE))
+            parts = replace(parts, authenticator=bearers, jwks=security.jwks)
         server = await stack.enter_async_context(HttpServer(create_app(parts), port=port))
         yield Served(server.url, log, manager, workspaces, parts)
 
@@ -128,7 +146,7 @@ def _manager(
     workspaces: Workspaces,
     agents: Sequence[ScriptedAgent],
     planner: Planner,
-    push: PushNotifications | None,
+    **given: Any,
 ) -> TaskManager:
     def tools_for(grant: RunGrant) -> Sequence[Tool]:
         return (Save(workspaces, grant),)
@@ -140,17 +158,24 @@ def _manager(
         RunServices(RunGrants(), tools_for=tools_for, seconds=60.0),
         files=GoalFiles(workspaces),
         notes=lambda: [{"type": "model", "label": LABEL, "basic": False}],
-        push=push,
+        **given,
     )
+
+
+def _signed(security: SecurityStore) -> dict[str, Any]:
+    return {"sign": CardSigner(security.card_ring), "schemes": {"bearer": bearer_scheme()}}
 
 
 def _parts(
     manager: TaskManager,
     log: SqliteEventLog,
     workspaces: Workspaces,
-    infos: Sequence[AgentInfo],
+    *,
+    access: Access,
+    cards: Cards,
 ) -> GatewayParts:
     def agents(principal: Principal) -> list[ServedAgent]:
+        infos = manager.agents(principal)
         return [ServedAgent(i, manager.agent_handler(principal, i.id)) for i in infos]
 
     return GatewayParts(
@@ -159,7 +184,8 @@ def _parts(
         tools=lambda _: [Save.spec],
         log=log,
         workspaces=workspaces,
-        card=gateway_card,
+        cards=cards,
+        access=access,
         authenticator=LoopbackAuthenticator(),
         model=lambda: ModelBadge(LABEL),
     )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, aclosing, suppress
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import httpx
@@ -34,6 +35,7 @@ from codin.agent.adapters._run import Run
 from codin.agent.adapters.base import Adapter, Waiting
 from codin.agent.base import AgentError, AgentInfo, Task
 from codin.agent.events import Failed, InputRequest
+from codin.security import CardSignatureError, Principal
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +44,19 @@ CANCEL_SECONDS = 5.0
 """How long a cancelled run waits for the other side: for its task's id, then for its end."""
 
 PerTask = Callable[[Task], Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """How far the other side is trusted, and how it is told who asks.
+
+    ``check`` looks at its card, and raises when it will not do. ``transport`` makes what connects,
+    to where the card points too. ``auth`` shows on each request in whose name it is.
+    """
+
+    check: Callable[[AgentCard], Awaitable[object]]
+    transport: Callable[[], httpx.AsyncBaseTransport]
+    auth: Callable[[Principal], httpx.Auth | None]
 
 
 class RemoteAgentError(AgentError):
@@ -58,6 +73,7 @@ class RemoteAgent(Adapter):
     Args:
         uds: path of a Unix socket to connect to; the URL then only names the host and the path.
         headers: what to send with each request of a run, such as its token.
+        trust: how far the other side is trusted; without it, whatever its card says is believed.
     """
 
     framework: ClassVar[str] = "remote"
@@ -69,12 +85,14 @@ class RemoteAgent(Adapter):
         *,
         uds: str | None = None,
         headers: PerTask | None = None,
+        trust: Trust | None = None,
         **options: Any,
     ) -> None:
         super().__init__(subject, info, **options)
         self.url = subject.rstrip("/") + "/"
         self._uds = uds
         self._headers = headers or (lambda _: {})
+        self._trust = trust
         self._card: AgentCard | None = None
         self._waiting: Waiting[str] = Waiting()
 
@@ -85,13 +103,13 @@ class RemoteAgent(Adapter):
             RemoteAgentError: it cannot be had.
         """
         if self._card is None or refresh:
-            async with self._http({}) as http:
+            async with self._http() as http:
                 self._card = await self._fetch(http)
         return self._card
 
     async def _run(self, task: Task, run: Run) -> None:
         async with AsyncExitStack() as stack:
-            http = await stack.enter_async_context(self._http(self._headers(task)))
+            http = await stack.enter_async_context(self._http(task))
             if self._card is None:
                 self._card = await self._fetch(http)
             client = self._client(http, self._card)
@@ -101,15 +119,17 @@ class RemoteAgent(Adapter):
             )
             await conversation.hold(run)
 
-    def _http(self, headers: Mapping[str, str]) -> httpx.AsyncClient:
+    def _http(self, task: Task | None = None) -> httpx.AsyncClient:
+        trust = self._trust
         transport = httpx.AsyncHTTPTransport(uds=self._uds) if self._uds else None
         return httpx.AsyncClient(
-            transport=transport,
-            headers={**PLAIN, **headers},
+            transport=trust.transport() if trust else transport,
+            auth=trust.auth(task.principal) if trust and task else None,
+            headers={**PLAIN, **(self._headers(task) if task else {})},
             event_hooks={"response": [bound]},
             # Between two events of a stream any time may pass.
             timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
-            trust_env=self._uds is None,
+            trust_env=self._uds is None and trust is None,
         )
 
     def _client(self, http: httpx.AsyncClient, card: AgentCard) -> Client:
@@ -126,9 +146,17 @@ class RemoteAgent(Adapter):
 
     async def _fetch(self, http: httpx.AsyncClient) -> AgentCard:
         try:
-            return await A2ACardResolver(http, self.url).get_agent_card()
+            card = await A2ACardResolver(http, self.url).get_agent_card()
         except (A2AError, httpx.HTTPError, ValueError) as error:
             raise RemoteAgentError(f"no agent card at {self.url}: {error}") from error
+        if self._trust is not None:
+            try:
+                await self._trust.check(card)
+            except CardSignatureError as error:
+                raise RemoteAgentError(
+                    f"the agent at {self.url} is not trusted: {error}"
+                ) from error
+        return card
 
     def _explain(self, error: Exception) -> Failed:
         if isinstance(error, RemoteAgentError):

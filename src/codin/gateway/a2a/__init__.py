@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from codin.gateway.a2a.mounting import AgentsApp, a2a_routes
+from codin.gateway.a2a.mounting import AgentsApp, Serving, a2a_routes
 
-__all__ = ["AgentsApp", "a2a_routes"]
+__all__ = ["AgentsApp", "Serving", "a2a_routes"]

@@ -19,23 +19,26 @@ _OLD = re.compile(r"0\.3(\.\d{1,9})?")
 
 
 class AgentCalls(CallContexts):
-    """The call contexts of the agent at a path."""
+    """The call contexts of the agent at a path below ``public_url``, if there is one."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, public_url: str | None = None) -> None:
         self._path = path
+        self._public_url = public_url
 
     def build(self, request: Request) -> ServerCallContext:
         context = super().build(request)
-        context.state[CARD_URL] = address_of(request, self._path)
+        context.state[CARD_URL] = address_of(request, self._path, self._public_url)
         seen = request.headers.get("last-event-id")
         if seen is not None:
             context.state[LAST_EVENT_ID] = seen
         return context
 
 
-def address_of(request: Request, path: str) -> str:
-    """Where the caller reached the agent at ``path``, which a tunnel may have changed."""
-    return f"{request.url.scheme}://{request.url.netloc}{path}/"
+def address_of(request: Request, path: str, public_url: str | None = None) -> str:
+    """Where the agent at ``path`` is reached: below ``public_url``, else where the caller says
+    that it reached it, which a tunnel may have changed."""
+    base = public_url or f"{request.url.scheme}://{request.url.netloc}"
+    return f"{base.rstrip('/')}{path}/"
 
 
 def version_of(request: Request) -> str:

@@ -16,9 +16,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from codin.agent.base import AgentInfo
+from codin.agent.cards import Cards
 from codin.gateway.a2a.calling import address_of, is_old, version_of
 from codin.gateway.a2a.v03 import card_json
-from codin.gateway.base import CardBuilder
 
 MAX_AGE = 60
 """Seconds for which a client may take a card for unchanged."""
@@ -32,19 +32,22 @@ class CardEndpoint:
     def __init__(
         self,
         info: AgentInfo,
-        card: CardBuilder,
+        cards: Cards,
         path: str,
         *,
+        public_url: str | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._info = info
-        self._card = card
+        self._cards = cards
         self._path = path
+        self._public_url = public_url
         self._now = now
         self._since: OrderedDict[str, datetime] = OrderedDict()
 
     async def answer(self, request: Request) -> Response:
-        card = self._card(self._info, address_of(request, self._path))
+        address = address_of(request, self._path, self._public_url)
+        card = self._cards.public(self._info, address)
         # who says nothing may be a client of 0.3
         found = card_json(card) if is_old(version_of(request)) else MessageToDict(card)
         tag = _tag(found)

@@ -36,9 +36,13 @@ from codin.gateway.a2a.operations import OPERATIONS, Operation
 from codin.gateway.a2a.streaming import update_stream
 from codin.gateway.a2a.v03 import OldRpc
 from codin.gateway.streams import StreamLimits
+from codin.security import ForbiddenError
 from codin.task.handler import AgentRequestHandler
 
 _INTERNAL = -32603
+FORBIDDEN = -32000
+"""A2A has no code for it: HTTP's status says it (A2A 1.0, section 7.5), and a code out of those
+that JSON-RPC leaves to servers."""
 
 MAX_BATCH = 50
 MAX_ID_CHARS = 1024
@@ -98,7 +102,7 @@ class JsonRpc:
         if operation is not None and operation.stream is not None and not call.notification:
             return await self._stream(request, call, operation)
         found = await self._one(request, call)
-        return Response(status_code=204) if found is None else JSONResponse(found)
+        return Response(status_code=204) if found is None else _response(found)
 
     async def _batch(self, request: Request, body: list[Any]) -> Response:
         if not body or len(body) > MAX_BATCH:
@@ -127,7 +131,7 @@ class JsonRpc:
                 return None
             assert operation.ask is not None
             found = await operation.ask(self._handler, params, context)
-        except A2AError as error:
+        except (A2AError, ForbiddenError) as error:
             return None if call.notification else _error(call.id, error)
         except Exception:
             _log.exception("%s failed", call.method[:60])
@@ -155,8 +159,8 @@ class JsonRpc:
                 limits=self._limits,
                 headers=self._handler.activated(context),
             )
-        except A2AError as error:
-            return JSONResponse(_error(call.id, error))
+        except (A2AError, ForbiddenError) as error:
+            return _response(_error(call.id, error))
         except Exception:
             _log.exception("%s failed", call.method[:60])
             return JSONResponse(_error(call.id, _unexpected()))
@@ -216,7 +220,15 @@ def _is_id(given: Any) -> bool:
     return isinstance(given, int | float) and not isinstance(given, bool)
 
 
-def _error(call_id: Id, error: A2AError) -> Json:
+def _response(found: Json) -> Response:
+    forbidden = found.get("error", {}).get("code") == FORBIDDEN
+    return JSONResponse(found, 403 if forbidden else 200)
+
+
+def _error(call_id: Id, error: A2AError | ForbiddenError) -> Json:
+    if isinstance(error, ForbiddenError):
+        forbidden = {"code": FORBIDDEN, "message": str(error)}
+        return {"jsonrpc": "2.0", "id": call_id, "error": forbidden}
     code = JSON_RPC_ERROR_CODE_MAP.get(type(error), _INTERNAL)
     found: Json = {"code": code, "message": str(error)}
     if type(error) in A2A_ERROR_REASONS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from a2a.utils.constants import AGENT_CARD_WELL_KNOWN_PATH
 from starlette.exceptions import HTTPException
@@ -10,30 +11,37 @@ from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from codin.agent.cards import Cards
 from codin.gateway.a2a.calling import AgentCalls
 from codin.gateway.a2a.card import CardEndpoint
 from codin.gateway.a2a.jsonrpc import JsonRpc
 from codin.gateway.a2a.rest import rest_routes
 from codin.gateway.a2a.v03 import old_routes
 from codin.gateway.auth import principal_of
-from codin.gateway.base import CardBuilder, ServedAgent
+from codin.gateway.base import ServedAgent
 from codin.gateway.streams import StreamLimits
 from codin.security import Principal
 
 
-def a2a_routes(
-    agent: ServedAgent, card: CardBuilder, path: str = "", *, limits: StreamLimits | None = None
-) -> list[BaseRoute]:
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What is the same for all agents: their cards, how their streams are bounded, and where they
+    are, if that is not where a request says that it went."""
+
+    cards: Cards
+    limits: StreamLimits = field(default_factory=StreamLimits)
+    public_url: str | None = None
+
+
+def a2a_routes(agent: ServedAgent, serving: Serving, path: str = "") -> list[BaseRoute]:
     """The routes of one agent: its card, JSON-RPC by ``POST {path}/``, HTTP+JSON below it."""
-    bounds = limits or StreamLimits()
-    calls = AgentCalls(path)
+    calls = AgentCalls(path, serving.public_url)
+    card = CardEndpoint(agent.info, serving.cards, path, public_url=serving.public_url)
     return [
-        Route(
-            AGENT_CARD_WELL_KNOWN_PATH, CardEndpoint(agent.info, card, path).answer, methods=["GET"]
-        ),
-        Route("/", JsonRpc(agent.handler, calls, bounds).answer, methods=["POST"]),
+        Route(AGENT_CARD_WELL_KNOWN_PATH, card.answer, methods=["GET"]),
+        Route("/", JsonRpc(agent.handler, calls, serving.limits).answer, methods=["POST"]),
         *old_routes(agent.handler, calls),
-        *rest_routes(agent.handler, calls, bounds),
+        *rest_routes(agent.handler, calls, serving.limits),
     ]
 
 
@@ -44,13 +52,10 @@ class AgentsApp:
     def __init__(
         self,
         agents: Callable[[Principal], Sequence[ServedAgent]],
-        card: CardBuilder,
-        *,
-        limits: StreamLimits | None = None,
+        serving: Serving,
     ) -> None:
         self._agents = agents
-        self._card = card
-        self._limits = limits
+        self._serving = serving
         self._routers: dict[str, tuple[ServedAgent, ASGIApp]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,6 +77,6 @@ class AgentsApp:
         kept = self._routers.get(agent_id)
         if kept is None or kept[0] != served:
             path = f"/agents/{agent_id}"
-            routes = a2a_routes(served, self._card, path, limits=self._limits)
+            routes = a2a_routes(served, self._serving, path)
             kept = self._routers[agent_id] = (served, Router(routes, redirect_slashes=False))
         return kept[1]

@@ -32,6 +32,7 @@ from codin.gateway.a2a.calling import (
 from codin.gateway.a2a.operations import OPERATIONS, Operation
 from codin.gateway.a2a.streaming import update_stream
 from codin.gateway.streams import StreamLimits
+from codin.security import ForbiddenError
 from codin.task.handler import AgentRequestHandler
 
 _log = logging.getLogger(__name__)
@@ -100,6 +101,8 @@ class _Endpoint:
             payload["error"]["code"] = 415
         except A2AError as error:
             payload = build_rest_error_payload(error)
+        except ForbiddenError as error:
+            payload = _forbidden(error)
         except Exception:
             _log.exception("%s %s failed", request.method, request.url.path[:200])
             unknown = InternalError("something went wrong here; the server's log has it")
@@ -131,6 +134,10 @@ class _Endpoint:
         fields = {field.json_name: field for field in self._operation.request.DESCRIPTOR.fields}
         asked = request.query_params
         return {name: _value(fields[name], asked[name]) for name in asked if name in fields}
+
+
+def _forbidden(error: ForbiddenError) -> dict[str, Any]:
+    return {"error": {"code": 403, "status": "PERMISSION_DENIED", "message": str(error)}}
 
 
 def _value(field: FieldDescriptor, text: str) -> Any:

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
 from a2a.server.context import ServerCallContext
-from a2a.types import AgentCard, SendMessageResponse, Task, a2a_pb2
+from a2a.types import SendMessageResponse, Task, a2a_pb2
 from a2a.utils.errors import TaskNotFoundError
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from codin.agent.base import AgentInfo
 from codin.agent.cards import RESUME_EXTENSION
 from codin.gateway.base import ServedAgent
 from codin.gateway.grpc.base import Service
-from codin.gateway.grpc.calls import OpenCalls
-from codin.gateway.grpc.reception import Reception, parse
+from codin.gateway.grpc.reception import parse
 from codin.gateway.grpc.writing import Outgoing
 from codin.task.updates import TaskUpdate
 
@@ -40,10 +38,6 @@ _HANDLED_BY = {
 }
 
 
-Declare = Callable[[AgentCard, AgentInfo], None]
-"""Adds what serves here to the interfaces of an agent's card."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Asked:
     agent: ServedAgent
@@ -60,20 +54,11 @@ class CurrentService(Service):
 
     descriptor = a2a_pb2.DESCRIPTOR.services_by_name["A2AService"]
 
-    def __init__(
-        self, reception: Reception, calls: OpenCalls, write_seconds: float, declare: Declare
-    ) -> None:
-        super().__init__(reception, calls, write_seconds)
-        self._declare = declare
-
     async def answer(
         self, method: MethodDescriptor, raw: bytes, rpc: grpc.aio.ServicerContext
     ) -> Message:
         asked = await self._accept(method, raw, rpc)
-        answer = _answer(method, await asked.handled_by(method))
-        if isinstance(answer, AgentCard):
-            self._declare(answer, asked.agent.info)
-        return answer
+        return _answer(method, await asked.handled_by(method))
 
     async def stream(
         self, method: MethodDescriptor, raw: bytes, rpc: grpc.aio.ServicerContext

@@ -17,7 +17,8 @@ from codin.gateway.a2a.calling import OLD_VERSION, check_version, is_old
 from codin.gateway.auth import Caller
 from codin.gateway.base import GatewayParts, ServedAgent
 from codin.security import Principal
-from codin.task.handler import CARD_URL, PRINCIPAL
+from codin.task.door import ORIGIN, PRINCIPAL
+from codin.task.handler import CARD_URL
 from codin.task.updates import LAST_EVENT_ID
 
 TENANT_KEY = "a2a-tenant"
@@ -41,7 +42,9 @@ class Visit:
         headers as metadata (A2A 1.0, section 10.2). ``card_url`` is the agent's address over HTTP,
         if there is one."""
         headers = dict(self.caller.headers)
-        state = {"headers": headers, PRINCIPAL: self.principal}
+        state: dict[str, object] = {"headers": headers, PRINCIPAL: self.principal}
+        if self.caller.host is not None:
+            state[ORIGIN] = self.caller.host
         if card_url is not None:
             state[CARD_URL] = card_url
         if LAST_EVENT_KEY in headers:
@@ -57,7 +60,7 @@ class Reception:
 
     Several agents share a port, and gRPC knows no paths: an agent's card declares its id as the
     interface's ``tenant``, which clients give back with every request (A2A 1.0, section 4.4.6).
-    Without one the orchestrator answers.
+    Without one the agent in front answers.
     """
 
     def __init__(self, parts: GatewayParts, web_url: str | None = None) -> None:
@@ -92,7 +95,7 @@ class Reception:
             InvalidParamsError
         """
         wanted = tenant or visit.caller.headers.get(TENANT_KEY, "")
-        root = self._parts.orchestrator
+        root = self._parts.front
         if wanted in ("", root.info.id):
             return root
         for served in self._parts.agents(visit.principal):
@@ -107,7 +110,7 @@ class Reception:
         """The agent's address over HTTP, if it has one."""
         if self._web_url is None:
             return None
-        root = agent.info.id == self._parts.orchestrator.info.id
+        root = agent.info.id == self._parts.front.info.id
         return f"{self._web_url}/" if root else f"{self._web_url}/agents/{agent.info.id}/"
 
 

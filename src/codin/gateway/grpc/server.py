@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
 import grpc
-from a2a.types import AgentCard, AgentInterface
+from a2a.types import AgentInterface
 from a2a.utils.constants import PROTOCOL_VERSION_0_3, PROTOCOL_VERSION_CURRENT
 
 from codin.agent.base import AgentInfo
-from codin.gateway.base import CardBuilder, GatewayParts
+from codin.gateway.base import GatewayParts
 from codin.gateway.errors import AddressInUse, GatewayError, UnsafeAddress
 from codin.gateway.grpc.base import Service
 from codin.gateway.grpc.calls import OpenCalls
@@ -26,7 +27,8 @@ DEFAULT_PORT = 8421
 
 
 class GrpcServer:
-    """All agents of ``parts`` over gRPC; port 0 takes a free one. An async context manager.
+    """All agents of ``parts`` over gRPC; port 0 takes a free one. An async context manager. While
+    it serves, the cards of ``parts`` name it.
 
     Without ``credentials`` (TLS) it serves loopback addresses only, for tokens travel in the clear.
     ``public_address`` is the ``host:port`` that cards declare when it is not the one served on;
@@ -56,6 +58,7 @@ class GrpcServer:
         self._reception = Reception(parts, web_url.rstrip("/") if web_url else None)
         self._calls: OpenCalls | None = None
         self._server: grpc.aio.Server | None = None
+        parts.cards.declare(self._interfaces)
 
     @property
     def address(self) -> str:
@@ -65,24 +68,15 @@ class GrpcServer:
 
     url = address
 
-    def cards(self, build: CardBuilder) -> CardBuilder:
-        """``build``, with this server among the interfaces of each card while it serves."""
-
-        def declared(info: AgentInfo, url: str) -> AgentCard:
-            card = build(info, url)
-            self._declare(card, info)
-            return card
-
-        return declared
-
-    def _declare(self, card: AgentCard, info: AgentInfo) -> None:
+    def _interfaces(self, info: AgentInfo) -> Iterator[AgentInterface]:
+        """Where ``info``'s agent is, while this serves."""
         if self._server is None:
             return
-        root = info.id == self._parts.orchestrator.info.id
-        card.supported_interfaces.append(self._interface(tenant="" if root else info.id))
+        root = info.id == self._parts.front.info.id
+        yield self._interface(tenant="" if root else info.id)
         # 0.3 knows no tenant by which its clients could name another agent.
         if root and self._old_clients:
-            card.supported_interfaces.append(self._interface(version=PROTOCOL_VERSION_0_3))
+            yield self._interface(version=PROTOCOL_VERSION_0_3)
 
     def _interface(
         self, *, tenant: str = "", version: str = PROTOCOL_VERSION_CURRENT
@@ -122,7 +116,7 @@ class GrpcServer:
 
     def _services(self, calls: OpenCalls) -> list[grpc.GenericRpcHandler]:
         shared = (self._reception, calls, self._limits.write)
-        services: list[Service] = [CurrentService(*shared, self._declare)]
+        services: list[Service] = [CurrentService(*shared)]
         if self._old_clients:
             services.append(LegacyService(*shared))
         return [service.handlers() for service in services]
