@@ -126,6 +126,18 @@ class Settings(_Section):
     security: SecuritySettings = SecuritySettings()
     goal: GoalSettings = GoalSettings()
 
+    def with_server(self, **given: Any) -> Settings:
+        """These settings, with what flags say of the server in them.
+
+        Raises:
+            ConfigError: one of them cannot be used.
+        """
+        try:
+            server = ServerSettings.model_validate({**self.server.model_dump(), **given})
+        except ValidationError as error:
+            raise ConfigError("; ".join(f"server.{each}" for each in _explain(error))) from None
+        return self.model_copy(update={"server": server})
+
 
 def load_settings(path: Path | None = None, **overrides: Any) -> Settings:
     """The settings of ``path``, or of ``codin.toml`` in the current folder where that exists.

@@ -3,37 +3,44 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import click
 
 from codin.cli.exits import ExitCode
 from codin.cli.options import Overrides, platform_options
+from codin.loop import run
+
+if TYPE_CHECKING:
+    from codin.config import Settings
+    from codin.gateway.serving import Served
 
 
 @click.command()
 @click.argument("sources", nargs=-1)
-@click.option("--host", help="A loopback address to serve on.")
+@click.option("--host", help="The address to serve on; others than loopback need [security] auth.")
 @click.option("--port", type=click.IntRange(0, 65_535), help="0 takes a free one.")
+@click.option("--grpc-port", type=click.IntRange(0, 65_535), help="Serve gRPC too; 0: a free one.")
+@click.option("--public-url", metavar="URL", help="Where others reach it, behind a proxy.")
+@click.option("--root", metavar="ID", help="The agent in front, instead of the orchestrator.")
 @platform_options
-def up(sources: tuple[str, ...], host: str | None, port: int | None, overrides: Overrides) -> int:
+def up(sources: tuple[str, ...], overrides: Overrides, **server: str | int | None) -> int:
     """Serve the page and every agent over A2A. SOURCES are agents besides those of the settings."""
     from dataclasses import replace
 
     settings = replace(overrides, agents=overrides.agents + sources).settings()
-    server = settings.server.model_copy(
-        update={key: value for key, value in (("host", host), ("port", port)) if value is not None}
-    )
-    return asyncio.run(_serve(settings.model_copy(update={"server": server})))
+    given = {key: value for key, value in server.items() if value is not None}
+    return run(_serve(settings.with_server(**given)))
 
 
-async def _serve(settings: object) -> int:
-    from codin.config import Settings
-    from codin.gateway.app import create_app
+async def _serve(settings: Settings) -> int:
     from codin.gateway.platform import open_platform
-    from codin.gateway.server import HttpServer, stop_signals
+    from codin.gateway.server import stop_signals
+    from codin.gateway.serving import check_server, serve
     from codin.model import discover
 
-    assert isinstance(settings, Settings)
+    guarded = settings.security.auth
+    check_server(settings.server, guarded=guarded)
     choice = await discover(settings.model)
     click.echo(f"model: {choice.label} ({choice})", err=True)
     async with stop_signals() as asked:
@@ -41,16 +48,18 @@ async def _serve(settings: object) -> int:
         async with open_platform(settings, choice, say=_say) as platform:
             for problem in platform.problems:
                 _say(f"left out {problem.source}: {problem.message}")
-            server = HttpServer(
-                create_app(platform.parts()),
-                host=settings.server.host,
-                port=settings.server.port,
-            )
-            async with server:
-                click.echo(f"codin is at {server.url} (the page; A2A, JSON-RPC and HTTP+JSON)")
+            if guarded:
+                _say("callers have to show a key or token: `codin auth key add` makes keys")
+            async with serve(platform.parts(), settings.server, guarded=guarded) as served:
+                click.echo(_where(served))
                 await opening
                 _say("ending what runs ...")
     return ExitCode.OK
+
+
+def _where(served: Served) -> str:
+    grpc = f"; gRPC at {served.grpc}" if served.grpc else ""
+    return f"codin is at {served.url} (the page; A2A, JSON-RPC and HTTP+JSON){grpc}"
 
 
 def _say(text: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import ipaddress
 import os
 import socket
 import stat
@@ -14,13 +13,14 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from codin.gateway.address import check_guarded, joined, parsed_address
 from codin.gateway.draining import DrainingApp
-from codin.gateway.errors import AddressInUse, GatewayError, UnsafeAddress
+from codin.gateway.errors import AddressInUse, GatewayError
 from codin.signals import on_signals
 
 GRACE_SECONDS = 1
@@ -56,6 +56,10 @@ class AppServer(ABC):
     def url(self) -> str:
         """Where it is reached, once started."""
 
+    def tls(self) -> dict[str, Any]:
+        """What uvicorn has to know to serve HTTPS; nothing where HTTP is served."""
+        return {}
+
     async def start(self) -> None:
         """Return once requests are answered.
 
@@ -63,6 +67,13 @@ class AppServer(ABC):
             AddressInUse, UnsafeAddress, GatewayError
         """
         listener = self.bind()
+        try:
+            await self._serve(listener)
+        except BaseException:
+            listener.close()
+            raise
+
+    async def _serve(self, listener: socket.socket) -> None:
         config = uvicorn.Config(
             self._app,
             lifespan="off",
@@ -72,6 +83,7 @@ class AppServer(ABC):
             server_header=False,
             proxy_headers=False,
             timeout_graceful_shutdown=GRACE_SECONDS,
+            **self.tls(),
         )
         self._server = _Server(config)
         self._serving = asyncio.create_task(self._server.serve(sockets=[listener]))
@@ -104,20 +116,42 @@ class AppServer(ABC):
 
 
 class HttpServer(AppServer):
-    """An application on a loopback port; port 0 takes a free one."""
+    """An application on a port; port 0 takes a free one.
 
-    def __init__(self, app: ASGIApp, *, host: str = "127.0.0.1", port: int = 8420) -> None:
+    ``guarded`` says that the application asks every caller who they are: only then addresses are
+    served that other machines reach. ``certificate`` is a PEM file with the chain, and one with its
+    key, for HTTPS.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 8420,
+        guarded: bool = False,
+        certificate: tuple[Path, Path] | None = None,
+    ) -> None:
         super().__init__(app)
         self._host = host
         self._port = port
+        self._guarded = guarded
+        self._certificate = certificate
 
     @property
     def url(self) -> str:
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"http://{host}:{self._port}"
+        scheme = "https" if self._certificate else "http"
+        return f"{scheme}://{joined(self._host, self._port)}"
+
+    def tls(self) -> dict[str, Any]:
+        if self._certificate is None:
+            return {}
+        chain, key = self._certificate
+        return {"ssl_certfile": str(chain), "ssl_keyfile": str(key)}
 
     def bind(self) -> socket.socket:
-        address = _loopback(self._host)
+        address = parsed_address(self._host)
+        check_guarded(address, guarded=self._guarded)
         family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
         # asyncio sends at once only where it is told that this is TCP: the second part of an answer
         # would wait for the client to acknowledge the first, some 40 ms
@@ -184,21 +218,6 @@ async def run_until_signal(*servers: AbstractAsyncContextManager[object]) -> Non
         for server in reversed(servers):
             await stack.enter_async_context(server)
         await asked.wait()
-
-
-def _loopback(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    try:
-        address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host.strip("[]"))
-    except ValueError:
-        raise UnsafeAddress(
-            f"{host!r} is no loopback address: use 127.0.0.1, ::1 or localhost"
-        ) from None
-    if not address.is_loopback:
-        raise UnsafeAddress(
-            f"{host} can be reached from other machines, and this version knows no users: serve on "
-            "127.0.0.1, and reach it from elsewhere through a tunnel (ssh -L 8420:127.0.0.1:8420)"
-        )
-    return address
 
 
 def _bind_error(error: OSError, host: str, port: int) -> GatewayError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 from collections.abc import Iterator
 from types import TracebackType
@@ -14,6 +13,7 @@ from a2a.types import AgentInterface
 from a2a.utils.constants import PROTOCOL_VERSION_0_3, PROTOCOL_VERSION_CURRENT
 
 from codin.agent.base import AgentInfo
+from codin.gateway.address import Address, joined, parsed_address
 from codin.gateway.base import GatewayParts
 from codin.gateway.errors import AddressInUse, GatewayError, UnsafeAddress
 from codin.gateway.grpc.base import Service
@@ -63,8 +63,7 @@ class GrpcServer:
     @property
     def address(self) -> str:
         """``host:port``, which is what gRPC's clients take, once started."""
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"{host}:{self._port}"
+        return joined(self._host, self._port)
 
     url = address
 
@@ -102,7 +101,7 @@ class GrpcServer:
         )
         calls = OpenCalls()
         server.add_generic_rpc_handlers(self._services(calls))
-        target = f"[{host}]:{self._port}" if host.version == 6 else f"{host}:{self._port}"
+        target = joined(str(host), self._port)
         try:
             self._port = (
                 server.add_secure_port(target, self._credentials)
@@ -146,11 +145,8 @@ class GrpcServer:
         await self.stop()
 
 
-def _address(host: str, *, secure: bool) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    try:
-        address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host.strip("[]"))
-    except ValueError:
-        raise UnsafeAddress(f"{host!r} is no IP address: use 127.0.0.1, ::1 or localhost") from None
+def _address(host: str, *, secure: bool) -> Address:
+    address = parsed_address(host)
     if not secure and not address.is_loopback:
         raise UnsafeAddress(
             f"{host} can be reached from other machines, and without TLS everybody between could"
@@ -159,7 +155,7 @@ def _address(host: str, *, secure: bool) -> ipaddress.IPv4Address | ipaddress.IP
     return address
 
 
-def _check_free(host: ipaddress.IPv4Address | ipaddress.IPv6Address, port: int) -> None:
+def _check_free(host: Address, port: int) -> None:
     """gRPC does not say why it could not listen."""
     family = socket.AF_INET6 if host.version == 6 else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
