@@ -66,7 +66,7 @@ async def test_a_taken_port_is_named_with_the_way_out() -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.1.2.3", "example.org", ""])
 async def test_an_address_that_others_reach_is_refused(host: str) -> None:
-    with pytest.raises(UnsafeAddress, match="other machines|no IP address"):
+    with pytest.raises(UnsafeAddress, match=r"other machines|no IP address"):
         await HttpServer(_app(), host=host, port=0).start()
 
 
