@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 
 import grpc
 import pytest
@@ -16,10 +15,7 @@ from a2a.types import (
     a2a_pb2,
 )
 from a2a.types.a2a_pb2_grpc import A2AServiceStub
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from certificates import certificate
 from grpc_calls import V1, answered, goal, reason_of, refusal
 
 from codin.gateway.auth import Authenticator, Caller
@@ -122,29 +118,6 @@ async def test_a_server_that_was_stopped_can_start_again(served: Served) -> None
     for _ in range(2):
         async with server, grpc.aio.insecure_channel(server.address) as channel:
             assert await answered(A2AServiceStub(channel))
-
-
-def certificate() -> tuple[bytes, bytes]:
-    """A key and a certificate of this machine, by itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(minutes=5))
-        .not_valid_after(now + timedelta(minutes=5))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem, private = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-    return (
-        key.private_bytes(pem, private, serialization.NoEncryption()),
-        made.public_bytes(pem),
-    )
 
 
 async def test_with_tls_it_serves_other_machines_too(served: Served) -> None:

@@ -26,6 +26,7 @@ from codin.security import (
     DEFAULT_ROLES,
     Access,
     CardSigner,
+    PeerVerifier,
     Principal,
     RoleAuthorizer,
     RunGrant,
@@ -110,11 +111,12 @@ async def serve_agents(
     push_guard: UrlGuard | None = None,
     stall_seconds: float = 30.0,
     security: SecurityStore | None = None,
+    peers: Sequence[PeerVerifier] = (),
 ) -> AsyncIterator[Served]:
     """Serve ``agents`` from the folder ``home`` on a loopback port, until the block ends; with push
     notifications to wherever ``push_guard`` lets them, when there is one. With ``security``, which
-    is the caller's to close, everybody has to show a key or a token for ``AUDIENCE``, what is done
-    is written down, and cards are signed."""
+    is the caller's to close, everybody has to show a key or a token for ``AUDIENCE``, its own or
+    that of one of ``peers``; what is done is written down, and cards are signed."""
     async with AsyncExitStack() as stack:
         log = await SqliteEventLog.open(home / "codin.db")
         stack.push_async_callback(log.close)
@@ -135,7 +137,7 @@ async def serve_agents(
             stall_seconds=stall_seconds,
         )
         if security is not None:
-            bearers = BearerAuthenticator(security.bearers(AUDIENCE))
+            bearers = BearerAuthenticator(security.bearers(AUDIENCE, peers=peers))
             parts = replace(parts, authenticator=bearers, jwks=security.jwks)
         server = await stack.enter_async_context(HttpServer(create_app(parts), port=port))
         yield Served(server.url, log, manager, workspaces, parts)
