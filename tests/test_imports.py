@@ -21,6 +21,7 @@ ROWS = [
     {"memory", "model"},
     {"config"},
     {"security"},
+    {"database"},
     {"errors", "loop", "private_file", "signals"},
 ]
 LEVEL = {room: level for level, row in enumerate(ROWS) for room in row}

@@ -27,7 +27,8 @@ WRITER = """
 import asyncio, itertools, os, signal, sys
 from codin.task.errors import TaskRepeated
 from codin.task.log import Entry, PostgresEventLog, SqliteEventLog, StepRow
-from codin.task.log import _statements, _writer, sqlite
+from codin.database import _writer
+from codin.task.log import _statements
 from codin.task.log import _pg_statements, _pg_wakes
 from codin.testing.log_conformance import ANN, begin
 

@@ -11,8 +11,8 @@ import pytest
 
 from codin.task.errors import LogError, LogVersionError, TaskRepeated
 from codin.task.log import Adopt, Lease, LogEvent, PostgresEventLog
-from codin.task.log._pg_schema import VERSION
 from codin.task.log._pg_wakes import _payloads
+from codin.task.log._schema import LOG
 from codin.task.log.follow import follow
 from codin.testing.log_conformance import ANN, EventLogSuite, artifact, begin, status
 from codin.testing.postgres import PostgresServer
@@ -103,8 +103,9 @@ async def test_many_gateways_start_at_once_on_an_empty_database(database: str) -
 
 async def test_a_newer_database_is_refused(database: str) -> None:
     await (await PostgresEventLog.open(database)).close()
-    await execute(database, f"INSERT INTO codin.log_version VALUES ({VERSION + 1})")
-    with pytest.raises(LogVersionError, match=f"schema {VERSION + 1}.*upgrade codin"):
+    newer = len(LOG.postgres) + 1
+    await execute(database, f"UPDATE codin.schema_version SET version = {newer}")
+    with pytest.raises(LogVersionError, match=f"schema {newer}.*upgrade codin"):
         await PostgresEventLog.open(database)
 
 

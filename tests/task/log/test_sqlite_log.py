@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from codin.task.errors import LogError, LogVersionError, TaskRepeated
 from codin.task.log import Adopt, Durability, Entry, SqliteEventLog
-from codin.task.log._schema import _MIGRATIONS, VERSION
+from codin.task.log._schema import LOG
 from codin.task.notify import LocalNotifier
 from codin.testing.log_conformance import ANN, EventLogSuite, artifact, begin, status
 
@@ -50,11 +50,11 @@ async def test_it_is_still_there_after_a_new_start(tmp_path: Path) -> None:
     await again.close()
 
 
-@pytest.mark.parametrize("version", range(1, VERSION))
+@pytest.mark.parametrize("version", range(1, len(LOG.sqlite)))
 async def test_an_older_database_is_brought_forward(tmp_path: Path, version: int) -> None:
     path = tmp_path / "codin.db"
     old = sqlite3.connect(path)
-    for statements in _MIGRATIONS[:version]:
+    for statements in LOG.sqlite[:version]:
         for statement in statements:
             old.execute(statement)
     old.execute(f"PRAGMA user_version = {version}")
@@ -76,10 +76,10 @@ async def test_an_older_database_is_brought_forward(tmp_path: Path, version: int
 async def test_a_message_may_be_repeated_after_a_day(tmp_path: Path) -> None:
     log = await SqliteEventLog.open(tmp_path / "codin.db")
     await begin(log, "t1", dedupe="m")
-    await log._writer.run(lambda connection: (_age(connection, 24 * 3600 - 60), ()))
+    await log._tables.write(lambda connection: _age(connection, 24 * 3600 - 60))
     with pytest.raises(TaskRepeated):
         await begin(log, "t2", dedupe="m")
-    await log._writer.run(lambda connection: (_age(connection, 60), ()))
+    await log._tables.write(lambda connection: _age(connection, 60))
     await begin(log, "t2", dedupe="m")
     with pytest.raises(TaskRepeated) as raised:
         await begin(log, "t3", dedupe="m")
@@ -96,11 +96,11 @@ async def test_durability_is_the_databases_own(
     tmp_path: Path, durability: Durability, level: int
 ) -> None:
     log = await SqliteEventLog.open(tmp_path / "codin.db", durability=durability)
-    assert await log._writer.run(
-        lambda connection: (connection.execute("PRAGMA synchronous").fetchone(), ())
+    assert await log._tables.write(
+        lambda connection: connection.execute("PRAGMA synchronous").fetchone()
     ) == (level,)
-    assert await log._writer.run(
-        lambda connection: (connection.execute("PRAGMA journal_mode").fetchone(), ())
+    assert await log._tables.write(
+        lambda connection: connection.execute("PRAGMA journal_mode").fetchone()
     ) == ("wal",)
     await log.close()
 
@@ -108,10 +108,11 @@ async def test_durability_is_the_databases_own(
 async def test_a_newer_database_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "codin.db"
     await (await SqliteEventLog.open(path)).close()
+    newer = len(LOG.sqlite) + 1
     with sqlite3.connect(path) as connection:
-        connection.execute(f"PRAGMA user_version = {VERSION + 1}")
+        connection.execute("UPDATE schema_version SET version = ? WHERE name = 'log'", (newer,))
     connection.close()
-    with pytest.raises(LogVersionError, match=f"schema {VERSION + 1}.*upgrade codin"):
+    with pytest.raises(LogVersionError, match=f"schema {newer}.*upgrade codin"):
         await SqliteEventLog.open(path)
 
 
@@ -158,7 +159,7 @@ async def test_closing_leaves_no_thread(tmp_path: Path) -> None:
     await begin(log)
     await log.read(ANN, "t")
     await log.close()
-    assert not [t.name for t in threading.enumerate() if t.name.startswith("codin-log")]
+    assert not [t.name for t in threading.enumerate() if t.name.startswith("codin-database")]
 
 
 _MOVES = st.lists(
@@ -265,12 +266,12 @@ async def test_appends_from_many_tasks_share_commits(tmp_path: Path) -> None:
 async def test_a_full_disk_is_said_and_undone(tmp_path: Path) -> None:
     log = await SqliteEventLog.open(tmp_path / "codin.db")
     lease = await begin(log)
-    await log._writer.run(lambda connection: (_bound(connection, 8), ()))
+    await log._tables.write(lambda connection: _bound(connection, 8))
     big = Entry("artifact", {"text": "x" * 1_000_000})
-    with pytest.raises(LogError, match="could not be written: database or disk is full"):
+    with pytest.raises(LogError, match="cannot be used: database or disk is full"):
         await log.append(lease, [artifact(1), big])
     assert [event.seq for event in await log.read(ANN, "t")] == [1]
-    await log._writer.run(lambda connection: (_bound(connection, 100_000), ()))
+    await log._tables.write(lambda connection: _bound(connection, 100_000))
     assert await log.append(lease, [artifact(1), big]) == 3
     await log.close()
 

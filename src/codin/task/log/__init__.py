@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from codin.database import Durability
 from codin.task.errors import LogError
 from codin.task.log.base import (
     Adopt,
@@ -22,7 +23,8 @@ from codin.task.log.base import (
     TaskPage,
     TaskRow,
 )
-from codin.task.log.sqlite import Durability, SqliteEventLog
+from codin.task.log.opening import open_log
+from codin.task.log.sqlite import SqliteEventLog
 
 if TYPE_CHECKING:
     from codin.task.log.postgres import PostgresEventLog
@@ -43,6 +45,7 @@ __all__ = [
     "TaskFilter",
     "TaskPage",
     "TaskRow",
+    "open_log",
 ]
 
 

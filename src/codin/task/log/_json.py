@@ -1,4 +1,4 @@
-"""How bodies are written down, and which texts a database can hold."""
+"""How bodies are written down."""
 
 from __future__ import annotations
 
@@ -6,27 +6,14 @@ import hashlib
 import json
 from typing import Any
 
+from codin.database import storable
+
 
 def dump(value: Any) -> str:
     """``value`` as JSON that every store can hold: without the character NUL, and UTF-8."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     # Half a surrogate pair, such as a model's cut output holds, has no UTF-8: it is escaped then.
     return text if storable(text) else json.dumps(value, separators=(",", ":"))
-
-
-def storable(*texts: str | None) -> bool:
-    """Whether a text column can hold them all: Postgres has no NUL, neither store a lone
-    surrogate."""
-    for text in texts:
-        if text is None or (text.isascii() and "\x00" not in text):
-            continue
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            return False
-        if "\x00" in text:
-            return False
-    return True
 
 
 def plain(text: str | None) -> str | None:

@@ -8,11 +8,17 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
+from codin.database import storable
+from codin.database.postgres import PostgresTables
 from codin.security import Principal
 from codin.task.errors import UnknownTask
-from codin.task.log._json import storable
-from codin.task.log._pg_schema import ROW
 from codin.task.log.base import Kind, LogEvent, StepRow, TaskFilter, TaskPage, TaskRow
+
+NOW = PostgresTables.NOW
+
+ROW = f"""task_id, tenant, subject, context_id, agent_id, goal_id, parent_id, state, status,
+ last_seq, created, updated, owner, owner IS NULL OR lease_expires < {NOW}, cancel_requested"""
+"""The columns of a ``TaskRow``, in its order."""
 
 _UNFINISHED = "state IN ('TASK_STATE_SUBMITTED', 'TASK_STATE_WORKING')"
 _MINE = "task_id = %s AND tenant = %s AND subject = %s"

@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-from psycopg import AsyncConnection
-
-from codin.task.errors import LogVersionError
-
-NOW = "extract(epoch FROM clock_timestamp())::float8"
-"""The database's clock, in seconds since the epoch."""
-
-ROW = f"""task_id, tenant, subject, context_id, agent_id, goal_id, parent_id, state, status,
- last_seq, created, updated, owner, owner IS NULL OR lease_expires < {NOW}, cancel_requested"""
-"""The columns of a ``TaskRow``, in its order."""
-
-_LOCK = 0x636F64696E  # any number that all versions agree on: "codin" in ASCII
+from codin.database import Migrations
 
 # Ids are compared by their bytes, so that pages have one order whatever the database's locale; the
 # table of tasks leaves room in its pages, since each append rewrites one row.
-_MIGRATIONS: tuple[tuple[str, ...], ...] = (
+MIGRATIONS: Migrations = (
     (
         """CREATE TABLE task (
             task_id text COLLATE "C" PRIMARY KEY,
@@ -70,31 +59,3 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )""",
     ),
 )
-
-VERSION = len(_MIGRATIONS)
-
-
-async def migrate(connection: AsyncConnection, place: str) -> None:
-    """Bring the database to ``VERSION``, in one transaction that keeps others who start out.
-
-    Raises:
-        LogVersionError: it is ahead of this version already.
-    """
-    async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-        await connection.execute("CREATE SCHEMA IF NOT EXISTS codin")
-        await connection.execute(
-            "CREATE TABLE IF NOT EXISTS log_version (version integer NOT NULL)"
-        )
-        cursor = await connection.execute("SELECT max(version) FROM log_version")
-        row = await cursor.fetchone()
-        found = (row[0] if row else None) or 0
-        if found > VERSION:
-            raise LogVersionError(
-                f"the task log {place} was made by a newer codin (schema {found}, this one knows "
-                f"{VERSION}): upgrade codin, or give it another database"
-            )
-        for number, statements in enumerate(_MIGRATIONS[found:], found + 1):
-            for statement in statements:
-                await connection.execute(statement.encode())
-            await connection.execute("INSERT INTO log_version VALUES (%s)", (number,))

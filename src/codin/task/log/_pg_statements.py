@@ -23,8 +23,7 @@ from codin.task.errors import (
     UnknownTask,
 )
 from codin.task.log._json import dump
-from codin.task.log._pg_queries import find, mine, row_of
-from codin.task.log._pg_schema import NOW, ROW
+from codin.task.log._pg_queries import NOW, ROW, find, mine, row_of
 from codin.task.log.base import (
     REPEAT_SECONDS,
     Adopt,

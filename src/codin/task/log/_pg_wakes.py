@@ -11,13 +11,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import psycopg
 from psycopg import AsyncConnection
-from psycopg_pool import AsyncConnectionPool
 
-from codin.task.log._json import storable
+from codin.database import storable
+from codin.database.postgres import Pool, PostgresDatabase
 from codin.task.notify import Notifier
 
 _log = logging.getLogger(__name__)
@@ -25,6 +25,7 @@ _log = logging.getLogger(__name__)
 _CHANNEL = "codin_task"
 _PAYLOAD_BYTES = 7900
 """Postgres takes less than 8000 bytes."""
+_NOT_LASTING = "SET synchronous_commit TO off"
 _RETRY_SECONDS = 1.0
 _CLOSE_SECONDS = 2.0
 """How long the last wake-ups are tried for: the server may be away."""
@@ -35,12 +36,11 @@ class Wakes:
 
     def __init__(
         self,
-        connect: Callable[[], Awaitable[AsyncConnection]],
-        pool: AsyncConnectionPool[AsyncConnection],
+        database: PostgresDatabase,
         notifier: Notifier,
     ) -> None:
-        self._connect = connect
-        self._pool = pool
+        self._database = database
+        self._pool: Pool | None = None
         self._notifier = notifier
         self._origin = uuid.uuid4().hex
         self._untold: set[str] = set()
@@ -50,8 +50,13 @@ class Wakes:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Return once wake-ups of others arrive."""
-        self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._send())]
+        """Return once wake-ups of others arrive.
+
+        Raises:
+            psycopg.Error: the database cannot be used.
+        """
+        self._pool = pool = await self._database.pool(1, _NOT_LASTING)
+        self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._send(pool))]
         await self._listening.wait()
 
     def tell(self, *task_ids: str) -> None:
@@ -61,24 +66,25 @@ class Wakes:
         self._some.set()
 
     async def close(self) -> None:
-        """Tell what is untold, and end."""
+        """Tell what is untold, and end. Ending twice does nothing."""
         self._closing = True
         self._some.set()
-        if not self._tasks:
-            return
-        listener, sender = self._tasks
-        listener.cancel()
-        await asyncio.wait([sender], timeout=_CLOSE_SECONDS)
-        sender.cancel()
-        await asyncio.wait(self._tasks)
+        if self._tasks:
+            listener, sender = self._tasks
+            listener.cancel()
+            await asyncio.wait([sender], timeout=_CLOSE_SECONDS)
+            sender.cancel()
+            await asyncio.wait(self._tasks)
+        if self._pool is not None:
+            await self._pool.close()
 
-    async def _send(self) -> None:
+    async def _send(self, pool: Pool) -> None:
         while not (self._closing and not self._untold):
             await self._some.wait()
             self._some.clear()
             told, self._untold = self._untold, set()
             try:
-                async with self._pool.connection() as connection:
+                async with pool.connection() as connection:
                     for payload in _payloads(self._origin, told):
                         await connection.execute("SELECT pg_notify(%s, %s)", (_CHANNEL, payload))
             except psycopg.Error as error:
@@ -87,7 +93,7 @@ class Wakes:
     async def _listen(self) -> None:
         while True:
             try:
-                async with await self._connect() as connection:
+                async with await self._database.connect() as connection:
                     await self._hear(connection)
             except psycopg.Error as error:
                 _log.warning("wake-ups of other processes are late: %s", error)

@@ -7,8 +7,8 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Any
 
+from codin.database import storable
 from codin.security import Principal
-from codin.task.log._json import storable
 from codin.task.log._schema import HELD, ROW
 from codin.task.log._statements import find, row_of
 from codin.task.log.base import Kind, LogEvent, StepRow, TaskFilter, TaskPage, TaskRow

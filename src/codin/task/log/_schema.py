@@ -1,14 +1,13 @@
-"""The tables of the SQLite log, one migration a version."""
+"""The tables of the log, and those of SQLite, one migration a version."""
 
 from __future__ import annotations
 
-import sqlite3
-
-from codin.task.errors import LogVersionError
+from codin.database import Migrations, Schema, SqliteTables
+from codin.task.errors import LogError, LogVersionError
+from codin.task.log._pg_schema import MIGRATIONS as _POSTGRES
 from codin.task.states import INTERRUPTED, TERMINAL
 
-NOW = "((julianday('now') - 2440587.5) * 86400.0)"
-"""The database's clock, in seconds since the epoch."""
+NOW = SqliteTables.NOW
 
 ROW = f"""task_id, tenant, subject, context_id, agent_id, goal_id, parent_id, state, status,
  last_seq, created, updated, owner, lease_expires < {NOW}, cancel_requested"""
@@ -17,7 +16,7 @@ ROW = f"""task_id, tenant, subject, context_id, agent_id, goal_id, parent_id, st
 HELD = ", ".join(f"'{state}'" for state in sorted(TERMINAL | INTERRUPTED))
 ENDED = ", ".join(f"'{state}'" for state in sorted(TERMINAL))
 
-_MIGRATIONS: tuple[tuple[str, ...], ...] = (
+_SQLITE: Migrations = (
     (
         """CREATE TABLE task (
             task_id TEXT PRIMARY KEY,
@@ -78,28 +77,13 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ),
 )
 
-VERSION = len(_MIGRATIONS)
-
-
-def migrate(connection: sqlite3.Connection, path: str) -> None:
-    """Bring the database to ``VERSION``, in one transaction.
-
-    Raises:
-        LogVersionError: it is ahead of this version already.
-    """
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        found: int = connection.execute("PRAGMA user_version").fetchone()[0]
-        if found > VERSION:
-            raise LogVersionError(
-                f"the task log {path} was made by a newer codin (schema {found}, this one knows "
-                f"{VERSION}): upgrade codin, or give it another data folder"
-            )
-        for statements in _MIGRATIONS[found:]:
-            for statement in statements:
-                connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {VERSION}")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
+LOG = Schema(
+    "log",
+    "the task log",
+    LogError,
+    sqlite=_SQLITE,
+    postgres=_POSTGRES,
+    newer=LogVersionError,
+    was_sqlite="task",
+    was_postgres="codin.log_version",
+)

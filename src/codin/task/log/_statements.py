@@ -1,5 +1,4 @@
-"""What the SQLite log does inside one transaction. Each function runs on the writer's thread and
-returns its result with the ids of the tasks that it wrote to."""
+"""What the SQLite log does inside one transaction. Each function runs on the writer's thread."""
 
 from __future__ import annotations
 
@@ -8,9 +7,10 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
+from codin.database import storable
 from codin.security import Principal
 from codin.task.errors import FencedError, TaskEnded, TaskExists, TaskRepeated, UnknownTask
-from codin.task.log._json import dump, plain, storable
+from codin.task.log._json import dump, plain
 from codin.task.log._schema import ENDED, HELD, NOW, ROW
 from codin.task.log.base import (
     REPEAT_SECONDS,
@@ -26,8 +26,6 @@ from codin.task.log.base import (
     state_of,
 )
 from codin.task.states import TERMINAL
-
-Written = tuple[Any, tuple[str, ...]]
 
 _INSERT = "INSERT INTO task_event (task_id, seq, kind, body, time) VALUES (?, ?, ?, ?, ?)"
 
@@ -72,7 +70,7 @@ def create(
     owner: str,
     ttl: float,
     dedupe: str | None,
-) -> Written:
+) -> Lease:
     check_new(principal, task)
     now = clock(connection)
     if task.parent_id is not None:
@@ -102,7 +100,7 @@ def create(
         ),
     )
     connection.execute(_INSERT, (task.task_id, 1, first.kind, dump(first.body), now))
-    return Lease(task.task_id, owner, 1, now + ttl), (task.task_id,)
+    return Lease(task.task_id, owner, 1, now + ttl)
 
 
 def _take_key(
@@ -129,7 +127,7 @@ def append(
     lease: Lease,
     entries: Sequence[Entry | Adopt],
     steps: Sequence[StepRow],
-) -> Written:
+) -> int:
     found = connection.execute(
         "SELECT owner, fence, state, last_seq FROM task WHERE task_id = ?", (lease.task_id,)
     ).fetchone()
@@ -138,7 +136,7 @@ def append(
             f"task {lease.task_id} is in other hands now: what {lease.owner} wanted to add was not"
             " written"
         )
-    state, seq, now = found[2], found[3], clock(connection)
+    state, seq, now = str(found[2]), int(found[3]), clock(connection)
     for entry in entries:
         if state in TERMINAL:
             raise TaskEnded(f"task {lease.task_id} has ended ({state}): nothing can follow")
@@ -153,7 +151,7 @@ def append(
             _set_state(connection, lease.task_id, state, entry.body["status"], now)
     _put_steps(connection, lease.task_id, steps)
     connection.execute("UPDATE task SET last_seq = ? WHERE task_id = ?", (seq, lease.task_id))
-    return seq, (lease.task_id,)
+    return seq
 
 
 def _set_state(
@@ -225,11 +223,11 @@ def claim(
     owner: str,
     ttl: float,
     dead: str | None,
-) -> Written:
+) -> Lease | None:
     row = find(connection, principal, task_id)
     free = row.expired or (dead is not None and row.owner == dead)
     if row.ended or not free:
-        return None, ()
+        return None
     expires = clock(connection) + ttl
     connection.execute(
         """UPDATE task SET owner = ?, fence = fence + 1, lease_expires = ?, cancel_requested = 0
@@ -237,10 +235,12 @@ def claim(
         (owner, expires, task_id),
     )
     (fence,) = connection.execute("SELECT fence FROM task WHERE task_id = ?", (task_id,)).fetchone()
-    return Lease(task_id, owner, fence, expires), (task_id,)
+    return Lease(task_id, owner, fence, expires)
 
 
-def claim_lost(connection: sqlite3.Connection, owner: str, ttl: float, limit: int) -> Written:
+def claim_lost(
+    connection: sqlite3.Connection, owner: str, ttl: float, limit: int
+) -> list[tuple[TaskRow, Lease]]:
     found = connection.execute(
         f"""SELECT task_id, fence FROM task WHERE state NOT IN ({HELD})
             AND (owner IS NULL OR lease_expires < {NOW}) ORDER BY created LIMIT ?""",  # noqa: S608
@@ -255,18 +255,17 @@ def claim_lost(connection: sqlite3.Connection, owner: str, ttl: float, limit: in
         )
         row = connection.execute(f"SELECT {ROW} FROM task WHERE task_id = ?", (task_id,))  # noqa: S608
         claimed.append((row_of(row.fetchone()), Lease(task_id, owner, fence + 1, expires)))
-    return claimed, ()
+    return claimed
 
 
-def release(connection: sqlite3.Connection, lease: Lease) -> Written:
+def release(connection: sqlite3.Connection, lease: Lease) -> None:
     connection.execute(
         "UPDATE task SET owner = NULL WHERE task_id = ? AND owner = ? AND fence = ?",
         (lease.task_id, lease.owner, lease.fence),
     )
-    return None, ()
 
 
-def pulse(connection: sqlite3.Connection, owner: str, ttl: float) -> Written:
+def pulse(connection: sqlite3.Connection, owner: str, ttl: float) -> Pulse:
     connection.execute(
         f"""UPDATE task SET lease_expires = {NOW} + ?
             WHERE owner = ? AND state NOT IN ({ENDED})""",  # noqa: S608
@@ -278,12 +277,12 @@ def pulse(connection: sqlite3.Connection, owner: str, ttl: float) -> Written:
         (owner,),
     ).fetchall()
     cancel = frozenset(task_id for task_id, wanted in held if wanted)
-    return Pulse(frozenset(task_id for task_id, _ in held), cancel), ()
+    return Pulse(frozenset(task_id for task_id, _ in held), cancel)
 
 
-def request_cancel(connection: sqlite3.Connection, principal: Principal, task_id: str) -> Written:
+def request_cancel(connection: sqlite3.Connection, principal: Principal, task_id: str) -> TaskRow:
     row = find(connection, principal, task_id)
     if row.ended:
         raise TaskEnded(f"task {task_id} has ended ({row.state}): there is nothing to cancel")
     connection.execute("UPDATE task SET cancel_requested = 1 WHERE task_id = ?", (task_id,))
-    return find(connection, principal, task_id), (task_id,)
+    return find(connection, principal, task_id)

@@ -16,9 +16,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from codin.database import storable
 from codin.security import Principal
 from codin.task.errors import UnknownTask, UnstorableName
-from codin.task.log._json import digest, storable
+from codin.task.log._json import digest
 from codin.task.notify import Notifier
 from codin.task.states import INTERRUPTED, TERMINAL
 

@@ -1,0 +1,168 @@
+"""One thread that writes to a SQLite file, and commits in groups."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+from codin.database.base import DatabaseError
+
+T = TypeVar("T")
+
+Told = Callable[[Iterable[str]], None]
+"""Is told what was touched, from the writer's thread."""
+
+_log = logging.getLogger(__name__)
+
+_GROUP = 512
+"""Writes in one commit at most: more would make the first of them wait for the last."""
+
+
+@dataclass(slots=True)
+class _Write:
+    operation: Callable[[sqlite3.Connection], Any]
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[Any]
+    touches: Iterable[str]
+    told: Told | None
+    lasting: bool
+    result: Any = None
+    error: BaseException | None = None
+
+
+class Writer:
+    """Runs operations one after the other, those that wait together in one transaction.
+
+    An operation that raises is undone alone; the others of its group are kept. With ``full`` each
+    commit waits for the disk, otherwise only one with a lasting write in it.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, place: str, *, full: bool) -> None:
+        self._connection = connection
+        self._place = place
+        self._full = full
+        self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
+        self._closing = False
+        connection.execute(f"PRAGMA synchronous = {'FULL' if full else 'NORMAL'}")
+        self._thread = threading.Thread(target=self._run, name="codin-database-writer", daemon=True)
+        self._thread.start()
+
+    async def run(
+        self,
+        operation: Callable[[sqlite3.Connection], T],
+        *,
+        touches: Iterable[str] = (),
+        told: Told | None = None,
+        lasting: bool = False,
+    ) -> T:
+        """Run ``operation``, and give its result once it is committed, and ``told`` was told of
+        what it ``touches``."""
+        if self._closing:
+            raise DatabaseError(self._place, "is closed")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+        self._queue.put(_Write(operation, loop, future, touches, told, lasting))
+        return cast("T", await future)
+
+    def close(self) -> None:
+        """Finish what was handed in, and end the thread. Blocks meanwhile."""
+        if not self._closing:
+            self._closing = True
+            self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (first := self._queue.get()) is not None:
+            group, more = self._collect(first)
+            self._commit(group)
+            if not more:
+                break
+        self._connection.close()
+
+    def _collect(self, first: _Write) -> tuple[list[_Write], bool]:
+        group = [first]
+        while len(group) < _GROUP:
+            try:
+                write = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if write is None:
+                return group, False
+            group.append(write)
+        return group, True
+
+    def _commit(self, group: list[_Write]) -> None:
+        lasting = not self._full and any(write.lasting for write in group)
+        try:
+            if lasting:
+                self._connection.execute("PRAGMA synchronous = FULL")
+            self._connection.execute("BEGIN IMMEDIATE")
+            for write in group:
+                self._apply(write)
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._give_up(group, error)
+        else:
+            self._tell(group)
+        finally:
+            if lasting:
+                self._connection.execute("PRAGMA synchronous = NORMAL")
+        self._answer(group)
+
+    def _tell(self, group: list[_Write]) -> None:
+        by_ear: dict[Told, set[str]] = {}
+        for write in group:
+            if write.told is not None and write.error is None:
+                by_ear.setdefault(write.told, set()).update(write.touches)
+        for told, touched in by_ear.items():
+            try:
+                told(touched)
+            except Exception:  # who waits polls too; the thread that writes must go on
+                _log.exception("nobody could be told of a commit to %s", self._place)
+
+    def _apply(self, write: _Write) -> None:
+        self._connection.execute("SAVEPOINT one")
+        try:
+            write.result = write.operation(self._connection)
+        except Exception as error:  # whatever it is, it belongs to that caller alone
+            write.error = self._failure(error) if isinstance(error, sqlite3.Error) else error
+            self._connection.execute("ROLLBACK TO one")
+        self._connection.execute("RELEASE one")
+
+    def _give_up(self, group: list[_Write], error: sqlite3.Error) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+        for write in group:
+            write.error = write.error or self._failure(error)
+
+    def _failure(self, error: sqlite3.Error) -> DatabaseError:
+        failure = DatabaseError(self._place, f"cannot be used: {error}")
+        failure.__cause__ = error
+        return failure
+
+    @staticmethod
+    def _answer(group: list[_Write]) -> None:
+        by_loop: dict[asyncio.AbstractEventLoop, list[_Write]] = {}
+        for write in group:
+            by_loop.setdefault(write.loop, []).append(write)
+        for loop, writes in by_loop.items():
+            try:
+                loop.call_soon_threadsafe(_settle, writes)
+            except RuntimeError:  # that loop is closed: nobody waits there any more
+                continue
+
+
+def _settle(writes: list[_Write]) -> None:
+    for write in writes:
+        if write.future.done():
+            continue
+        if write.error is not None:
+            write.future.set_exception(write.error)
+        else:
+            write.future.set_result(write.result)
