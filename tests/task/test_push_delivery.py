@@ -32,7 +32,7 @@ from codin.task.push import (
     PushNotifications,
     PushStoreError,
     RetryPolicy,
-    SqlitePushConfigStore,
+    StoredPushConfigs,
     verify_body,
 )
 from codin.task.push.http import SIGNATURE_HEADER, TOKEN_HEADER
@@ -70,7 +70,7 @@ async def pushing(
     signer: BodySigner | None = None,
     **delivery: Any,
 ) -> AsyncIterator[PushNotifications]:
-    store = await SqlitePushConfigStore.open(path)
+    store = await StoredPushConfigs.open(path)
     sender = HttpPushSender(AnyUrl(), signer=signer, timeout=timeout)
     try:
         given = {"sweep_seconds": 0.2, "poll_seconds": 0.2, **delivery}
@@ -458,7 +458,7 @@ async def test_receivers_that_never_answer_hold_up_only_their_own(
 async def test_a_store_that_fails_for_a_moment_costs_a_repetition(
     serving: Serve, tmp_path: Path, log: SqliteEventLog, receiver: Receiver, monkeypatch: Any
 ) -> None:
-    whole = SqlitePushConfigStore.advance
+    whole = StoredPushConfigs.advance
     failures = iter([True])
 
     async def once_not(self: Any, claim: Any, seq: int, **fields: Any) -> bool:
@@ -466,7 +466,7 @@ async def test_a_store_that_fails_for_a_moment_costs_a_repetition(
             raise PushStoreError("the disk was away")
         return await whole(self, claim, seq, **fields)
 
-    monkeypatch.setattr(SqlitePushConfigStore, "advance", once_not)
+    monkeypatch.setattr(StoredPushConfigs, "advance", once_not)
     async with pushing(tmp_path / "push.db", log) as push:
         await send(serving(asks, push), asking(receiver))
         await receiver.until_state(INPUT_REQUIRED)
@@ -499,6 +499,6 @@ async def test_nothing_is_left_running(
     await asyncio.sleep(0)
     left = [task.get_coro().__qualname__ for task in asyncio.all_tasks()]
     assert not [name for name in left if "PushDelivery" in name]
-    store = await SqlitePushConfigStore.open(tmp_path / "push.db")
+    store = await StoredPushConfigs.open(tmp_path / "push.db")
     assert len(await store.claim("another", 1.0, lambda _: False)) == 1
     await store.close()

@@ -15,10 +15,8 @@ from codin.security import LOCAL_USER
 from codin.task import SqliteEventLog
 from codin.task.log.base import Entry, NewTask
 from codin.task.push import (
-    PostgresPushConfigStore,
     PushConfig,
-    PushConfigStore,
-    SqlitePushConfigStore,
+    StoredPushConfigs,
 )
 from codin.task.states import COMPLETED, SUBMITTED, WORKING
 from codin.testing.push import Received, Receiver
@@ -66,12 +64,6 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return str(request.getfixturevalue("database"))
 
 
-async def opened(place: str) -> PushConfigStore:
-    if place.startswith("postgresql://"):
-        return await PostgresPushConfigStore.open(place)
-    return await SqlitePushConfigStore.open(place)
-
-
 @pytest.mark.slow
 async def test_a_killed_process_is_followed_by_one_that_goes_on(tmp_path: Path, place: str) -> None:
     chance = random.Random(7)
@@ -85,7 +77,7 @@ async def test_a_killed_process_is_followed_by_one_that_goes_on(tmp_path: Path, 
     await receiver.start()
     task_ids = [f"task-{number}" for number in range(3)]
     await write(tmp_path, task_ids)
-    store = await opened(place)
+    store = await StoredPushConfigs.open(place)
     for task_id in task_ids:
         config = PushConfig("c", task_id, receiver.url)
         await store.put(LOCAL_USER, config, after=0, most=1)

@@ -8,7 +8,7 @@ with ``%s``.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, ClassVar, Literal, Self
@@ -149,6 +149,11 @@ class Tables(ABC):
                 await self.close()
             raise
         return self
+
+    @staticmethod
+    @abstractmethod
+    def among(values: Collection[Any]) -> tuple[str, Any]:
+        """A condition that follows a column which is one of ``values``, and the value for it."""
 
     @abstractmethod
     async def rows(self, query: str, values: Sequence[Any] = ()) -> list[Row]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, TypeVar
 
 import psycopg
@@ -173,6 +173,10 @@ class PostgresTables(Tables):
             return await self._database.run(act)
         except DatabaseError as error:
             raise self._failure(error) from error
+
+    @staticmethod
+    def among(values: Collection[Any]) -> tuple[str, Any]:
+        return "= ANY(%s)", list(values)
 
     async def rows(self, query: str, values: Sequence[Any] = ()) -> list[Row]:
         return await self.run(lambda connection: _execute(connection, query, values))

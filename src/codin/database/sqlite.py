@@ -8,10 +8,11 @@ for the disk) a power loss too.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
@@ -199,6 +200,10 @@ class SqliteTables(Tables):
             return await self._database.read(query)
         except DatabaseError as error:
             raise self._failure(error) from error
+
+    @staticmethod
+    def among(values: Collection[Any]) -> tuple[str, Any]:
+        return "IN (SELECT value FROM json_each(%s))", json.dumps(list(values))
 
     async def rows(self, query: str, values: Sequence[Any] = ()) -> list[Row]:
         return await self.read(

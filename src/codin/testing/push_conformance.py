@@ -199,6 +199,28 @@ class PushStoreSuite:
         for stranger in (BOB, OTHER_ANN):
             assert (await store.dead_letters(stranger)).letters == ()
 
+    @pytest.mark.parametrize("name", ["a\0b", "\ud800"])
+    async def test_a_name_that_cannot_be_kept_is_unknown(
+        self, store: PushConfigStore, name: str
+    ) -> None:
+        await keep(store, "c")
+        for task_id, config_id in (("t", name), (name, "c")):
+            with pytest.raises(UnknownPushConfig):
+                await store.get(ANN, task_id, config_id)
+            await store.delete(ANN, task_id, config_id)
+        assert (await store.list(ANN, name)).configs == ()
+        assert (await store.dead_letters(ANN, task_id=name)).letters == ()
+        for field in ("url", "token", "scheme", "credentials"):
+            with pytest.raises(PushConfigRefused, match="cannot be stored"):
+                await store.put(ANN, config(**{field: name}), after=0, most=9)
+        assert [one.id for one in (await store.list(ANN, "t")).configs] == ["c"]
+
+    async def test_of_many_at_once_not_too_many_are_kept(self, store: PushConfigStore) -> None:
+        puts = [store.put(ANN, config(f"c{n}"), after=0, most=3) for n in range(9)]
+        results = await asyncio.gather(*puts, return_exceptions=True)
+        assert sum(isinstance(result, PushConfigRefused) for result in results) == 6
+        assert len((await store.list(ANN, "t")).configs) == 3
+
     async def test_a_closed_store_says_so(self, store: PushConfigStore) -> None:
         await store.close()
         await store.close()

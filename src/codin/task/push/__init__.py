@@ -39,17 +39,15 @@ if TYPE_CHECKING:
     from codin.task.push.courier import RetryPolicy
     from codin.task.push.delivery import PushDelivery
     from codin.task.push.http import HttpPushSender
-    from codin.task.push.postgres import PostgresPushConfigStore
     from codin.task.push.service import PushNotifications, open_push
-    from codin.task.push.sqlite import SqlitePushConfigStore
+    from codin.task.push.stored import StoredPushConfigs
 
 _HOMES = {
     "HttpPushSender": "codin.task.push.http",
-    "PostgresPushConfigStore": "codin.task.push.postgres",
     "PushDelivery": "codin.task.push.delivery",
     "PushNotifications": "codin.task.push.service",
     "RetryPolicy": "codin.task.push.courier",
-    "SqlitePushConfigStore": "codin.task.push.sqlite",
+    "StoredPushConfigs": "codin.task.push.stored",
     "open_push": "codin.task.push.service",
 }
 
@@ -64,7 +62,6 @@ __all__ = [
     "HttpPushSender",
     "JwtBodySigner",
     "Notification",
-    "PostgresPushConfigStore",
     "PushConfig",
     "PushConfigRefused",
     "PushConfigStore",
@@ -76,7 +73,7 @@ __all__ = [
     "PushStoreError",
     "RetryPolicy",
     "SignatureRefused",
-    "SqlitePushConfigStore",
+    "StoredPushConfigs",
     "UnknownPushConfig",
     "UrlGuard",
     "open_push",

@@ -1,17 +1,13 @@
-"""The tables of the SQLite store of push configs, one migration a version."""
+"""The tables of push configs and dead letters, one migration a version."""
 
 from __future__ import annotations
 
-import sqlite3
-
+from codin.database import Migrations, Schema
 from codin.task.push.errors import PushStoreError
 
-NOW = "((julianday('now') - 2440587.5) * 86400.0)"
-"""The database's clock, in seconds since the epoch: leases go by it."""
-
-_MIGRATIONS: tuple[tuple[str, ...], ...] = (
+# Numbers are never used twice: a claim on a deleted config must not fit its successor.
+_SQLITE: Migrations = (
     (
-        # Numbers are never used twice: a claim on a deleted config must not fit its successor.
         """CREATE TABLE push_config (
             number INTEGER PRIMARY KEY AUTOINCREMENT,
             tenant TEXT NOT NULL,
@@ -45,30 +41,57 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )""",
         "CREATE INDEX dead_letter_by_subject ON dead_letter (tenant, subject, number)",
     ),
+    (  # as in Postgres, so that one statement serves both
+        "ALTER TABLE dead_letter RENAME COLUMN first TO first_try",
+        "ALTER TABLE dead_letter RENAME COLUMN last TO last_try",
+        "DROP INDEX push_config_open",
+        "CREATE INDEX push_config_open ON push_config (number) WHERE NOT done",
+    ),
 )
 
-VERSION = len(_MIGRATIONS)
+_POSTGRES: Migrations = (
+    (
+        """CREATE TABLE push_config (
+            number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+            tenant text NOT NULL,
+            subject text NOT NULL,
+            task_id text NOT NULL,
+            config_id text NOT NULL,
+            url text NOT NULL,
+            token text NOT NULL,
+            scheme text NOT NULL,
+            credentials text NOT NULL,
+            cursor bigint NOT NULL,
+            done boolean NOT NULL DEFAULT false,
+            owner text,
+            lease_expires float8 NOT NULL DEFAULT 0,
+            UNIQUE (tenant, subject, task_id, config_id)
+        ) WITH (fillfactor = 70)""",
+        "CREATE INDEX push_config_open ON push_config (number) WHERE NOT done",
+        """CREATE TABLE dead_letter (
+            number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+            tenant text NOT NULL,
+            subject text NOT NULL,
+            task_id text NOT NULL,
+            config_id text NOT NULL,
+            seq bigint NOT NULL,
+            url text NOT NULL,
+            reason text NOT NULL,
+            status integer,
+            attempts integer NOT NULL,
+            first_try float8 NOT NULL,
+            last_try float8 NOT NULL
+        )""",
+        "CREATE INDEX dead_letter_by_subject ON dead_letter (tenant, subject, number)",
+    ),
+)
 
-
-def migrate(connection: sqlite3.Connection, path: str) -> None:
-    """Bring the database to ``VERSION``, in one transaction.
-
-    Raises:
-        PushStoreError: it is ahead of this version already.
-    """
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        found: int = connection.execute("PRAGMA user_version").fetchone()[0]
-        if found > VERSION:
-            raise PushStoreError(
-                f"the push store {path} was made by a newer codin (schema {found}, this one knows "
-                f"{VERSION}): upgrade codin, or give it another data folder"
-            )
-        for statements in _MIGRATIONS[found:]:
-            for statement in statements:
-                connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {VERSION}")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
+PUSH = Schema(
+    "push",
+    "the push store",
+    PushStoreError,
+    sqlite=_SQLITE,
+    postgres=_POSTGRES,
+    was_sqlite="push_config",
+    was_postgres="codin_push.push_version",
+)

@@ -23,6 +23,7 @@ from a2a.types import (
 from a2a.utils.errors import InvalidParamsError, TaskNotFoundError
 from a2a.utils.task import validate_page_size
 
+from codin.database import Database
 from codin.errors import CodinError
 from codin.security import OutgoingGuard, Principal
 from codin.task.log.base import EventLog, TaskRow
@@ -31,6 +32,7 @@ from codin.task.push.courier import RetryPolicy
 from codin.task.push.delivery import PushDelivery
 from codin.task.push.errors import PushConfigRefused, UnknownPushConfig
 from codin.task.push.http import HttpPushSender
+from codin.task.push.stored import StoredPushConfigs
 
 if TYPE_CHECKING:
     import httpx
@@ -190,7 +192,7 @@ class PushNotifications:
 
 @asynccontextmanager
 async def open_push(
-    place: str | os.PathLike[str],
+    place: str | os.PathLike[str] | Database,
     log: EventLog,
     *,
     guard: UrlGuard | None = None,
@@ -199,8 +201,8 @@ async def open_push(
     policy: RetryPolicy | None = None,
 ) -> AsyncIterator[PushNotifications]:
     """Push notifications of the tasks in ``log``, with the configs at ``place``, delivered until
-    the block is left. ``place`` is a file, or the ``postgresql://`` address of a database that many
-    gateways share.
+    the block is left. ``place`` is a file, the ``postgresql://`` address of a database that many
+    gateways share, or an open database, which stays open.
 
     Without a ``guard`` only public addresses are sent to. What the guard saw a name resolve to may
     change before it is connected to: of ``OutgoingGuard`` its own transport is used, which looks
@@ -213,23 +215,16 @@ async def open_push(
     if transport is None and isinstance(guard, OutgoingGuard):
         transport = guard.transport()
     async with AsyncExitStack() as stack:
-        store = await _store(place)
+        if isinstance(place, Database):
+            store = await StoredPushConfigs.over(place)
+        else:
+            store = await StoredPushConfigs.open(place)
         stack.push_async_callback(store.close)
         sender = HttpPushSender(guard, signer=signer, transport=transport)
         stack.push_async_callback(sender.close)
         delivery = PushDelivery(store, log, sender, policy=policy)
         await stack.enter_async_context(delivery)
         yield PushNotifications(store, guard, delivery)
-
-
-async def _store(place: str | os.PathLike[str]) -> PushConfigStore:
-    if isinstance(place, str) and place.startswith(("postgresql://", "postgres://")):
-        from codin.task.push.postgres import PostgresPushConfigStore
-
-        return await PostgresPushConfigStore.open(place)
-    from codin.task.push.sqlite import SqlitePushConfigStore
-
-    return await SqlitePushConfigStore.open(place)
 
 
 def _check_fields(asked: TaskPushNotificationConfig) -> None:
