@@ -71,7 +71,7 @@ class TestSQLiteMemory(MemoryConformance):
         path = tmp_path / "memory.db"
         path.write_bytes(b"not a database" * 100)
         async with SQLiteMemory(path) as memory:
-            with pytest.raises(MemoryFailure, match=r"memory\.db cannot be used"):
+            with pytest.raises(MemoryFailure, match=r"memory\.db cannot be opened"):
                 await memory.history.list(ANNA)
 
     async def test_closed_is_closed(self, tmp_path: Path) -> None:

@@ -1,12 +1,14 @@
-"""A clock to be set, and a store in a folder of its own."""
+"""A clock to be set, a store in a folder of its own, and databases of both kinds."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from security_people import Clock
 
+from codin.database import Database, open_database
 from codin.security import SecurityStore
+from codin.testing.postgres import PostgresServer, postgres_server
 
 
 @pytest.fixture
@@ -19,3 +21,22 @@ async def store(tmp_path: Path, clock: Clock) -> AsyncIterator[SecurityStore]:
     store = SecurityStore(tmp_path / "home", clock=clock)
     yield store
     await store.close()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
+    """An open database, with nothing in it."""
+    if request.param == "sqlite":
+        async with await open_database(tmp_path / "data" / "codin.db") as made:
+            yield made
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    with server.database() as url:
+        async with await open_database(url) as made:
+            yield made

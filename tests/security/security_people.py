@@ -1,18 +1,5 @@
 """Who appears in these tests."""
 
-from codin.security import Principal
+from codin.testing.security import ADMIN, OWNER, STRANGER, USER, Clock
 
-ADMIN = Principal("acme", "ada", roles=frozenset({"admin"}))
-OWNER = Principal("acme", "olga", roles=frozenset({"owner"}))
-USER = Principal("acme", "uma", roles=frozenset({"user"}))
-STRANGER = Principal("other", "otto", roles=frozenset({"owner"}))
-
-
-class Clock:
-    """A clock that stands until it is set."""
-
-    def __init__(self) -> None:
-        self.now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
+__all__ = ["ADMIN", "OWNER", "STRANGER", "USER", "Clock"]

@@ -3,24 +3,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import builtins
 import json
 import sqlite3
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+from codin.database import Migrations, Row, Schema, SqliteDatabase, SqliteTables
 from codin.memory._checks import as_json, checked_key, session_of
 from codin.memory.base import History, MemoryFailure, MemoryMessage, MemorySystem, Note, Notes
-from codin.private_file import opening
 from codin.security import Scope
 
-T = TypeVar("T")
-
-_MIGRATIONS: tuple[tuple[str, ...], ...] = (
+_MIGRATIONS: Migrations = (
     (
         """
         CREATE TABLE message (
@@ -41,51 +36,14 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
     ),
 )
+_MEMORY = Schema("memory", "the memory", MemoryFailure, sqlite=_MIGRATIONS, was_sqlite="message")
 _EXACT = "tenant = ? AND user = ? AND agent = ? AND session = ?"
 _WITHIN = "tenant = ? AND user = ? AND ifnull(agent = ?, 1) AND ifnull(session = ?, 1)"
 
 
-class _Store:
-    """One connection, used by one thread only."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="codin-memory")
-        self._connection: sqlite3.Connection | None = None
-        self._closed = False
-
-    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do ``work`` in one transaction, on the store's thread."""
-        if self._closed:
-            raise MemoryFailure("the memory is closed")
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self._transaction, work)
-
-    async def close(self) -> None:
-        if not self._closed:
-            self._closed = True
-            loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self._thread, self._disconnect)
-            self._thread.shutdown(wait=False)
-
-    def _transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        try:
-            if self._connection is None:
-                self._connection = _connect(self._path)
-            with self._connection as connection:
-                return work(connection)
-        except sqlite3.Error as error:
-            raise MemoryFailure(f"the memory in {self._path} cannot be used: {error}") from error
-
-    def _disconnect(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-
 class _History(History):
-    def __init__(self, store: _Store) -> None:
-        self._store = store
+    def __init__(self, tables: SqliteTables) -> None:
+        self._tables = tables
 
     async def append(self, scope: Scope, message: MemoryMessage) -> None:
         session_of(scope)
@@ -104,7 +62,7 @@ class _History(History):
             "(tenant, user, agent, session, id, role, text, task_id, time, body) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
         )
-        await self._store.run(lambda connection: connection.execute(insert, row) and None)
+        await self._tables.change((insert, row))
 
     async def list(
         self, scope: Scope, *, limit: int = 1000, before: str | None = None
@@ -117,29 +75,25 @@ class _History(History):
             "SELECT role, text, id, task_id, time, body FROM message "
             f"WHERE {_WITHIN}{older} ORDER BY seq DESC LIMIT ?"
         )
-        rows = await self._store.run(
-            lambda connection: connection.execute(query, [*arguments, max(limit, 0)]).fetchall()
-        )
+        rows = await self._tables.rows(query, [*arguments, max(limit, 0)])
         return [_message(row) for row in reversed(rows)]
 
 
 class _Notes(Notes):
-    def __init__(self, store: _Store) -> None:
-        self._store = store
+    def __init__(self, tables: SqliteTables) -> None:
+        self._tables = tables
 
     async def put(self, scope: Scope, key: str, value: Any) -> Note:
         text, now = as_json(value), time.time()
         row = (*_owner(scope), checked_key(key), text, now)
         insert = "INSERT OR REPLACE INTO note VALUES (?, ?, ?, ?, ?, ?, ?)"
-        await self._store.run(lambda connection: connection.execute(insert, row) and None)
+        await self._tables.change((insert, row))
         return Note(key, json.loads(text), scope, now)
 
     async def get(self, scope: Scope, key: str) -> Note | None:
         query = f"SELECT {_COLUMNS} FROM note WHERE {_EXACT} AND key = ?"
-        row = await self._store.run(
-            lambda connection: connection.execute(query, (*_owner(scope), key)).fetchone()
-        )
-        return None if row is None else _note(row)
+        rows = await self._tables.rows(query, (*_owner(scope), key))
+        return _note(rows[0]) if rows else None
 
     async def list(
         self, scope: Scope, *, prefix: str = "", limit: int = 1000
@@ -149,18 +103,11 @@ class _Notes(Notes):
             "ORDER BY key LIMIT ?"
         )
         arguments = (*_reach(scope), len(prefix), prefix, max(limit, 0))
-        rows = await self._store.run(
-            lambda connection: connection.execute(query, arguments).fetchall()
-        )
-        return [_note(row) for row in rows]
+        return [_note(row) for row in await self._tables.rows(query, arguments)]
 
     async def delete(self, scope: Scope, key: str) -> bool:
-        query = f"DELETE FROM note WHERE {_EXACT} AND key = ?"
-        arguments = (*_owner(scope), key)
-        count = await self._store.run(
-            lambda connection: connection.execute(query, arguments).rowcount
-        )
-        return count > 0
+        statement = f"DELETE FROM note WHERE {_EXACT} AND key = ? RETURNING key"
+        return bool(await self._tables.change((statement, (*_owner(scope), key))))
 
 
 _COLUMNS = "key, value, tenant, user, agent, session, updated"
@@ -169,16 +116,16 @@ _COLUMNS = "key, value, tenant, user, agent, session, updated"
 class SQLiteMemory(MemorySystem):
     """Memory in the file at ``path``, made when it is missing and readable by its owner only.
 
-    All work is done by one thread of its own. Opened by the first call.
+    Opened by the first call.
 
     Raises, for every call: ``MemoryFailure`` when the file cannot be used, or when a newer codin
     has written it.
     """
 
     def __init__(self, path: Path) -> None:
-        self._store = _Store(path)
-        self.history = _History(self._store)
-        self.notes = _Notes(self._store)
+        self._tables = SqliteDatabase(path).tables(_MEMORY, owned=True)
+        self.history = _History(self._tables)
+        self.notes = _Notes(self._tables)
 
     async def forget(self, scope: Scope) -> int:
         def work(connection: sqlite3.Connection) -> int:
@@ -187,39 +134,10 @@ class SQLiteMemory(MemorySystem):
                 for table in ("message", "note")
             )
 
-        return await self._store.run(work)
+        return await self._tables.write(work)
 
     async def close(self) -> None:
-        await self._store.close()
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    with opening(path):
-        connection = sqlite3.connect(path, timeout=10.0)
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            _migrate(connection, path)
-        except BaseException:
-            connection.close()
-            raise
-    return connection
-
-
-def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    with connection:
-        # Locked before the version is read: another process may be migrating the same file.
-        connection.execute("BEGIN IMMEDIATE")
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > len(_MIGRATIONS):
-            raise MemoryFailure(
-                f"{path} was written by a newer codin (schema {version}, this one knows "
-                f"{len(_MIGRATIONS)}): update codin, or use another file"
-            )
-        for statements in _MIGRATIONS[version:]:
-            for statement in statements:
-                connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
+        await self._tables.close()
 
 
 def _owner(scope: Scope) -> tuple[str, str, str, str]:
@@ -231,13 +149,13 @@ def _reach(scope: Scope) -> tuple[str, str, str | None, str | None]:
     return scope.tenant, scope.user, scope.agent, scope.session
 
 
-def _message(row: tuple[Any, ...]) -> MemoryMessage:
+def _message(row: Row) -> MemoryMessage:
     role, text, message_id, task_id, sent, body = row
     kept = None if body is None else json.loads(body)
     return MemoryMessage(role, text, message_id, task_id, sent, kept)
 
 
-def _note(row: tuple[Any, ...]) -> Note:
+def _note(row: Row) -> Note:
     key, value, tenant, user, agent, session, updated = row
     return Note(
         key, json.loads(value), Scope(tenant, user, agent or None, session or None), updated

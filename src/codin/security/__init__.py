@@ -19,11 +19,11 @@ from codin.security.principal import LOCAL_TENANT, LOCAL_USER, NOBODY, Principal
 from codin.security.roles import DEFAULT_ROLES, PERMISSIONS
 
 if TYPE_CHECKING:
-    from codin.security.audit import AuditEntry, AuditLog, AuditRecord, SQLiteAuditLog
+    from codin.security.audit import AuditEntry, AuditLog, AuditRecord, StoredAudit
     from codin.security.bearer import Bearers
     from codin.security.card_signing import CardSigner, CardVerdict, CardVerifier
     from codin.security.keyring import KeyRing, published
-    from codin.security.keys import ApiKey, KeyRequest, KeyStore, SQLiteKeyStore
+    from codin.security.keys import ApiKey, KeyRequest, KeyStore, StoredKeys
     from codin.security.oidc import OidcVerifier
     from codin.security.outgoing import OutgoingGuard
     from codin.security.peers import PeerVerifier
@@ -48,9 +48,9 @@ _LAZY = {
     "OutgoingGuard": "outgoing",
     "PeerSettings": "settings",
     "PeerVerifier": "peers",
-    "SQLiteAuditLog": "audit",
-    "SQLiteKeyStore": "keys",
     "SecurityStore": "store",
+    "StoredAudit": "audit",
+    "StoredKeys": "keys",
     "Token": "tokens",
     "TokenIssuer": "tokens",
     "TokenVerifier": "tokens",
@@ -91,11 +91,11 @@ __all__ = [
     "RoleAuthorizer",
     "RunGrant",
     "RunGrants",
-    "SQLiteAuditLog",
-    "SQLiteKeyStore",
     "Scope",
     "SecurityFailure",
     "SecurityStore",
+    "StoredAudit",
+    "StoredKeys",
     "Token",
     "TokenIssuer",
     "TokenVerifier",

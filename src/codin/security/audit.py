@@ -1,24 +1,32 @@
 """Who did what to what: written once, never changed."""
+# ruff: noqa: S608 - statements are put together from this module's own constants only
 
 from __future__ import annotations
 
 import asyncio
 import json
-import sqlite3
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache
 from typing import Any
 
-from codin.security._database import SecurityDatabase
+from codin.database import Database, Row, storable
+from codin.security._schema import AUDIT
 from codin.security.authorizer import Authorizer
 from codin.security.principal import Principal
 
 READ = "audit.read"
 
 _CHARS = 2000
+_AT_ONCE = 100
+_LAST = 2**63 - 1
+_COLUMNS = "time, tenant, subject, behalf, action, resource, allowed, origin, detail"
+_LIST = f"""SELECT seq, {_COLUMNS} FROM audit
+    WHERE tenant = %s AND seq < %s ORDER BY seq DESC LIMIT %s"""
+
+_Waiting = tuple[Row, "asyncio.Future[int]"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,79 +75,83 @@ class AuditLog(ABC):
         """
 
 
-class SQLiteAuditLog(AuditLog):
-    """The log in the security database, whose triggers refuse to change or delete a record."""
+class StoredAudit(AuditLog):
+    """The log in ``database``, whose triggers refuse to change or delete a record."""
 
     def __init__(
         self,
-        database: SecurityDatabase,
+        database: Database,
         authorizer: Authorizer,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._database = database
+        self._tables = database.tables(AUDIT)
         self._authorizer = authorizer
         self._clock = clock
-        self._waiting: list[tuple[tuple[Any, ...], asyncio.Future[int]]] = []
-        self._writing: asyncio.Task[None] | None = None
+        self._waiting: list[_Waiting] = []
+        self._writing: set[asyncio.Task[None]] = set()
 
     async def record(self, principal: Principal, entry: AuditEntry) -> int:
         row = (
             self._clock(),
-            principal.tenant,
-            principal.subject,
+            _text(principal.tenant),
+            _text(principal.subject),
             json.dumps(entry.behalf),
-            entry.action[:_CHARS],
-            entry.resource[:_CHARS],
+            _text(entry.action)[:_CHARS],
+            _text(entry.resource)[:_CHARS],
             entry.allowed,
-            entry.origin[:_CHARS],
+            _text(entry.origin)[:_CHARS],
             _bounded(entry.detail),
         )
-        written: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        written: asyncio.Future[int] = loop.create_future()
+        if not self._waiting:
+            loop.call_soon(self._hand_in)
         self._waiting.append((row, written))
-        if self._writing is None or self._writing.done():
-            self._writing = asyncio.create_task(self._write())
         return await written
 
-    async def _write(self) -> None:
-        # What comes while one transaction is written goes into the next, all of it at once.
-        while self._waiting:
-            batch, self._waiting = self._waiting, []
-            insert = partial(_insert, rows=[row for row, _ in batch])
-            try:
-                numbers = await self._database.run(insert)
-            except Exception as error:
-                for _, written in batch:
-                    if not written.done():
-                        written.set_exception(error)
-            else:
-                for (_, written), seq in zip(batch, numbers, strict=True):
-                    if not written.done():
-                        written.set_result(seq)
+    def _hand_in(self) -> None:
+        # What is recorded in one turn of the loop goes into one statement, in a task of its own:
+        # whose caller goes away is written all the same.
+        waiting, self._waiting = self._waiting, []
+        for first in range(0, len(waiting), _AT_ONCE):
+            task = asyncio.create_task(self._write(waiting[first : first + _AT_ONCE]))
+            self._writing.add(task)
+            task.add_done_callback(self._writing.discard)
+
+    async def _write(self, batch: Sequence[_Waiting]) -> None:
+        values = [value for row, _ in batch for value in row]
+        try:
+            found = await self._tables.change((_insert(len(batch)), values))
+        except Exception as error:
+            for _, written in batch:
+                if not written.done():
+                    written.set_exception(error)
+        else:
+            for (_, written), (seq,) in zip(batch, sorted(found), strict=True):
+                if not written.done():
+                    written.set_result(seq)
 
     async def list(
         self, principal: Principal, *, before: int | None = None, limit: int = 100
     ) -> list[AuditRecord]:
         self._authorizer.require(principal, READ)
-        query = (
-            "SELECT seq, time, tenant, subject, behalf, action, resource, allowed, origin, detail "
-            "FROM audit WHERE tenant = ? AND seq < ? ORDER BY seq DESC LIMIT ?"
-        )
-        first = 2**63 - 1 if before is None else before
-        arguments = (principal.tenant, first, min(max(limit, 0), 1000))
-        rows = await self._database.run(
-            lambda connection: connection.execute(query, arguments).fetchall()
-        )
-        return [_record(row) for row in rows]
+        first = _LAST if before is None else min(before, _LAST)
+        values = (_text(principal.tenant), first, min(max(limit, 0), 1000))
+        return [_record(row) for row in await self._tables.rows(_LIST, values)]
 
 
-def _insert(connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> list[int]:
-    insert = (
-        "INSERT INTO audit "
-        "(time, tenant, subject, behalf, action, resource, allowed, origin, detail) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-    )
-    return [int(connection.execute(insert, row).lastrowid or 0) for row in rows]
+@cache
+def _insert(count: int) -> str:
+    rows = ", ".join(["(%s, %s, %s, %s, %s, %s, %s, %s, %s)"] * count)
+    return f"INSERT INTO audit ({_COLUMNS}) VALUES {rows} RETURNING seq"
+
+
+def _text(text: str) -> str:
+    """``text`` as every database holds it: what is recorded may be what an attacker sent."""
+    if storable(text):
+        return text
+    return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
 
 
 def _bounded(detail: Mapping[str, Any]) -> str:
@@ -147,7 +159,7 @@ def _bounded(detail: Mapping[str, Any]) -> str:
     return text if len(text) <= _CHARS else json.dumps({"cut": text[: _CHARS - 100]})
 
 
-def _record(row: tuple[Any, ...]) -> AuditRecord:
+def _record(row: Row) -> AuditRecord:
     seq, when, tenant, subject, behalf, action, resource, allowed, origin, detail = row
     entry = AuditEntry(
         action, resource, bool(allowed), tuple(json.loads(behalf)), origin, json.loads(detail)

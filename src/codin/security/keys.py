@@ -1,21 +1,22 @@
 """API keys: shown once, kept as a hash."""
+# ruff: noqa: S608 - statements are put together from this module's own constants only
 
 from __future__ import annotations
 
+import builtins
 import hashlib
 import hmac
 import json
 import re
 import secrets
-import sqlite3
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
+from codin.database import Database, Row, storable
 from codin.errors import InvalidInputError, NotFoundError
-from codin.security._database import SecurityDatabase
+from codin.security._schema import KEYS
 from codin.security.authorizer import RoleAuthorizer
 from codin.security.errors import CredentialError
 from codin.security.principal import Principal
@@ -27,6 +28,8 @@ MANAGE = "auth.keys"
 _FORM = re.compile(r"codin_([0-9a-f]{16})_([A-Za-z0-9_-]{43})", re.ASCII)
 _SUBJECT_CHARS = 200
 _COLUMNS = "id, tenant, subject, roles, scopes, note, made_by, created, expires, revoked, digest"
+_INSERT = f"""INSERT INTO api_key ({_COLUMNS})
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"""
 _KEPT = 4096
 
 
@@ -111,22 +114,22 @@ class KeyStore(ABC):
         return (await self.resolve(text)).principal
 
 
-class SQLiteKeyStore(KeyStore):
-    """Keys in the security database.
+class StoredKeys(KeyStore):
+    """Keys in ``database``, which stays open when they are used no more.
 
-    A key that was accepted is remembered for ``fresh_seconds``, so that not every request reads
-    the file: what another process revokes is refused here after that time at the latest, what
+    A key that was accepted is remembered for ``fresh_seconds``, so that not every request asks
+    the database: what another process revokes is refused here after that time at the latest, what
     this one revokes at once.
     """
 
     def __init__(
         self,
-        database: SecurityDatabase,
+        database: Database,
         *,
         clock: Callable[[], float] = time.time,
         fresh_seconds: float = 2.0,
     ) -> None:
-        self._database = database
+        self._tables = database.tables(KEYS)
         self._authorizer = RoleAuthorizer(DEFAULT_ROLES)
         self._clock = clock
         self._fresh_seconds = fresh_seconds
@@ -151,34 +154,27 @@ class SQLiteKeyStore(KeyStore):
             revoked=None,
         )
         secret = secrets.token_urlsafe(32)
-        await self._database.run(
-            lambda connection: _insert(connection, key, _digest(secret)), lasting=True
-        )
+        await self._tables.change((_INSERT, _row(key, _digest(secret))), lasting=True)
         return key, f"{KEY_PREFIX}{key.id}_{secret}"
 
     async def list(self, principal: Principal) -> list[ApiKey]:
         self._authorizer.require(principal, MANAGE)
-        query = f"SELECT {_COLUMNS} FROM api_key WHERE tenant = ? ORDER BY created DESC, id"  # noqa: S608 - a constant
-        rows = await self._database.run(
-            lambda connection: connection.execute(query, (principal.tenant,)).fetchall()
-        )
-        return [_key(row)[0] for row in rows]
+        query = f"SELECT {_COLUMNS} FROM api_key WHERE tenant = %s ORDER BY created DESC, id"
+        return [_key(row)[0] for row in await self._tables.rows(query, (principal.tenant,))]
 
     async def revoke(self, principal: Principal, key_id: str) -> ApiKey:
         self._authorizer.require(principal, MANAGE)
-        update = "UPDATE api_key SET revoked = ifnull(revoked, ?) WHERE tenant = ? AND id = ?"
-        query = f"SELECT {_COLUMNS} FROM api_key WHERE tenant = ? AND id = ?"  # noqa: S608 - a constant
-
-        def work(connection: sqlite3.Connection) -> Any:
-            connection.execute(update, (self._clock(), principal.tenant, key_id))
-            return connection.execute(query, (principal.tenant, key_id)).fetchone()
-
-        # A revoked key must not come back with the power.
-        row = await self._database.run(work, lasting=True)
+        statement = f"""UPDATE api_key SET revoked = coalesce(revoked, %s)
+            WHERE tenant = %s AND id = %s RETURNING {_COLUMNS}"""
+        found: builtins.list[Row] = []
+        if storable(key_id):
+            values = (self._clock(), principal.tenant, key_id)
+            # A revoked key must not come back with the power.
+            found = await self._tables.change((statement, values), lasting=True)
         self._fresh.pop(key_id, None)
-        if row is None:
-            raise NotFoundError(f"there is no key {key_id!r}: see codin auth key list")
-        return _key(row)[0]
+        if not found:
+            raise NotFoundError(f"there is no key {key_id[:80]!r}: see codin auth key list")
+        return _key(found[0])[0]
 
     async def resolve(self, text: str) -> ApiKey:
         form = _FORM.fullmatch(text)
@@ -202,14 +198,11 @@ class SQLiteKeyStore(KeyStore):
         return key, digest
 
     async def _read(self, key_id: str) -> tuple[ApiKey, bytes] | None:
-        query = f"SELECT {_COLUMNS} FROM api_key WHERE id = ?"  # noqa: S608 - a constant
         read_at = time.monotonic()
-        row = await self._database.run(
-            lambda connection: connection.execute(query, (key_id,)).fetchone()
-        )
-        if row is None:
+        found = await self._tables.rows(f"SELECT {_COLUMNS} FROM api_key WHERE id = %s", (key_id,))
+        if not found:
             return None
-        key, digest = _key(row)
+        key, digest = _key(found[0])
         if key.revoked is None:
             if len(self._fresh) >= _KEPT:
                 self._fresh.clear()
@@ -222,6 +215,11 @@ def _check(request: KeyRequest) -> None:
         raise InvalidInputError(
             f"a key needs a subject of 1 to {_SUBJECT_CHARS} characters: who will use it"
         )
+    if not storable(request.subject, request.note):
+        raise InvalidInputError(
+            "the subject or the note of the key holds a character that cannot be stored (NUL or"
+            " half a surrogate pair): leave it out"
+        )
     if not checked_roles(request.roles):
         raise InvalidInputError("a key needs a role: without one it is allowed nothing")
     if request.seconds is not None and request.seconds <= 0:
@@ -233,8 +231,8 @@ def _digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
 
 
-def _insert(connection: sqlite3.Connection, key: ApiKey, digest: bytes) -> None:
-    row = (
+def _row(key: ApiKey, digest: bytes) -> Row:
+    return (
         key.id,
         key.tenant,
         key.subject,
@@ -247,11 +245,9 @@ def _insert(connection: sqlite3.Connection, key: ApiKey, digest: bytes) -> None:
         key.revoked,
         digest,
     )
-    marks = ", ".join("?" * len(row))
-    connection.execute(f"INSERT INTO api_key ({_COLUMNS}) VALUES ({marks})", row)  # noqa: S608 - constants
 
 
-def _key(row: tuple[Any, ...]) -> tuple[ApiKey, bytes]:
+def _key(row: Row) -> tuple[ApiKey, bytes]:
     key_id, tenant, subject, roles, scopes, *rest, digest = row
     kept = ApiKey(
         key_id, tenant, subject, frozenset(json.loads(roles)), frozenset(json.loads(scopes)), *rest

@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from codin.security._database import FILE_NAME, SecurityDatabase
-from codin.security.audit import AuditLog, SQLiteAuditLog
+from codin.database import FILE_NAME, Database, SqliteDatabase
+from codin.security.audit import AuditLog, StoredAudit
 from codin.security.authorizer import RoleAuthorizer
 from codin.security.bearer import Bearers
 from codin.security.keyring import KeyRing, published
-from codin.security.keys import KeyStore, SQLiteKeyStore
+from codin.security.keys import KeyStore, StoredKeys
 from codin.security.oidc import OidcVerifier
 from codin.security.peers import PeerVerifier
 from codin.security.roles import DEFAULT_ROLES
@@ -23,18 +23,26 @@ CARD_KEY_SECONDS = 7 * 86_400.0
 
 
 class SecurityStore:
-    """API keys and audit log in ``home/security.db``, signing keys in ``home/keys``.
+    """API keys and audit log in ``database``, which stays open at the end, or in the file of the
+    platform's ``home``; signing keys in ``home/keys``.
 
     Nothing is opened or made before it is used. Tokens are signed by Ed25519; cards by ES256,
     which every A2A SDK can verify.
     """
 
-    def __init__(self, home: Path, *, clock: Callable[[], float] = time.time) -> None:
-        self._database = SecurityDatabase(home / FILE_NAME)
+    def __init__(
+        self,
+        home: Path,
+        *,
+        database: Database | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        used = database or SqliteDatabase(home / FILE_NAME)
+        self._own = used if database is None else None
         self._clock = clock
         self.authorizer = RoleAuthorizer(DEFAULT_ROLES)
-        self.keys: KeyStore = SQLiteKeyStore(self._database, clock=clock)
-        self.audit: AuditLog = SQLiteAuditLog(self._database, self.authorizer, clock=clock)
+        self.keys: KeyStore = StoredKeys(used, clock=clock)
+        self.audit: AuditLog = StoredAudit(used, self.authorizer, clock=clock)
         self.token_ring = KeyRing(home / "keys" / "tokens", "Ed25519", clock=clock)
         self.card_ring = KeyRing(
             home / "keys" / "cards", "ES256", keep_seconds=CARD_KEY_SECONDS, clock=clock
@@ -58,5 +66,6 @@ class SecurityStore:
         return published(self.token_ring, self.card_ring)
 
     async def close(self) -> None:
-        """Close the file. Closing twice does nothing."""
-        await self._database.close()
+        """Close the file, unless a database was given. Closing twice does nothing."""
+        if self._own is not None:
+            await self._own.close()
