@@ -61,7 +61,7 @@ class SqliteDatabase(Database):
         self._closed = False
 
     async def open(self) -> None:
-        if self._writer is None:
+        if self._writer is None or self._closed:
             await self._opened()
 
     async def migrate(self, schema: Schema) -> None:

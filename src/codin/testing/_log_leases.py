@@ -1,0 +1,105 @@
+"""What every event log does with those who write to it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from codin.security import Principal
+from codin.task.errors import FencedError
+from codin.task.log.base import EventLog, Lease
+from codin.testing._log_base import ANN, BOB, artifact, begin, status
+
+
+class LeaseConformance:
+    """Leases, takeover and many writers."""
+
+    async def test_a_lease_keeps_others_out_until_it_runs_out(self, log: EventLog) -> None:
+        first = await begin(log, ttl=0.2)
+        assert await log.claim(ANN, "t", owner="w2", ttl=30) is None
+        await asyncio.sleep(0.3)
+        assert (await log.task(ANN, "t")).expired
+        second = await log.claim(ANN, "t", owner="w2", ttl=30)
+        assert second is not None
+        assert second.fence > first.fence
+        with pytest.raises(FencedError):
+            await log.append(first, [artifact(1)])
+        await log.release(first)
+        assert await log.append(second, [artifact(2)]) == 2
+
+    async def test_only_one_of_many_claims_wins(self, log: EventLog) -> None:
+        await log.release(await begin(log))
+        won = await asyncio.gather(*(log.claim(ANN, "t", owner=f"w{n}", ttl=30) for n in range(20)))
+        assert len([lease for lease in won if lease]) == 1
+
+    async def test_a_dead_owner_is_followed_at_once(self, log: EventLog) -> None:
+        await begin(log)
+        assert await log.claim(ANN, "t", owner="w2", ttl=30, dead="w9") is None
+        assert await log.claim(ANN, "t", owner="w2", ttl=30, dead="w1") is not None
+
+    async def test_a_pulse_renews_and_tells_what_to_cancel(self, log: EventLog) -> None:
+        await begin(log, "t1", ttl=0.2)
+        await begin(log, "t2", ttl=0.2)
+        await begin(log, "t3", owner="w2")
+        await log.request_cancel(ANN, "t2")
+        pulse = await log.pulse("w1", 30.0)
+        assert (pulse.held, pulse.cancel) == (frozenset({"t1", "t2"}), frozenset({"t2"}))
+        await asyncio.sleep(0.3)
+        assert not (await log.task(ANN, "t1")).expired
+
+    async def test_unfinished_tasks_are_found(self, log: EventLog) -> None:
+        for task_id, last in (("t1", "WORKING"), ("t2", "COMPLETED"), ("t3", "INPUT_REQUIRED")):
+            lease = await begin(log, task_id, principal=BOB)
+            await log.append(lease, [status(last)])
+        (row,) = await log.unfinished()
+        assert (row.task_id, row.owner, row.expired) == ("t1", "w1", False)
+        assert row.principal == Principal("acme", "bob")
+
+    async def test_lost_tasks_are_shared_out(self, log: EventLog) -> None:
+        for number in range(12):
+            await begin(log, f"t{number}", principal=BOB, ttl=0.1)
+        await begin(log, "held")
+        await log.append(await begin(log, "over", ttl=0.1), [status("COMPLETED")])
+        await log.append(await begin(log, "asks", ttl=0.1), [status("INPUT_REQUIRED")])
+        await log.release(await begin(log, "given back"))
+        await log.request_cancel(ANN, "given back")
+        await asyncio.sleep(0.2)
+        (first,) = await log.claim_lost(owner="w2", ttl=30, limit=1)
+        assert first[0].task_id == "t0"
+        shares = await asyncio.gather(
+            *(log.claim_lost(owner=f"w{number}", ttl=30, limit=5) for number in range(3, 8))
+        )
+        while more := await log.claim_lost(owner="w9", ttl=30):
+            shares.append(more)
+        claimed = [row.task_id for share in shares for row, _ in share]
+        assert sorted(claimed) == sorted(["given back", *(f"t{number}" for number in range(1, 12))])
+        for row, lease in (one for share in shares for one in share):
+            assert (row.owner, row.expired) == (lease.owner, False)
+            assert row.cancel_requested == (row.task_id == "given back")
+            assert await log.append(lease, [artifact(1)]) == 2
+
+    async def test_a_failed_write_leaves_its_neighbours(self, log: EventLog) -> None:
+        good, bad = await begin(log, "good"), await begin(log, "bad")
+        stale = Lease("bad", "nobody", 7, bad.expires)
+        results = await asyncio.gather(
+            *(log.append(lease, [artifact(n)]) for n in range(10) for lease in (good, stale)),
+            return_exceptions=True,
+        )
+        assert sum(isinstance(result, FencedError) for result in results) == 10
+        assert (await log.task(ANN, "good")).last_seq == 11
+        assert (await log.task(ANN, "bad")).last_seq == 1
+
+    async def test_many_writers_leave_no_gap(self, log: EventLog) -> None:
+        leases = [await begin(log, f"t{number}") for number in range(4)]
+
+        async def write(lease: Lease, number: int) -> None:
+            await log.append(lease, [artifact(number), artifact(number)])
+
+        await asyncio.gather(*(write(lease, n) for n in range(25) for lease in leases))
+        for lease in leases:
+            events = await log.read(ANN, lease.task_id)
+            assert [event.seq for event in events] == list(range(1, 52))
+            numbers = [event.body["artifact"]["number"] for event in events[1:]]
+            assert numbers[::2] == numbers[1::2], "the events of one append stay together"
+            assert sorted(numbers[::2]) == list(range(25))
