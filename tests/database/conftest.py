@@ -7,13 +7,7 @@ from pathlib import Path
 import pytest
 
 from codin.database import Database, database_at
-from codin.testing.postgres import PostgresServer, postgres_server
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    with postgres_server() as server:
-        yield server
+from codin.testing.postgres import PostgresServer
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """A clock to be set, a store in a folder of its own, and databases of both kinds."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -8,7 +8,7 @@ from security_people import Clock
 
 from codin.database import Database, open_database
 from codin.security import SecurityStore
-from codin.testing.postgres import PostgresServer, postgres_server
+from codin.testing.postgres import PostgresServer
 
 
 @pytest.fixture
@@ -21,12 +21,6 @@ async def store(tmp_path: Path, clock: Clock) -> AsyncIterator[SecurityStore]:
     store = SecurityStore(tmp_path / "home", clock=clock)
     yield store
     await store.close()
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    with postgres_server() as server:
-        yield server
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

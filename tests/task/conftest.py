@@ -17,14 +17,8 @@ from codin.task import (
     SqliteEventLog,
     TaskRunner,
 )
-from codin.testing.postgres import PostgresServer, postgres_server
+from codin.testing.postgres import PostgresServer
 from codin.testing.tasks import Events, SmallAgent
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    with postgres_server() as server:
-        yield server
 
 
 @pytest.fixture

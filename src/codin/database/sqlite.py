@@ -207,14 +207,14 @@ class SqliteTables(Tables):
 
     async def rows(self, query: str, values: Sequence[Any] = ()) -> list[Row]:
         return await self.read(
-            lambda connection: connection.execute(_marked(query), values).fetchall()
+            lambda connection: connection.execute(marked(query), values).fetchall()
         )
 
     async def change(self, *statements: Statement, lasting: bool = False) -> list[Row]:
         def work(connection: sqlite3.Connection) -> list[Row]:
             found: list[Row] = []
             for statement, values in statements:
-                found = connection.execute(_marked(statement), values).fetchall()
+                found = connection.execute(marked(statement), values).fetchall()
             return found
 
         return await self.write(work, lasting=lasting)
@@ -224,7 +224,8 @@ class SqliteTables(Tables):
 
 
 @lru_cache
-def _marked(statement: str) -> str:
+def marked(statement: str) -> str:
+    """``statement`` with its values marked as SQLite has it."""
     return statement.replace("%s", "?")
 
 

@@ -12,6 +12,7 @@ from codin.database import storable
 from codin.database.postgres import PostgresTables
 from codin.security import Principal
 from codin.task.errors import UnknownTask
+from codin.task.log._listing import matching, page_of
 from codin.task.log.base import Kind, LogEvent, StepRow, TaskFilter, TaskPage, TaskRow
 
 NOW = PostgresTables.NOW
@@ -126,44 +127,21 @@ async def page(
     limit: int,
     after: tuple[float, str] | None,
 ) -> TaskPage:
-    texts = (where.agent_id, where.context_id, where.state, after[1] if after else None)
-    if not storable(principal.tenant, principal.subject, *texts):
+    wanted = matching(principal, where, after)
+    if wanted is None:
         return TaskPage((), 0)
-    matching, values = _conditions(principal, where)
+    (counted, given), (shown, values) = wanted
     cursor = await connection.execute(
-        f"SELECT count(*) FROM task WHERE {matching}".encode(),  # noqa: S608
-        values,
+        f"SELECT count(*) FROM task WHERE {counted}".encode(),  # noqa: S608
+        given,
     )
     (total,) = await cursor.fetchone() or (0,)
-    if after is not None:
-        matching += " AND (updated, task_id) < (%s, %s)"
-        values += after
     cursor = await connection.execute(
-        f"""SELECT {ROW} FROM task WHERE {matching}
+        f"""SELECT {ROW} FROM task WHERE {shown}
             ORDER BY updated DESC, task_id DESC LIMIT %s""".encode(),  # noqa: S608
         (*values, limit + 1),
     )
-    found = await cursor.fetchall()
-    rows = tuple(row_of(one) for one in found[:limit])
-    more = len(found) > limit
-    return TaskPage(rows, total, (rows[-1].updated, rows[-1].task_id) if more else None)
-
-
-def _conditions(principal: Principal, where: TaskFilter) -> tuple[str, list[Any]]:
-    conditions = ["tenant = %s", "subject = %s"]
-    values: list[Any] = [principal.tenant, principal.subject]
-    for condition, value in (
-        ("agent_id = %s", where.agent_id),
-        ("context_id = %s", where.context_id),
-        ("state = %s", where.state),
-        ("updated >= %s", where.updated_from),
-    ):
-        if value is not None:
-            conditions.append(condition)
-            values.append(value)
-    if where.roots:
-        conditions.append("parent_id IS NULL")
-    return " AND ".join(conditions), values
+    return page_of([row_of(one) for one in await cursor.fetchall()], total, limit)
 
 
 async def steps(connection: AsyncConnection, principal: Principal, task_id: str) -> list[StepRow]:

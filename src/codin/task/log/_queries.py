@@ -7,8 +7,9 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Any
 
-from codin.database import storable
+from codin.database.sqlite import marked
 from codin.security import Principal
+from codin.task.log._listing import matching, page_of
 from codin.task.log._schema import HELD, ROW
 from codin.task.log._statements import find, row_of
 from codin.task.log.base import Kind, LogEvent, StepRow, TaskFilter, TaskPage, TaskRow
@@ -59,38 +60,22 @@ def page(
     limit: int,
     after: tuple[float, str] | None,
 ) -> TaskPage:
-    texts = (where.agent_id, where.context_id, where.state, after[1] if after else None)
-    if not storable(principal.tenant, principal.subject, *texts):
+    wanted = matching(principal, where, after)
+    if wanted is None:
         return TaskPage((), 0)
-    conditions = ["tenant = ?", "subject = ?"]
-    values: list[Any] = [principal.tenant, principal.subject]
-    for column, value in (
-        ("agent_id = ?", where.agent_id),
-        ("context_id = ?", where.context_id),
-        ("state = ?", where.state),
-        ("updated >= ?", where.updated_from),
-    ):
-        if value is not None:
-            conditions.append(column)
-            values.append(value)
-    if where.roots:
-        conditions.append("parent_id IS NULL")
-    matching = " AND ".join(conditions)
+    (counted, given), (shown, values) = wanted
     (total,) = connection.execute(
-        f"SELECT COUNT(*) FROM task WHERE {matching}",  # noqa: S608
-        values,
+        marked(f"SELECT count(*) FROM task WHERE {counted}"),  # noqa: S608
+        given,
     ).fetchone()
-    if after is not None:
-        matching += " AND (updated < ? OR (updated = ? AND task_id < ?))"
-        values += [after[0], after[0], after[1]]
     found = connection.execute(
-        f"""SELECT {ROW} FROM task WHERE {matching}
-            ORDER BY updated DESC, task_id DESC LIMIT ?""",  # noqa: S608
+        marked(
+            f"""SELECT {ROW} FROM task WHERE {shown}
+            ORDER BY updated DESC, task_id DESC LIMIT %s"""  # noqa: S608
+        ),
         (*values, limit + 1),
     ).fetchall()
-    rows = tuple(row_of(one) for one in found[:limit])
-    more = len(found) > limit
-    return TaskPage(rows, total, (rows[-1].updated, rows[-1].task_id) if more else None)
+    return page_of([row_of(one) for one in found], total, limit)
 
 
 def steps(connection: sqlite3.Connection, principal: Principal, task_id: str) -> list[StepRow]:
