@@ -12,6 +12,7 @@ from typing import Any, Literal
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from codin.database import FILE_NAME
 from codin.errors import InvalidInputError
 from codin.security.settings import OidcSettings, PeerSettings, SignaturePolicy
 
@@ -125,6 +126,11 @@ class Settings(_Section):
     server: ServerSettings = ServerSettings()
     security: SecuritySettings = SecuritySettings()
     goal: GoalSettings = GoalSettings()
+
+    @property
+    def database_place(self) -> str | Path:
+        """The address of the database, or its file below the home."""
+        return self.database.url or self.home / FILE_NAME
 
     def with_server(self, **given: Any) -> Settings:
         """These settings, with what flags say of the server in them.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import ssl
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +14,19 @@ import pytest
 from a2a.types import AgentCard, SendMessageRequest
 from a2a.types.a2a_pb2_grpc import A2AServiceStub
 from certificates import certificate
-from google.protobuf.json_format import ParseDict
+from google.protobuf.json_format import MessageToDict, ParseDict
 from grpc_calls import V1
 
 from codin.agent.a2a import user_message
-from codin.config import AgentEntry, ConfigError, ServerSettings, Settings
+from codin.agent.cards import RESUME_EXTENSION
+from codin.config import AgentEntry, ConfigError, DatabaseSettings, ServerSettings, Settings
 from codin.errors import InvalidInputError
 from codin.gateway.errors import UnsafeAddress
 from codin.gateway.platform import open_platform
 from codin.gateway.serving import check_server, serve
 from codin.model import parse
 from codin.security import KeyRequest, Principal
+from codin.testing.postgres import PostgresServer
 
 CARD = "/.well-known/agent-card.json"
 NO_MODEL = parse("openai:none", {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1"})
@@ -133,3 +137,42 @@ async def test_an_agent_that_is_not_there_cannot_be_in_front(settings: Settings)
     async with open_platform(settings.with_server(root="ghost"), NO_MODEL) as platform:
         with pytest.raises(InvalidInputError, match=r"no agent 'ghost'.*orchestrator, echo"):
             platform.parts()
+
+
+@pytest.mark.slow
+async def test_two_gateways_over_one_postgres_serve_each_others_tasks(
+    settings: Settings, tmp_path: Path, postgres: PostgresServer
+) -> None:
+    with postgres.database() as url:
+        shared = DatabaseSettings(url=url)
+        both = [
+            asking(settings).model_copy(update={"database": shared, "home": tmp_path / name})
+            for name in ("one", "two")
+        ]
+        async with AsyncExitStack() as stack:
+            platforms, places = [], []
+            for each in both:
+                platform = await stack.enter_async_context(open_platform(each, NO_MODEL))
+                serving = serve(platform.parts(), each.server, guarded=True)
+                places.append((await stack.enter_async_context(serving)).url)
+                platforms.append(platform)
+            keys = platforms[0].trust.store.keys
+            _, text = await keys.add(OWNER, KeyRequest("k", frozenset({"user"})))
+            headers = {"authorization": f"Bearer {text}", "a2a-version": "1.0"}
+            http = await stack.enter_async_context(
+                httpx.AsyncClient(headers=headers, trust_env=False)
+            )
+            asked = MessageToDict(SendMessageRequest(message=user_message("hello")))
+            sent = await http.post(f"{places[0]}/agents/echo/message:send", json=asked)
+            task_id = sent.json()["task"]["id"]
+            path = f"{places[1]}/agents/echo/tasks/{task_id}"
+            assert (await http.get(path)).json()["status"]["state"] == "TASK_STATE_COMPLETED"
+            resuming = {"a2a-extensions": RESUME_EXTENSION, "last-event-id": "1"}
+            missed = await http.get(f"{path}:subscribe", headers=resuming)
+            assert missed.status_code == 200, missed.text
+            numbers = [int(n) for n in re.findall(r"^id: (\d+)$", missed.text, re.MULTILINE)]
+            assert numbers == list(range(2, numbers[-1] + 1))
+            again = await http.post(f"{places[1]}/agents/echo/message:send", json=asked)
+            assert again.json()["task"]["id"] == task_id, "the message is known there too"
+            records = await platforms[1].trust.store.audit.list(OWNER)
+            assert {record.entry.action for record in records} == {"task.create"}

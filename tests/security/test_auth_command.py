@@ -91,6 +91,14 @@ def test_what_was_done_is_in_the_audit_log(home: Path) -> None:
     ]
 
 
+def test_the_audit_log_is_shown(home: Path) -> None:
+    [made] = rows("key", "add", "--json", "--subject", "ada", "--role", "user")
+    [seen] = rows("audit", "--json")
+    assert (seen["who"], seen["did"], seen["to"]) == ("local", "auth.keys", made["id"])
+    assert seen["allowed"] is True
+    assert "auth.keys" in auth("audit").output
+
+
 def test_rotation_says_which_keys_sign_now(home: Path) -> None:
     first = rows("rotate", "--keys", "tokens")
     assert [(row["keys"], row["algorithm"], row["accepted"]) for row in first] == [

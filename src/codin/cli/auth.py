@@ -17,7 +17,7 @@ from codin.config import load_settings
 from codin.security import DEFAULT_ROLES, LOCAL_TENANT, PERMISSIONS, Principal
 
 if TYPE_CHECKING:
-    from codin.security import ApiKey, SecurityStore
+    from codin.security import ApiKey, AuditRecord, SecurityStore
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ tenant_option = click.option(
 
 @click.group()
 def auth() -> None:
-    """Make, list and revoke API keys; see roles; rotate signing keys."""
+    """API keys, roles, signing keys, and who did what."""
 
 
 @auth.group()
@@ -116,6 +116,33 @@ def revoke(config: Path | None, as_json: bool, tenant: str, key_id: str) -> None
 
 
 @auth.command()
+@config_option
+@json_option
+@tenant_option
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 1000))
+def audit(config: Path | None, as_json: bool, tenant: str, limit: int) -> None:
+    """Who did what to what, the latest first."""
+
+    async def read(store: SecurityStore) -> list[AuditRecord]:
+        return await store.audit.list(_operator(tenant), limit=limit)
+
+    records = _with_store(config, read)
+    rows = [
+        {
+            "when": _when(record.time),
+            "who": " for ".join([*record.entry.behalf, record.subject]),
+            "did": record.entry.action,
+            "to": record.entry.resource,
+            "allowed": record.entry.allowed if as_json else ("" if record.entry.allowed else "no"),
+            "from": record.entry.origin,
+            "detail": dict(record.entry.detail),
+        }
+        for record in records
+    ]
+    print_rows(rows, ("when", "who", "did", "to", "allowed", "from"), as_json=as_json)
+
+
+@auth.command()
 @json_option
 def roles(as_json: bool) -> None:
     """The roles, and what each may do."""
@@ -183,16 +210,19 @@ def rotate(config: Path | None, as_json: bool, which: str, lead: float, drop_old
 
 
 def _with_store(config: Path | None, work: Callable[[SecurityStore], Awaitable[T]]) -> T:
-    home = load_settings(config).home
+    settings = load_settings(config)
 
     async def done() -> T:
+        from codin.database import database_at
         from codin.security import SecurityStore
 
-        store = SecurityStore(home)
-        try:
-            return await work(store)
-        finally:
-            await store.close()
+        settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        async with database_at(settings.database_place) as database:
+            store = SecurityStore(settings.home, database=database)
+            try:
+                return await work(store)
+            finally:
+                await store.close()
 
     return asyncio.run(done())
 

@@ -144,15 +144,19 @@ def _with_log(config: Path | None, use: Callable[[EventLog], Awaitable[T]]) -> T
 @asynccontextmanager
 async def open_log(config: Path | None) -> AsyncIterator[EventLog]:
     """The task log of the settings."""
-    from codin.task import SqliteEventLog
+    from codin.database import database_at
+    from codin.task.log import open_log as log_of
 
-    home = load_settings(config).home
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    log = await SqliteEventLog.open(home / "tasks.db")
-    try:
-        yield log
-    finally:
-        await log.close()
+    settings = load_settings(config)
+    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    async with database_at(
+        settings.database_place, durability=settings.database.durability
+    ) as database:
+        log = await log_of(database)
+        try:
+            yield log
+        finally:
+            await log.close()
 
 
 async def _named(log: EventLog, beginning: str) -> str:

@@ -21,6 +21,7 @@ from codin.agent.host.launcher import AgentHosts
 from codin.agent.llm_planner import LLMPlanner
 from codin.agent.registry import AgentRegistry
 from codin.config import Settings
+from codin.database import open_database
 from codin.errors import InvalidInputError
 from codin.gateway.base import GatewayParts, ModelBadge, ServedAgent
 from codin.gateway.host_api import history_of, host_api, model_authenticator
@@ -37,13 +38,13 @@ from codin.task import (
     EventLog,
     LogCallRecorder,
     RunServices,
-    SqliteEventLog,
     TaskEnded,
     TaskRunner,
 )
 from codin.task.conversation import MemoryConversation
 from codin.task.files import GoalFiles
 from codin.task.goal import ORCHESTRATOR, GoalLimits
+from codin.task.log import open_log
 from codin.task.manager import ORCHESTRATOR_INFO, TaskManager
 from codin.task.push import PushNotifications, open_push
 from codin.task.transport import in_memory_client
@@ -53,9 +54,7 @@ from codin.tool.registry import ToolRegistry
 from codin.tool.session import GoalSandboxes
 from codin.tool.workspace import Workspaces
 
-TASK_LOG = "tasks.db"
 MEMORY = "memory.db"
-PUSH = "push.db"
 
 
 def _quiet(text: str) -> None:
@@ -212,11 +211,15 @@ class _Opening:
     async def platform(self) -> Platform:
         home = self._settings.home
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        log = await SqliteEventLog.open(home / TASK_LOG)
+        database = await open_database(
+            self._settings.database_place, durability=self._settings.database.durability
+        )
+        self._stack.push_async_callback(database.close)
+        log = await open_log(database)
         self._stack.push_async_callback(log.close)
-        trust = await self._stack.enter_async_context(open_trust(self._settings))
+        trust = await self._stack.enter_async_context(open_trust(self._settings, database))
         push = await self._stack.enter_async_context(
-            open_push(home / PUSH, log, guard=trust.guard, signer=trust.push_signer)
+            open_push(database, log, guard=trust.guard, signer=trust.push_signer)
         )
         memory = await self._stack.enter_async_context(SQLiteMemory(home / MEMORY))
         model = await self._stack.enter_async_context(ModelService(self._choice))

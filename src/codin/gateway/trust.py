@@ -13,6 +13,7 @@ from a2a.types import SecurityScheme
 
 from codin.agent.cards import Cards, bearer_scheme, oidc_scheme
 from codin.config import SecuritySettings, Settings
+from codin.database import Database
 from codin.gateway.auth import Authenticator, BearerAuthenticator, LoopbackAuthenticator
 from codin.gateway.remote import RemoteAgents
 from codin.security import (
@@ -42,14 +43,14 @@ class Trust:
 
 
 @asynccontextmanager
-async def open_trust(settings: Settings) -> AsyncIterator[Trust]:
-    """All of it, until the block is left.
+async def open_trust(settings: Settings, database: Database) -> AsyncIterator[Trust]:
+    """All of it, with keys and audit log in ``database``, until the block is left.
 
     Raises:
         InvalidInputError: something in the settings cannot be used.
     """
     security, name = settings.security, settings.server.address
-    store = SecurityStore(settings.home)
+    store = SecurityStore(settings.home, database=database)
     guard = OutgoingGuard(security.outgoing)
     async with guard.client() as http:
         try:
