@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from codin.agent.events import Canceled, EndEvent, Failed
 from codin.agent.response import failure
+from codin.task.errors import FencedError
 from codin.task.journal import Journal
 from codin.task.work import Run, Work
 
@@ -29,12 +30,19 @@ class ActiveRun:
         self._grace = grace_seconds
         self._stop_reason: str | None = None
         self._stopping = asyncio.Event()
+        self._lost = False
 
     def stop(self, reason: str) -> None:
         """Ask for the end of the work. Only the first reason counts."""
         if self._stop_reason is None:
             self._stop_reason = reason
             self._stopping.set()
+
+    def lose(self) -> None:
+        """Ask for the end of the work, of which nothing more is to be told: the task is in other
+        hands now."""
+        self._lost = True
+        self._stopping.set()
 
     async def cancel(self, reason: str) -> None:
         """Stop the work, and return when its end is in the log."""
@@ -45,6 +53,7 @@ class ActiveRun:
         """Do the work, and return once its end is in the log; ``ending`` is awaited before that.
 
         Raises:
+            FencedError: the task is in other hands now; the work is stopped.
             TaskError: the log took it no more; the work is stopped.
         """
         writing = asyncio.create_task(self._journal.run())
@@ -57,6 +66,10 @@ class ActiveRun:
                 return_when=asyncio.FIRST_COMPLETED,
             )
             halted = await self._halt(performing)
+            if self._lost:
+                raise FencedError(f"task {self.run.task_id} is in other hands now: it was stopped")
+            if writing.done():
+                await writing  # what ended it: nothing of this run is to show anywhere
             end = self._outcome(performing, halted=halted, timed_out=not done)
             await ending(end)
             self._journal.end(end)

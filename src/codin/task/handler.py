@@ -50,7 +50,7 @@ from codin.task._listing import list_tasks
 from codin.task._reading import STOPS, TaskReader
 from codin.task._requests import check_message, check_modes
 from codin.task.door import PARENT, Door
-from codin.task.errors import TaskEnded, TaskError, TaskRepeated, UnknownTask
+from codin.task.errors import LogError, TaskEnded, TaskError, TaskRepeated, UnknownTask
 from codin.task.log.base import EventLog, TaskRow
 from codin.task.log.follow import follow
 from codin.task.runner import TaskRunner
@@ -280,6 +280,8 @@ class AgentRequestHandler(RequestHandler):
             )
         try:
             seq = await self._runner.resume(principal, work, row, message)
+        except LogError:
+            raise  # the same answer may be taken when it comes again
         except TaskError as error:
             raise UnsupportedOperationError(str(error)) from error
         return _Accepted(row.task_id, seq)

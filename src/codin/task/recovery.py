@@ -1,27 +1,167 @@
-"""What becomes of a task whose process died."""
+"""What becomes of tasks that nobody runs any more."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from collections.abc import Iterable
 from dataclasses import replace
 
 from codin.agent.a2a import EventEncoder
-from codin.agent.events import Failed
+from codin.agent.events import Canceled, Failed
+from codin.security import Principal
+from codin.task.errors import FencedError, TaskEnded, TaskError, UnknownTask
 from codin.task.journal import Journal
 from codin.task.log.base import Adopt, EventLog, Lease, StepRow, TaskRow
+from codin.task.owner import is_dead, new_owner
 
-INTERRUPTED_MESSAGE = "interrupted by a restart: the process that ran it has ended"
+INTERRUPTED = Failed(
+    error_type="Interrupted",
+    message="interrupted by a restart: the process that ran it has ended",
+)
+"""The end of a task whose process ended, or was cut off from the log for longer than its lease."""
+
+CUT_OFF = Failed(error_type="Interrupted", message="interrupted: the task log could not be reached")
+"""The end of a task whose run could not go on by the log's fault."""
+
+_BATCH = 100
+_AT_ONCE = 16
+"""How many are ended at a time: they share the log's commits, and leave room for others."""
+_UNFINISHED = 1000
+
+_log = logging.getLogger(__name__)
+
+_Taken = tuple[TaskRow, Lease]
 
 
-async def fail_orphan(log: EventLog, row: TaskRow, lease: Lease) -> None:
-    """Put ``row``, claimed with ``lease``, in the state FAILED, with its steps."""
-    journal = Journal(log, lease, EventEncoder(row.task_id, row.context_id))
-    left: list[StepRow] = []
-    for step in await log.steps(row.principal, row.task_id):
-        if step.child_id is not None:
-            await journal.put(Adopt(step.child_id, step.step_id, step.agent))
-        if step.state == "working":
-            left.append(replace(step, state="failed", error=INTERRUPTED_MESSAGE))
-        elif step.state == "waiting":
-            left.append(replace(step, state="skipped"))
-    journal.end(Failed(error_type="Interrupted", message=INTERRUPTED_MESSAGE), left)
-    await journal.run()
+class Recovery:
+    """Takes over tasks that were left behind, and brings them to an end: those that somebody wanted
+    canceled to CANCELED, all others to FAILED. Those that wait for somebody stay as they are.
+
+    Any number of processes do so over one log; each task is ended by one of them. Leases are taken
+    under a name of its own, which nobody renews: when this process dies over it, the next one has
+    the task after ``lease_seconds``.
+    """
+
+    def __init__(self, log: EventLog, *, lease_seconds: float) -> None:
+        self._log = log
+        self._owner = new_owner()
+        self._lease_seconds = lease_seconds
+
+    async def lost(self) -> list[str]:
+        """End the tasks whose leases have run out, wherever they ran; gives their ids."""
+        ended: list[str] = []
+        while True:
+            taken = await self._log.claim_lost(
+                owner=self._owner, ttl=self._lease_seconds, limit=_BATCH
+            )
+            ended += await self._end_all(taken)
+            if len(taken) < _BATCH:
+                return ended
+
+    async def dead(self) -> list[str]:
+        """End the tasks of processes of this machine that have ended, without waiting for their
+        leases to run out; gives their ids."""
+        ended: list[str] = []
+        while True:
+            rows = await self._log.unfinished(limit=_UNFINISHED)
+            gone = {owner for owner in {row.owner for row in rows} if owner and is_dead(owner)}
+            done = await self._end_all(await self._take(r for r in rows if r.owner in gone))
+            ended += done
+            if not done or len(rows) < _UNFINISHED:
+                return ended
+
+    async def settle(self, principal: Principal, task_id: str, owner: str) -> None:
+        """See to a task that ``owner``, who lives, may hold without running it, because the log
+        failed it: end it, unless it waits for somebody."""
+        try:
+            row = await self._log.task(principal, task_id)
+        except UnknownTask:
+            return
+        held = row.owner in {owner, self._owner}  # its own, when it could not end it before
+        if row.ended or not (held or (row.owner is None and not row.interrupted)):
+            return
+        lease = await self._claim(row)
+        if lease is None:
+            return
+        row = await self._log.task(principal, task_id)  # as it stands now that nobody else writes
+        if row.interrupted:
+            await self._log.release(lease)
+        else:
+            await self.end(row, lease, CUT_OFF)
+
+    async def end(self, row: TaskRow, lease: Lease, why: Canceled | Failed) -> None:
+        """Write ``why`` as the end of the task ``row``, which ``lease`` holds, with its steps and
+        what was begun for them.
+
+        Raises:
+            TaskError: the log does not take it.
+        """
+        journal = Journal(self._log, lease, EventEncoder(row.task_id, row.context_id))
+        left: list[StepRow] = []
+        for step in await self._log.steps(row.principal, row.task_id):
+            if step.child_id is not None:
+                await self._end_child(row.principal, step.child_id, why)
+                await journal.put(Adopt(step.child_id, step.step_id, step.agent))
+            if step.state == "working":
+                left.append(_stopped(step, why))
+            elif step.state == "waiting":
+                left.append(replace(step, state="skipped"))
+        journal.end(why, left)
+        await journal.run()
+
+    async def _end_child(self, principal: Principal, task_id: str, why: Canceled | Failed) -> None:
+        """Before its goal ends, whoever holds it: its last events belong into the goal's log."""
+        try:
+            row = await self._log.task(principal, task_id)
+            # One that waits for an answer can still be given it, unless it is not wanted any more.
+            if row.ended or (row.interrupted and isinstance(why, Failed)):
+                return
+            lease = await self._claim(row)
+            if lease is not None:
+                await self.end(row, lease, why)
+        except (FencedError, TaskEnded, UnknownTask):
+            return  # somebody else was faster
+
+    async def _take(self, rows: Iterable[TaskRow]) -> list[_Taken]:
+        claimed = [(row, await self._claim(row)) for row in rows]
+        return [(row, lease) for row, lease in claimed if lease is not None]
+
+    async def _claim(self, row: TaskRow) -> Lease | None:
+        return await self._log.claim(
+            row.principal,
+            row.task_id,
+            owner=self._owner,
+            ttl=self._lease_seconds,
+            dead=row.owner,
+        )
+
+    async def _end_all(self, taken: list[_Taken]) -> list[str]:
+        ended: list[str] = []
+        # Children first: then their goals find them ended, and have less to do.
+        for children in (True, False):
+            wave = [one for one in taken if (one[0].parent_id is not None) is children]
+            for start in range(0, len(wave), _AT_ONCE):
+                some = wave[start : start + _AT_ONCE]
+                done = await asyncio.gather(*(self._try(row, lease) for row, lease in some))
+                ended += [row.task_id for (row, _), ok in zip(some, done, strict=True) if ok]
+        return ended
+
+    async def _try(self, row: TaskRow, lease: Lease) -> bool:
+        why: Canceled | Failed = INTERRUPTED
+        if row.cancel_requested:
+            why = Canceled(message="canceled by its user; the process that ran it has ended")
+        try:
+            await self.end(row, lease, why)
+        except (FencedError, TaskEnded):
+            return False  # somebody else was faster
+        except TaskError:
+            _log.exception("task %s was left behind, and could not be ended yet", row.task_id)
+            return False
+        return True
+
+
+def _stopped(step: StepRow, why: Canceled | Failed) -> StepRow:
+    if isinstance(why, Canceled):
+        return replace(step, state="canceled")
+    return replace(step, state="failed", error=why.message)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,14 +14,15 @@ from codin.agent.a2a import EventEncoder, agent_message, status_update, text_par
 from codin.agent.events import AgentEvent, Canceled, Completed, EndEvent, InputRequest
 from codin.security import Principal, RunGrant, Scope
 from codin.task._active import ActiveRun
+from codin.task._watch import Watch
 from codin.task.conversation import Conversation, NoConversation
-from codin.task.errors import FencedError, TaskEnded, TaskError
+from codin.task.errors import FencedError, LogError, TaskEnded, TaskError
 from codin.task.journal import Journal
 from codin.task.log.base import Entry, EventLog, Lease, NewTask, TaskRow
 from codin.task.log.follow import follow
 from codin.task.owner import is_dead, new_owner
 from codin.task.projection import to_json
-from codin.task.recovery import fail_orphan
+from codin.task.recovery import Recovery
 from codin.task.states import INTERRUPTED, TERMINAL
 from codin.task.work import ParentTask, Run, Work
 
@@ -49,6 +50,9 @@ class TaskRunner:
     its runs shared can be let go. Other processes over the same log may have runners too; each
     task has one owner, by its lease. ``idempotent`` says whether a message that comes again within
     a day makes no second task; off, who sends one twice has two.
+
+    From ``recover`` on, or from its first task, until ``aclose``, it also ends the tasks that other
+    processes have left behind, within ``lease_seconds`` of their last sign of life.
     """
 
     def __init__(
@@ -72,7 +76,15 @@ class TaskRunner:
         self._pulse_seconds = pulse_seconds
         self._grace_seconds = grace_seconds
         self._runs: dict[str, ActiveRun] = {}
-        self._watch: asyncio.Task[None] | None = None
+        self._recovery = Recovery(log, lease_seconds=lease_seconds)
+        self._watch = Watch(
+            log,
+            self._recovery,
+            self._runs,
+            owner=self.owner,
+            lease_seconds=lease_seconds,
+            pulse_seconds=pulse_seconds,
+        )
         self._beginnings: set[asyncio.Task[Any]] = set()
         self._closing = False
 
@@ -111,14 +123,15 @@ class TaskRunner:
         goal_id = parent.goal_id if parent else task_id
         parent_id = parent.task_id if parent else None
         new = NewTask(task_id, context_id, work.id, goal_id, parent_id, given)
-        lease = await self.log.create(
-            principal,
-            new,
-            _submitted(message),
-            owner=self.owner,
-            ttl=self._lease_seconds,
-            dedupe=message.message_id if self.idempotent and parent is None else None,
-        )
+        with self._doubting(principal, task_id):
+            lease = await self.log.create(
+                principal,
+                new,
+                _submitted(message),
+                owner=self.owner,
+                ttl=self._lease_seconds,
+                dedupe=message.message_id if self.idempotent and parent is None else None,
+            )
         journal = Journal(self.log, lease, EventEncoder(task_id, context_id))
         await journal.put(_working(message))
         await self._begin(principal, work, message, journal=journal, lease=lease, new=new)
@@ -137,15 +150,15 @@ class TaskRunner:
         self, principal: Principal, work: Work, row: TaskRow, message: Message
     ) -> int:
         self._check_open()
-        lease = await self.log.claim(
-            principal, row.task_id, owner=self.owner, ttl=self._lease_seconds
-        )
-        if lease is None:
-            raise TaskError(f"task {row.task_id} does not wait for an answer any more")
+        await self.wait(row.task_id)  # a question is seen before its run has let go of the task
         message.task_id, message.context_id = row.task_id, row.context_id
-        # In one transaction: who reads the answer must not find the task still waiting for it.
-        answer = Entry("message", to_json(message))
-        seq = await self.log.append(lease, [answer, _working(message)])
+        with self._doubting(principal, row.task_id):
+            lease = await self._claim(row)
+            if lease is None:
+                raise TaskError(f"task {row.task_id} does not wait for an answer any more")
+            # In one transaction: who reads the answer must not find the task still waiting for it.
+            answer = Entry("message", to_json(message))
+            seq = await self.log.append(lease, [answer, _working(message)])
         journal = Journal(self.log, lease, EventEncoder(row.task_id, row.context_id))
         new = NewTask(row.task_id, row.context_id, row.agent_id, row.goal_id, row.parent_id)
         await self._begin(principal, work, message, journal=journal, lease=lease, new=new)
@@ -187,25 +200,11 @@ class TaskRunner:
         return active.run if active and active.run.principal == grant.principal else None
 
     async def recover(self) -> list[str]:
-        """Put tasks that a dead process left behind in the state FAILED; gives their ids."""
-        found: list[str] = []
-        rows = await self.log.unfinished()
-        # Children first, so that the log of their goal has their end too.
-        for row in sorted(rows, key=lambda row: row.parent_id is None):
-            dead = row.owner is not None and is_dead(row.owner)
-            if row.task_id in self._runs or not (row.expired or dead):
-                continue
-            lease = await self.log.claim(
-                row.principal,
-                row.task_id,
-                owner=self.owner,
-                ttl=self._lease_seconds,
-                dead=row.owner if dead else None,
-            )
-            if lease is not None:
-                await fail_orphan(self.log, row, lease)
-                found.append(row.task_id)
-        return found
+        """End the tasks that dead processes have left behind, and go on doing so until ``aclose``;
+        gives the ids of those that were ended now."""
+        self._check_open()
+        self._watch.start()
+        return [*await self._recovery.dead(), *await self._recovery.lost()]
 
     async def aclose(self, reason: str = "the platform was stopped") -> None:
         """Cancel every run, log it, and leave nothing running."""
@@ -213,11 +212,7 @@ class TaskRunner:
         await asyncio.gather(*self._beginnings, return_exceptions=True)
         runs = list(self._runs.values())
         await asyncio.gather(*(run.cancel(reason) for run in runs), return_exceptions=True)
-        if self._watch is not None:
-            self._watch.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._watch
-            self._watch = None
+        await self._watch.stop()
 
     async def _whole(self, beginning: Coroutine[Any, Any, _T]) -> _T:
         """Begin a run wholly or not at all: a caller that is cancelled in between must not leave a
@@ -226,6 +221,23 @@ class TaskRunner:
         self._beginnings.add(task)
         task.add_done_callback(self._beginnings.discard)
         return await asyncio.shield(task)
+
+    @contextmanager
+    def _doubting(self, principal: Principal, task_id: str) -> Iterator[None]:
+        """A write that fails may have been made all the same: then nobody would run the task."""
+        self._watch.trust(task_id)
+        try:
+            yield
+        except LogError:
+            self._watch.doubt(principal, task_id)
+            raise
+
+    async def _claim(self, row: TaskRow) -> Lease | None:
+        """The task's lease, unless a process that lives has it."""
+        dead = row.owner if row.owner is not None and is_dead(row.owner) else None
+        return await self.log.claim(
+            row.principal, row.task_id, owner=self.owner, ttl=self._lease_seconds, dead=dead
+        )
 
     async def _end_below(self, goal_id: str) -> None:
         """Stop what a goal began and did not end itself."""
@@ -265,16 +277,18 @@ class TaskRunner:
         active = ActiveRun(run, work, journal, grace_seconds=grace)
         self._runs[new.task_id] = active
         active.driver = asyncio.create_task(self._drive(active, scope, lease, new))
-        if self._watch is None:
-            self._watch = asyncio.create_task(self._keep_watch())
+        self._watch.start()
 
     async def _drive(self, active: ActiveRun, scope: Scope, lease: Lease, new: NewTask) -> None:
         try:
             await active.drive(partial(self._before_end, active.run, scope))
         except FencedError as error:
             _log.warning("%s", error)
+            await self._end_below(new.task_id)
         except Exception:
             _log.exception("the run of task %s could not be brought to its end", new.task_id)
+            self._watch.doubt(active.run.principal, new.task_id)
+            await self._end_below(new.task_id)
         finally:
             with suppress(TaskError):
                 await self.log.release(lease)
@@ -314,42 +328,18 @@ class TaskRunner:
             _log.exception("task %s could not be remembered", run.task_id)
 
     async def _cancel_elsewhere(self, principal: Principal, row: TaskRow, reason: str) -> None:
-        dead = row.owner if row.owner is not None and is_dead(row.owner) else None
-        lease = await self.log.claim(
-            principal, row.task_id, owner=self.owner, ttl=self._lease_seconds, dead=dead
-        )
+        lease = await self._claim(row)
         if lease is not None:
-            journal = Journal(self.log, lease, EventEncoder(row.task_id, row.context_id))
-            journal.end(Canceled(message=reason))
-            await journal.run()
+            await self._recovery.end(row, lease, Canceled(message=reason))
             return
         await self.log.request_cancel(principal, row.task_id)
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._lease_seconds):
+            # Should its process be dead, whoever takes it over cancels it.
+            async with asyncio.timeout(self._lease_seconds + 2 * self._pulse_seconds):
                 async for _ in follow(
                     self.log, principal, row.task_id, until=TERMINAL | INTERRUPTED
                 ):
                     pass
-
-    async def _keep_watch(self) -> None:
-        """Renew the leases while there are runs, and take care of what dead processes left."""
-        recovered = asyncio.get_running_loop().time()
-        while True:
-            await asyncio.sleep(self._pulse_seconds)
-            try:
-                if self._runs:
-                    await self._pulse()
-                if asyncio.get_running_loop().time() - recovered >= self._lease_seconds:
-                    recovered = asyncio.get_running_loop().time()
-                    await self.recover()
-            except TaskError:
-                _log.exception("the log could not be reached to renew the leases")
-
-    async def _pulse(self) -> None:
-        pulse = await self.log.pulse(self.owner, self._lease_seconds)
-        for task_id in pulse.cancel:
-            if task_id in self._runs:
-                self._runs[task_id].stop("canceled by its user")
 
 
 def _submitted(message: Message) -> Entry:

@@ -1,0 +1,96 @@
+"""Keeps a runner's leases, and takes over what other processes left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+
+from codin.security import Principal
+from codin.task._active import ActiveRun
+from codin.task.errors import TaskError
+from codin.task.log.base import EventLog
+from codin.task.recovery import Recovery
+
+_log = logging.getLogger(__name__)
+
+
+class Watch:
+    """Looks every ``pulse_seconds``, from ``start`` to ``stop``, also when nothing runs here.
+
+    The leases of ``runs`` are renewed; what is canceled elsewhere, or is in other hands now, is
+    stopped. Tasks that nobody holds are ended.
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        recovery: Recovery,
+        runs: Mapping[str, ActiveRun],
+        *,
+        owner: str,
+        lease_seconds: float,
+        pulse_seconds: float,
+    ) -> None:
+        self._log = log
+        self._recovery = recovery
+        self._runs = runs
+        self._owner = owner
+        self._lease_seconds = lease_seconds
+        self._pulse_seconds = pulse_seconds
+        self._unsure: dict[str, Principal] = {}
+        self._loops: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin, unless it has."""
+        if not self._loops:
+            # Of their own: taking over much must not keep the leases from being renewed.
+            self._loops = [
+                asyncio.create_task(self._repeat(self._pulse)),
+                asyncio.create_task(self._repeat(self._take_over)),
+            ]
+
+    async def stop(self) -> None:
+        """End it. Stopping twice does nothing."""
+        loops, self._loops = self._loops, []
+        for loop in loops:
+            loop.cancel()
+        for loop in loops:
+            with suppress(asyncio.CancelledError):
+                await loop
+
+    def doubt(self, principal: Principal, task_id: str) -> None:
+        """A run could not begin or end by the log's fault, and its task may be held all the same,
+        with nobody who runs it: see to it."""
+        self._unsure[task_id] = principal
+
+    def trust(self, task_id: str) -> None:
+        """The task is begun anew."""
+        self._unsure.pop(task_id, None)
+
+    async def _repeat(self, act: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await asyncio.sleep(self._pulse_seconds)
+            try:
+                await act()
+            except TaskError as error:
+                _log.warning("the task log could not be looked after, and will be again: %s", error)
+            except Exception:  # without this no lease would be renewed any more
+                _log.exception("the task log could not be looked after, and will be again")
+
+    async def _pulse(self) -> None:
+        before = list(self._runs.items())
+        pulse = await self._log.pulse(self._owner, self._lease_seconds)
+        for task_id, active in before:
+            if task_id in pulse.cancel:
+                active.stop("canceled by its user")
+            elif task_id not in pulse.held:
+                active.lose()
+
+    async def _take_over(self) -> None:
+        for task_id, principal in list(self._unsure.items()):
+            if task_id not in self._runs:
+                await self._recovery.settle(principal, task_id, self._owner)
+                self._unsure.pop(task_id, None)
+        await self._recovery.lost()
