@@ -88,7 +88,8 @@ class SecuritySettings(_Section):
     the identity provider ``oidc``, of another platform among ``peers``. ``outgoing`` names hosts
     and networks that are not public and may be connected to all the same. The cards of remote
     agents have to be signed (``cards = "require"``) by a key in one of the JWKS files
-    ``card_keys``; "warn" says so in the log instead, and "off" does not look.
+    ``card_keys``; "warn" says so in the log instead, and "off" does not look. ``keys`` is the
+    folder of the signing keys, if it is not below the home: gateways behind one address share it.
     """
 
     auth: bool = False
@@ -97,6 +98,7 @@ class SecuritySettings(_Section):
     outgoing: tuple[str, ...] = ()
     cards: SignaturePolicy = "warn"
     card_keys: tuple[Path, ...] = ()
+    keys: Path | None = None
 
 
 class GoalSettings(_Section):
@@ -184,6 +186,7 @@ _PATHS = (
     ("server", "certificate"),
     ("server", "certificate_key"),
     ("security", "card_keys"),
+    ("security", "keys"),
 )
 
 

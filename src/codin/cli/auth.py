@@ -218,7 +218,7 @@ def _with_store(config: Path | None, work: Callable[[SecurityStore], Awaitable[T
 
         settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
         async with database_at(settings.database_place) as database:
-            store = SecurityStore(settings.home, database=database)
+            store = SecurityStore(settings.home, database=database, keys=settings.security.keys)
             try:
                 return await work(store)
             finally:

@@ -50,7 +50,7 @@ async def open_trust(settings: Settings, database: Database) -> AsyncIterator[Tr
         InvalidInputError: something in the settings cannot be used.
     """
     security, name = settings.security, settings.server.address
-    store = SecurityStore(settings.home, database=database)
+    store = SecurityStore(settings.home, database=database, keys=security.keys)
     guard = OutgoingGuard(security.outgoing)
     async with guard.client() as http:
         try:

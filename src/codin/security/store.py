@@ -24,7 +24,7 @@ CARD_KEY_SECONDS = 7 * 86_400.0
 
 class SecurityStore:
     """API keys and audit log in ``database``, which stays open at the end, or in the file of the
-    platform's ``home``; signing keys in ``home/keys``.
+    platform's ``home``; signing keys in the folder ``keys``, or in ``home/keys``.
 
     Nothing is opened or made before it is used. Tokens are signed by Ed25519; cards by ES256,
     which every A2A SDK can verify.
@@ -35,6 +35,7 @@ class SecurityStore:
         home: Path,
         *,
         database: Database | None = None,
+        keys: Path | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         used = database or SqliteDatabase(home / FILE_NAME)
@@ -43,9 +44,10 @@ class SecurityStore:
         self.authorizer = RoleAuthorizer(DEFAULT_ROLES)
         self.keys: KeyStore = StoredKeys(used, clock=clock)
         self.audit: AuditLog = StoredAudit(used, self.authorizer, clock=clock)
-        self.token_ring = KeyRing(home / "keys" / "tokens", "Ed25519", clock=clock)
+        rings = keys or home / "keys"
+        self.token_ring = KeyRing(rings / "tokens", "Ed25519", clock=clock)
         self.card_ring = KeyRing(
-            home / "keys" / "cards", "ES256", keep_seconds=CARD_KEY_SECONDS, clock=clock
+            rings / "cards", "ES256", keep_seconds=CARD_KEY_SECONDS, clock=clock
         )
 
     def issuer(self, name: str) -> TokenIssuer:
