@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codin.sandbox.base import Limits, Usage
+from codin.sandbox.base import Limits
 from codin.sandbox.errors import (
     OutputLimit,
     RemoteError,
@@ -16,6 +16,7 @@ from codin.sandbox.errors import (
     WorkerGone,
     WorkerProtocolError,
 )
+from codin.sandbox.outcome import Usage
 from codin.sandbox.worker import frames
 from codin.sandbox.worker.client import WorkerClient, WorkerLink
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from codin.sandbox.base import OutputChunk
+from codin.sandbox.outcome import OutputChunk
 from codin.security import LOCAL_USER, RunGrant
 from codin.tool.events import ToolOutput
 from codin.tool.live import LiveOutput

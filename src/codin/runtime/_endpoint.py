@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from codin.runtime._result import Emit, Outcome
 from codin.runtime.base import Endpoint, RunFailure
-from codin.sandbox.base import Limits, OutputChunk, Usage
+from codin.sandbox.base import Limits
 from codin.sandbox.errors import OutputLimit, PermissionDenied, SandboxTimeout
+from codin.sandbox.outcome import OutputChunk, Usage
 
 if TYPE_CHECKING:
     import httpx

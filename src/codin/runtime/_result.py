@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from codin.runtime.base import RunFailure, RuntimeResult
-from codin.sandbox.base import OutputChunk, Usage
 from codin.sandbox.errors import LimitExceeded, RemoteError, SandboxError
+from codin.sandbox.outcome import OutputChunk, Usage
 
 
 @dataclass(slots=True)

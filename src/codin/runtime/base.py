@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from codin.errors import CodinError
-from codin.sandbox.base import Limits, Mount, OutputChunk, Usage
+from codin.sandbox.base import Limits, Mount
+from codin.sandbox.outcome import OutputChunk, Usage
 
 
 class RuntimeFailure(CodinError):

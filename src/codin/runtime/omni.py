@@ -15,7 +15,7 @@ from codin.runtime.base import (
     UnsupportedWorkload,
     Workload,
 )
-from codin.sandbox.base import OutputChunk
+from codin.sandbox.outcome import OutputChunk
 
 MAX_HANDLES = 1000
 """Runs that are remembered by id; the oldest that has ended goes first."""

@@ -8,22 +8,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from codin.sandbox.base import (
         WORKSPACE,
-        CodeResult,
-        ExecResult,
         FileInfo,
         FileSystem,
         Isolation,
         Limits,
         Mount,
-        OutputChunk,
         Process,
         Sandbox,
         SandboxProvider,
         SandboxSpec,
         SandboxSupport,
-        Usage,
     )
     from codin.sandbox.local import LocalSandboxProvider
+    from codin.sandbox.outcome import CodeResult, ExecResult, OutputChunk, Usage
     from codin.sandbox.worker.base import Worker, WorkerCall
 
 _HOMES = {

@@ -15,7 +15,7 @@ from typing import Any
 from codin.sandbox import _bwrap, _seccomp
 from codin.sandbox._meter import Meter, Sample
 from codin.sandbox._pump import OutputPump
-from codin.sandbox.base import Limits, Usage
+from codin.sandbox.base import Limits
 from codin.sandbox.errors import (
     CommandNotFound,
     CpuLimit,
@@ -28,6 +28,7 @@ from codin.sandbox.errors import (
     SandboxFileNotFound,
     SandboxUnavailable,
 )
+from codin.sandbox.outcome import Usage
 
 _NOTE_BYTES = 64
 _SETUP_SECONDS = 5.0

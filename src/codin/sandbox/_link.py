@@ -12,8 +12,9 @@ from typing import Protocol
 
 from codin.sandbox import worker as worker_package
 from codin.sandbox._box import Box
-from codin.sandbox.base import Limits, OutputChunk, Usage
+from codin.sandbox.base import Limits
 from codin.sandbox.errors import SandboxError
+from codin.sandbox.outcome import OutputChunk, Usage
 from codin.sandbox.worker.client import WorkerClient, WorkerLink, frame_limit
 
 # The program is loaded by its path, under a name that no module of the code's has.

@@ -20,17 +20,15 @@ from codin.sandbox._process import LocalProcess
 from codin.sandbox._watchdog import Watchdog
 from codin.sandbox.base import (
     WORKSPACE,
-    CodeResult,
-    ExecResult,
     FileSystem,
     Isolation,
     Limits,
-    OnOutput,
     Process,
     Sandbox,
     SandboxSpec,
 )
 from codin.sandbox.errors import SandboxGone, WorkerGone
+from codin.sandbox.outcome import CodeResult, ExecResult, OnOutput
 from codin.sandbox.worker.client import LANGUAGES, WorkerClient
 
 MAX_SESSIONS = 16

@@ -8,8 +8,9 @@ from collections import deque
 from collections.abc import AsyncIterator
 
 from codin.sandbox._box import Box
-from codin.sandbox.base import ExecResult, OutputChunk, Process
+from codin.sandbox.base import Process
 from codin.sandbox.errors import SandboxGone, SandboxTimeout
+from codin.sandbox.outcome import ExecResult, OutputChunk
 
 _AHEAD = 4 * 1024 * 1024
 """Bytes that are kept for a slow reader before the command has to wait."""

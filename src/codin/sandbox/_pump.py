@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from typing import Literal
 
-from codin.sandbox.base import OutputChunk
+from codin.sandbox.outcome import OutputChunk
 
 Stream = Literal["stdout", "stderr"]
 

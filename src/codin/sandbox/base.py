@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self
+from typing import Literal, Self
 
-if TYPE_CHECKING:
-    from codin.sandbox.worker.base import Worker
+from codin.sandbox.outcome import CodeResult, ExecResult, OnOutput, OutputChunk
+from codin.sandbox.worker.base import Worker
 
 WORKSPACE = "/workspace"
 """Where a sandbox's own files are, and the working directory of what runs in it."""
@@ -78,50 +78,6 @@ class SandboxSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class OutputChunk:
-    """Some bytes of output, as they came."""
-
-    stream: Literal["stdout", "stderr"]
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What a run used: seconds, and the peak of resident memory in bytes where it is known."""
-
-    wall_seconds: float = 0.0
-    cpu_seconds: float = 0.0
-    peak_memory_bytes: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ExecResult:
-    """The end of a command. ``exit_code`` is negative for the signal that ended it."""
-
-    exit_code: int
-    stdout: bytes = b""
-    stderr: bytes = b""
-    usage: Usage = field(default_factory=Usage)
-
-
-@dataclass(frozen=True, slots=True)
-class CodeResult:
-    """The end of a piece of code. ``error`` is the traceback of what it raised, or ``None``.
-
-    ``value`` is the ``repr`` of the last expression of the code, where the language has that.
-    ``state_lost`` says that this session began anew because the process that held its state was
-    ended since the last call (a limit, a crash, a cancelled call).
-    """
-
-    stdout: str = ""
-    stderr: str = ""
-    value: str | None = None
-    error: str | None = None
-    usage: Usage = field(default_factory=Usage)
-    state_lost: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class FileInfo:
     """One entry of a folder. ``size`` in bytes, ``modified`` in seconds since the epoch."""
 
@@ -129,10 +85,6 @@ class FileInfo:
     is_dir: bool
     size: int
     modified: float
-
-
-OnOutput = Callable[[OutputChunk], None]
-"""Called with each chunk of output, in order, while code runs. Must not block."""
 
 
 class FileSystem(ABC):

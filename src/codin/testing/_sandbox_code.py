@@ -8,14 +8,7 @@ import time
 import pytest
 
 from codin.errors import InvalidInputError
-from codin.sandbox.base import (
-    MIB,
-    CodeResult,
-    Limits,
-    Sandbox,
-    SandboxProvider,
-    SandboxSpec,
-)
+from codin.sandbox.base import MIB, Limits, Sandbox, SandboxProvider, SandboxSpec
 from codin.sandbox.errors import (
     OutOfMemory,
     OutputLimit,
@@ -23,6 +16,7 @@ from codin.sandbox.errors import (
     SandboxTimeout,
     WorkerGone,
 )
+from codin.sandbox.outcome import CodeResult
 from codin.testing._sandbox_base import EAT, SOON, SandboxBase, still, until_file
 
 

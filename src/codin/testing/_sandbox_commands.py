@@ -9,14 +9,7 @@ import time
 import pytest
 
 from codin.errors import InvalidInputError
-from codin.sandbox.base import (
-    MIB,
-    Limits,
-    OutputChunk,
-    Sandbox,
-    SandboxProvider,
-    SandboxSpec,
-)
+from codin.sandbox.base import MIB, Limits, Sandbox, SandboxProvider, SandboxSpec
 from codin.sandbox.errors import (
     CommandNotFound,
     CpuLimit,
@@ -29,6 +22,7 @@ from codin.sandbox.errors import (
     SandboxTimeout,
     SandboxUnavailable,
 )
+from codin.sandbox.outcome import OutputChunk
 from codin.testing._sandbox_base import BEAT, EAT, SOON, SandboxBase, still, until_file
 
 

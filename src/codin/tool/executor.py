@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from codin.runtime.base import Runtime
-from codin.sandbox.base import Usage
 from codin.sandbox.errors import SandboxError
+from codin.sandbox.outcome import Usage
 from codin.security import RunGrant
 from codin.tool._failure import raise_sandbox, timed_out
 from codin.tool.arguments import fit

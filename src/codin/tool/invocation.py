@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from codin.sandbox.base import OnOutput, Usage
+from codin.sandbox.outcome import OnOutput, Usage
 from codin.tool.base import Effects, ToolError, ToolLimits, ToolSpec, UnboundTool
 from codin.tool.events import ToolOutput
 

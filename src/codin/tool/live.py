@@ -8,7 +8,7 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Literal
 
-from codin.sandbox.base import OutputChunk
+from codin.sandbox.outcome import OutputChunk
 from codin.tool.events import ToolOutput
 
 if TYPE_CHECKING:

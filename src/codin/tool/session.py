@@ -8,16 +8,9 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from codin.sandbox.base import (
-    CodeResult,
-    Isolation,
-    Limits,
-    OnOutput,
-    Sandbox,
-    SandboxProvider,
-    SandboxSpec,
-)
+from codin.sandbox.base import Isolation, Limits, Sandbox, SandboxProvider, SandboxSpec
 from codin.sandbox.errors import RemoteError, SandboxGone, WorkerGone
+from codin.sandbox.outcome import CodeResult, OnOutput
 from codin.sandbox.worker.base import Worker
 from codin.security import Principal, RunGrant
 from codin.tool.workspace import Workspaces

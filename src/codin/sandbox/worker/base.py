@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Generator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from codin.sandbox.base import CodeResult, OnOutput, OutputChunk, Usage
+from codin.sandbox.outcome import CodeResult, OnOutput, OutputChunk, Usage
 
 
 class Worker(ABC):

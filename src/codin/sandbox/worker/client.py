@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, NoReturn
 
 from codin.errors import InvalidInputError
-from codin.sandbox.base import CodeResult, Limits, OnOutput, OutputChunk, Usage
+from codin.sandbox.base import Limits
 from codin.sandbox.errors import (
     OutputLimit,
     RemoteError,
@@ -19,6 +19,7 @@ from codin.sandbox.errors import (
     WorkerGone,
     WorkerProtocolError,
 )
+from codin.sandbox.outcome import CodeResult, OnOutput, OutputChunk, Usage
 from codin.sandbox.worker import frames
 from codin.sandbox.worker.base import Worker, WorkerCall
 

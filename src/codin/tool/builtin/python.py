@@ -6,8 +6,8 @@ import ast
 import re
 from typing import Any
 
-from codin.sandbox.base import CodeResult
 from codin.sandbox.errors import SandboxError
+from codin.sandbox.outcome import CodeResult
 from codin.tool.base import ToolFailed
 from codin.tool.builtin._code import PreparedCode, prepare
 from codin.tool.builtin.base import BuiltinTool, builtin_spec, files_here
