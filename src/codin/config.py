@@ -101,6 +101,24 @@ class SecuritySettings(_Section):
     keys: Path | None = None
 
 
+class LimitSettings(_Section):
+    """What one caller may take of the gateway; 0 is no limit. A caller is a principal, over all
+    bindings together, or the address of whoever shows no good credential.
+
+    ``body_bytes`` bounds what a request carries. A caller has no more than ``requests`` under way,
+    and besides no more than ``streams`` open. What it sends within a second, and the tasks that it
+    begins within a minute, may come all at once. The defaults stop what no person does; where many
+    share a gateway they want to be lower.
+    """
+
+    body_bytes: int = Field(default=1024 * 1024, ge=1024)
+    requests: int = Field(default=1000, ge=0)
+    streams: int = Field(default=2000, ge=0)
+    requests_per_second: int = Field(default=10_000, ge=0)
+    tasks_per_minute: int = Field(default=250_000, ge=0)
+    anonymous_per_second: int = Field(default=100, ge=0)
+
+
 class GoalSettings(_Section):
     """What a goal may use: seconds in all, and steps at a time."""
 
@@ -127,6 +145,7 @@ class Settings(_Section):
     database: DatabaseSettings = DatabaseSettings()
     server: ServerSettings = ServerSettings()
     security: SecuritySettings = SecuritySettings()
+    limits: LimitSettings = LimitSettings()
     goal: GoalSettings = GoalSettings()
 
     @property

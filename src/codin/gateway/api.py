@@ -22,6 +22,7 @@ from codin.errors import InvalidInputError
 from codin.gateway.auth import CallContexts, principal_of
 from codin.gateway.base import GatewayParts
 from codin.gateway.files import download
+from codin.gateway.quota import turn_of
 from codin.gateway.streams import task_stream
 from codin.security import Principal
 from codin.task.log import TaskFilter, TaskRow
@@ -113,9 +114,11 @@ class PageApi:
         return _task_response(task)
 
     async def events(self, request: Request) -> Response:
+        reader = await self._reader(request)
+        turn_of(request).stream()
         return await task_stream(
             self._parts.log,
-            await self._reader(request),
+            reader,
             request.path_params["id"],
             after=_cursor(request),
             heartbeat=self._parts.heartbeat_seconds,

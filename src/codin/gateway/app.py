@@ -17,12 +17,13 @@ from codin.gateway.a2a import AgentsApp, Serving, a2a_routes
 from codin.gateway.api import PageApi
 from codin.gateway.auth import GuardMiddleware
 from codin.gateway.base import GatewayParts
+from codin.gateway.errors import LimitReached
 from codin.gateway.headers import SecurityHeadersMiddleware
 from codin.gateway.health import health_routes
 from codin.gateway.jwks import jwks_routes
-from codin.gateway.limits import BodyLimitMiddleware
+from codin.gateway.limits import BodyLimitMiddleware, QuotaMiddleware
 from codin.gateway.page import page_routes
-from codin.gateway.responses import error_response
+from codin.gateway.responses import error_response, limit_response
 from codin.gateway.sdk_logs import quiet_client_faults
 from codin.gateway.streams import StreamLimits
 from codin.security import ForbiddenError
@@ -57,8 +58,9 @@ def create_app(parts: GatewayParts) -> ASGIApp:
         },
     )
     inner.router.redirect_slashes = False
-    limited = BodyLimitMiddleware(inner, parts.max_body_bytes)
-    guarded = GuardMiddleware(limited, parts.authenticator, parts.host_names)
+    bounded = BodyLimitMiddleware(inner, parts.quota.limits.body_bytes)
+    limited = QuotaMiddleware(bounded, parts.quota)
+    guarded = GuardMiddleware(limited, parts.authenticator, parts.host_names, parts.quota)
     # outermost, so that refusals and crashes carry the headers too
     return SecurityHeadersMiddleware(guarded)
 
@@ -88,6 +90,8 @@ async def _codin_error(request: Request, error: Exception) -> Response:
         return error_response(400, "invalid_request", str(error))
     if isinstance(error, ForbiddenError):
         return error_response(403, "forbidden", str(error))
+    if isinstance(error, LimitReached):
+        return limit_response(error)
     logger.error("%s %s failed: %s", request.method, request.url.path, error)
     return error_response(500, "internal", str(error))
 

@@ -14,13 +14,15 @@ from a2a.server.context import ServerCallContext
 from a2a.server.routes import DefaultServerCallContextBuilder
 from a2a.utils.constants import VERSION_HEADER
 from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from codin.gateway.errors import Unauthenticated
+from codin.gateway.errors import LimitReached, Unauthenticated
 from codin.gateway.jwks import JWKS_PATH
-from codin.gateway.responses import error_response
+from codin.gateway.quota import Quota, turn_of
+from codin.gateway.responses import error_response, limit_response
 from codin.security import LOCAL_USER, NOBODY, CredentialError, Principal, SecurityFailure
-from codin.task.door import ORIGIN, PRINCIPAL
+from codin.task.door import NEW_TASK, ORIGIN, PRINCIPAL
 
 if TYPE_CHECKING:
     from codin.security import Bearers
@@ -115,7 +117,8 @@ class GuardMiddleware:
     The Host header must name this machine, because a page may point its own name at a loopback
     address (DNS rebinding), or be one of ``host_names``. A request that changes something must
     come from no page or from ours: a browser states the origin on each of them. Any port will do,
-    so that tunnels work.
+    so that tunnels work. Who shows no good credential too often is told so (``quota``); it keeps
+    out nobody who shares the address and has one.
     """
 
     def __init__(
@@ -123,10 +126,12 @@ class GuardMiddleware:
         app: ASGIApp,
         authenticator: Authenticator,
         host_names: frozenset[str] = frozenset(),
+        quota: Quota | None = None,
     ) -> None:
         self._app = app
         self._authenticator = authenticator
         self._names = LOOPBACK_NAMES | host_names
+        self._quota = quota or Quota()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -142,9 +147,7 @@ class GuardMiddleware:
         try:
             principal = await self._principal(connection, scope)
         except Unauthenticated as error:
-            headers = {"www-authenticate": "Bearer"}  # RFC 9110, section 11.6.1
-            answer = error_response(401, "unauthenticated", str(error), headers=headers)
-            await answer(scope, receive, send)
+            await self._unknown(error, connection)(scope, receive, send)
             return
         except SecurityFailure as error:
             _log.error("who calls cannot be told: %s", error)
@@ -153,6 +156,15 @@ class GuardMiddleware:
             return
         scope.setdefault("state", {})["principal"] = principal
         await self._app(scope, receive, send)
+
+    def _unknown(self, error: Unauthenticated, connection: HTTPConnection) -> Response:
+        client = connection.client
+        try:
+            self._quota.failed(client.host if client else None)
+        except LimitReached as reached:
+            return limit_response(reached)
+        headers = {"www-authenticate": "Bearer"}  # RFC 9110, section 11.6.1
+        return error_response(401, "unauthenticated", str(error), headers=headers)
 
     async def _principal(self, connection: HTTPConnection, scope: Scope) -> Principal:
         caller = _caller(connection)
@@ -181,6 +193,7 @@ class CallContexts(DefaultServerCallContextBuilder):
     def build(self, request: Request) -> ServerCallContext:
         context = super().build(request)
         context.state[PRINCIPAL] = principal_of(request)
+        context.state[NEW_TASK] = turn_of(request).task
         if request.client is not None:
             context.state[ORIGIN] = request.client.host
         headers = context.state["headers"]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from codin.agent.base import AgentInfo
+from codin.gateway.quota import Quota
 from codin.security import Principal
 from codin.tool.base import ToolSpec
 
@@ -44,7 +45,8 @@ class GatewayParts:
     """All that the gateway is put together from.
 
     ``agents`` and ``tools`` answer with what a principal may use, and are asked at each request.
-    ``readiness`` gives sentences on what is not ready yet. ``max_body_bytes`` bounds a request.
+    ``readiness`` gives sentences on what is not ready yet. ``quota`` is what each caller
+    may take, over all bindings that serve these parts.
     A stream says that it is there every ``heartbeat_seconds``, and ends when its client leaves it
     unread for ``stall_seconds``. ``root`` is the agent at the address itself, if not the
     orchestrator. ``public_url`` is where all of it is reached, if that is not where a request says
@@ -66,7 +68,7 @@ class GatewayParts:
     jwks: Callable[[], Mapping[str, Any]] | None = None
     model: Callable[[], ModelBadge | None] = lambda: None
     readiness: Callable[[], Awaitable[Sequence[str]]] = field(default=_ready)
-    max_body_bytes: int = 1024 * 1024
+    quota: Quota = field(default_factory=Quota)
     heartbeat_seconds: float = 15.0
     stall_seconds: float = 30.0
 

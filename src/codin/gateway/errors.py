@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from codin.errors import CodinError
 
 
@@ -19,3 +21,28 @@ class UnsafeAddress(GatewayError):
 
 class Unauthenticated(GatewayError):
     """Nobody whom the gateway knows. The message is shown to the caller."""
+
+
+_SENTENCES = {
+    "requests": "{0:,} requests of yours are under way, as many as a caller may have: wait until"
+    " one is answered",
+    "streams": "{0:,} streams of yours are open, as many as a caller may have: close one",
+    "requests_per_second": "no more than {0:,} requests a second are taken from a caller",
+    "tasks_per_minute": "no more than {0:,} new tasks a minute are taken from a caller",
+    "anonymous_per_second": "no more than {0:,} requests a second without a good credential are"
+    " taken from an address",
+}
+
+
+class LimitReached(GatewayError):
+    """A caller takes as much as it may: of ``limit``, a key of ``[limits]`` in the settings, no
+    more than ``allowed``. It may try again after ``retry_after`` seconds."""
+
+    def __init__(self, limit: str, allowed: int, *, retry_seconds: float = 1.0) -> None:
+        self.limit = limit
+        self.allowed = allowed
+        self.retry_after = max(1, math.ceil(retry_seconds))
+        super().__init__(
+            f"{_SENTENCES[limit].format(allowed)}; try again in {self.retry_after} s"
+            f" (limits.{limit} = {allowed})"
+        )

@@ -25,6 +25,7 @@ from codin.database import open_database
 from codin.errors import InvalidInputError
 from codin.gateway.base import GatewayParts, ModelBadge, ServedAgent
 from codin.gateway.host_api import history_of, host_api, model_authenticator
+from codin.gateway.quota import Quota
 from codin.gateway.server import UnixServer
 from codin.gateway.team import Say, Team, TeamProblem, bring_up
 from codin.gateway.tools import register_tools
@@ -77,6 +78,7 @@ class Platform:
     manager: TaskManager
     hosts: AgentHosts
     problems: tuple[TeamProblem, ...]
+    quota: Quota
 
     @property
     def choice(self) -> ModelChoice:
@@ -122,6 +124,7 @@ class Platform:
             cards=self.trust.cards,
             access=self.trust.access,
             authenticator=self.trust.authenticator,
+            quota=self.quota,
             root=self._root(),
             public_url=server.public_url,
             host_names=self.trust.host_names,
@@ -271,6 +274,7 @@ class _Opening:
             manager=manager,
             hosts=hosts,
             problems=team.problems,
+            quota=Quota(self._settings.limits),
         )
 
     def _warm(self, model: ModelService) -> None:

@@ -26,6 +26,10 @@ ORIGIN = "codin.origin"
 """Key of the network address that the call came from, if it did."""
 
 
+NEW_TASK = "codin.new_task"
+"""Key of what is called before a message makes a task; it raises when the caller makes too many."""
+
+
 class Door:
     """Lets callers in to the agent of ``info``, as ``access`` has it."""
 
@@ -91,6 +95,13 @@ class Door:
         message = params.message
         about = {"message": message.message_id, "task": message.task_id}
         return self.doing(principal, "task.create", self._info.id, context, **about)
+
+
+def admit_task(context: ServerCallContext) -> None:
+    """Let the call make a task, as whoever let the call in has it."""
+    admit = context.state.get(NEW_TASK)
+    if admit is not None:
+        admit()
 
 
 def _origin(context: ServerCallContext) -> str:

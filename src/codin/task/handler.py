@@ -49,7 +49,7 @@ from codin.security import DEFAULT_ROLES, Access, ForbiddenError, Principal, Rol
 from codin.task._listing import list_tasks
 from codin.task._reading import STOPS, TaskReader
 from codin.task._requests import check_message, check_modes
-from codin.task.door import PARENT, Door
+from codin.task.door import PARENT, Door, admit_task
 from codin.task.errors import LogError, TaskEnded, TaskError, TaskRepeated, UnknownTask
 from codin.task.log.base import EventLog, TaskRow
 from codin.task.log.follow import follow
@@ -246,6 +246,7 @@ class AgentRequestHandler(RequestHandler):
     ) -> _Accepted:
         if message.task_id:
             return await self._answer(principal, work, message)
+        admit_task(context)
         parent = context.state.get(PARENT)
         try:
             task_id = await self._runner.start(

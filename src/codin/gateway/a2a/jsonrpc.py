@@ -35,6 +35,9 @@ from codin.gateway.a2a.calling import (
 from codin.gateway.a2a.operations import OPERATIONS, Operation
 from codin.gateway.a2a.streaming import update_stream
 from codin.gateway.a2a.v03 import OldRpc
+from codin.gateway.errors import LimitReached
+from codin.gateway.quota import turn_of
+from codin.gateway.responses import rpc_limit_error, rpc_limit_response
 from codin.gateway.streams import StreamLimits
 from codin.security import ForbiddenError
 from codin.task.handler import AgentRequestHandler
@@ -98,6 +101,12 @@ class JsonRpc:
             return JSONResponse(_error(refused.id, refused.error))
         if is_old(version_of(request)) and self._old.serves(call.method):
             return await self._old.answer(request, body, call.id, call.method)
+        try:
+            return await self._answered(request, call)
+        except LimitReached as error:
+            return rpc_limit_response(call.id, error)
+
+    async def _answered(self, request: Request, call: _Call) -> Response:
         operation = OPERATIONS.get(call.method)
         if operation is not None and operation.stream is not None and not call.notification:
             return await self._stream(request, call, operation)
@@ -120,7 +129,11 @@ class JsonRpc:
                 raise _Refused(refusal, call.id)
         except _Refused as refused:
             return _error(refused.id, refused.error)
-        return await self._one(request, call)
+        try:
+            return await self._one(request, call)
+        except LimitReached as error:
+            limited = {"jsonrpc": "2.0", "id": call.id, "error": rpc_limit_error(error)}
+            return None if call.notification else limited
 
     async def _one(self, request: Request, call: _Call) -> Json | None:
         """The answer to one request; ``None`` to a notification."""
@@ -133,6 +146,8 @@ class JsonRpc:
             found = await operation.ask(self._handler, params, context)
         except (A2AError, ForbiddenError) as error:
             return None if call.notification else _error(call.id, error)
+        except LimitReached:
+            raise
         except Exception:
             _log.exception("%s failed", call.method[:60])
             return None if call.notification else _error(call.id, _unexpected())
@@ -152,6 +167,7 @@ class JsonRpc:
         assert operation.stream is not None
         try:
             _, params, context = self._admit(request, call)
+            turn_of(request).stream()
             return await update_stream(
                 operation.stream(self._handler, params, context),
                 dress=lambda body: {"jsonrpc": "2.0", "id": call.id, "result": body},
@@ -161,6 +177,8 @@ class JsonRpc:
             )
         except (A2AError, ForbiddenError) as error:
             return _response(_error(call.id, error))
+        except LimitReached:
+            raise
         except Exception:
             _log.exception("%s failed", call.method[:60])
             return JSONResponse(_error(call.id, _unexpected()))

@@ -31,6 +31,9 @@ from codin.gateway.a2a.calling import (
 )
 from codin.gateway.a2a.operations import OPERATIONS, Operation
 from codin.gateway.a2a.streaming import update_stream
+from codin.gateway.errors import LimitReached
+from codin.gateway.quota import turn_of
+from codin.gateway.responses import rest_limit_response
 from codin.gateway.streams import StreamLimits
 from codin.security import ForbiddenError
 from codin.task.handler import AgentRequestHandler
@@ -103,6 +106,8 @@ class _Endpoint:
             payload = build_rest_error_payload(error)
         except ForbiddenError as error:
             payload = _forbidden(error)
+        except LimitReached as error:
+            return rest_limit_response(error)
         except Exception:
             _log.exception("%s %s failed", request.method, request.url.path[:200])
             unknown = InternalError("something went wrong here; the server's log has it")
@@ -118,6 +123,7 @@ class _Endpoint:
         context.tenant = params.tenant
         headers = self._handler.activated(context)
         if self._operation.stream is not None:
+            turn_of(request).stream()
             return await update_stream(
                 self._operation.stream(self._handler, params, context),
                 dress=dict,

@@ -70,7 +70,7 @@ class CurrentService(Service):
     async def _accept(
         self, method: MethodDescriptor, raw: bytes, rpc: grpc.aio.ServicerContext
     ) -> _Asked:
-        visit = await self.reception.admit(rpc, old=False)
+        visit = await self.reception.admit(rpc, old=False, stream=method.server_streaming)
         request: Any = parse(GetMessageClass(method.input_type), raw)
         agent = self.reception.agent(visit, request.tenant)
         return _Asked(agent, request, visit.context(self.reception.web_url(agent)))

@@ -42,7 +42,7 @@ class LegacyService(Service):
     async def _accept(
         self, method: MethodDescriptor, raw: bytes, rpc: grpc.aio.ServicerContext
     ) -> tuple[Any, Any]:
-        visit = await self.reception.admit(rpc, old=True)
+        visit = await self.reception.admit(rpc, old=True, stream=method.server_streaming)
         request: Any = parse(GetMessageClass(method.input_type), raw)
         agent = self.reception.agent(visit, "")
         translator = _Translator(

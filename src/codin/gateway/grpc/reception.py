@@ -16,8 +16,10 @@ from google.protobuf.message import DecodeError, Message
 from codin.gateway.a2a.calling import OLD_VERSION, check_version, is_old
 from codin.gateway.auth import Caller
 from codin.gateway.base import GatewayParts, ServedAgent
+from codin.gateway.errors import Unauthenticated
+from codin.gateway.quota import Turn
 from codin.security import Principal
-from codin.task.door import ORIGIN, PRINCIPAL
+from codin.task.door import NEW_TASK, ORIGIN, PRINCIPAL
 from codin.task.handler import CARD_URL
 from codin.task.updates import LAST_EVENT_ID
 
@@ -36,13 +38,18 @@ class Visit:
 
     principal: Principal
     caller: Caller
+    turn: Turn
 
     def context(self, card_url: str | None) -> ServerCallContext:
         """The SDK's call context: metadata stands in it as headers do, for gRPC sends HTTP's
         headers as metadata (A2A 1.0, section 10.2). ``card_url`` is the agent's address over HTTP,
         if there is one."""
         headers = dict(self.caller.headers)
-        state: dict[str, object] = {"headers": headers, PRINCIPAL: self.principal}
+        state: dict[str, object] = {
+            "headers": headers,
+            PRINCIPAL: self.principal,
+            NEW_TASK: self.turn.task,
+        }
         if self.caller.host is not None:
             state[ORIGIN] = self.caller.host
         if card_url is not None:
@@ -67,18 +74,24 @@ class Reception:
         self._parts = parts
         self._web_url = web_url
 
-    async def admit(self, rpc: grpc.aio.ServicerContext, *, old: bool) -> Visit:
+    async def admit(self, rpc: grpc.aio.ServicerContext, *, old: bool, stream: bool) -> Visit:
         """Whoever may call, in 1.0, or in 0.3 when the called service is an ``old`` one. No
-        version named is 0.3 (A2A 1.0, section 3.6.2).
+        version named is 0.3 (A2A 1.0, section 3.6.2). Account is kept of the call, as of a
+        ``stream`` or not, until it is over.
 
         Raises:
             Unauthenticated: nobody whom the gateway knows.
+            LimitReached: the caller takes as much as it may.
             VersionNotSupportedError
         """
         metadata = rpc.invocation_metadata() or ()
         texts = [(key, value) for key, value in metadata if isinstance(value, str)]
         caller = Caller.of(texts, _host(rpc.peer()))
-        principal = await self._parts.authenticator.authenticate(caller)
+        principal = await self._authenticated(caller)
+        turn = self._parts.quota.enter(principal, caller.host)
+        rpc.add_done_callback(lambda _: turn.leave())
+        if stream:
+            turn.stream()
         version = caller.headers.get(VERSION_HEADER.lower(), "").strip() or OLD_VERSION
         if not old:
             check_version(version)
@@ -86,7 +99,14 @@ class Reception:
             raise VersionNotSupportedError(
                 f"this service is A2A 0.3, not {version[:20]!r}: call lf.a2a.v1.A2AService"
             )
-        return Visit(principal, caller)
+        return Visit(principal, caller, turn)
+
+    async def _authenticated(self, caller: Caller) -> Principal:
+        try:
+            return await self._parts.authenticator.authenticate(caller)
+        except Unauthenticated:
+            self._parts.quota.failed(caller.host)
+            raise
 
     def agent(self, visit: Visit, tenant: str) -> ServedAgent:
         """The agent of that name; one that the caller may not use looks like none.

@@ -12,11 +12,12 @@ from typing import NoReturn
 import grpc
 from a2a.utils.errors import A2A_ERROR_MAPPING, A2AError, InvalidParamsError
 from a2a.utils.proto_utils import validation_errors_to_bad_request
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from codin.errors import CodinError, InvalidInputError, NotFoundError
-from codin.gateway.errors import Unauthenticated
+from codin.gateway.errors import LimitReached, Unauthenticated
 from codin.security import ForbiddenError
 
 logger = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ _MAX_DETAILS_BYTES = 2048
 
 _OWN = {
     Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
+    LimitReached: grpc.StatusCode.RESOURCE_EXHAUSTED,
     ForbiddenError: grpc.StatusCode.PERMISSION_DENIED,
     NotFoundError: grpc.StatusCode.NOT_FOUND,
     InvalidInputError: grpc.StatusCode.INVALID_ARGUMENT,
@@ -52,8 +54,8 @@ async def refuse(rpc: grpc.aio.ServicerContext, error: Exception) -> NoReturn:
     """
     code, sentence = _code(error)
     sentence = _cut(sentence)
-    if isinstance(error, A2AError):
-        status = _status(error, code, sentence)
+    status = _status(error, code, sentence)
+    if status is not None:
         rest = tuple(rpc.trailing_metadata() or ())
         rpc.set_trailing_metadata((*rest, (DETAILS_KEY, status.SerializeToString())))
     await rpc.abort(code, sentence)
@@ -82,8 +84,15 @@ def _known(error: A2AError) -> type[A2AError]:
     return next((kind for kind in type(error).__mro__ if kind in A2A_ERROR_MAPPING), A2AError)
 
 
-def _status(error: A2AError, code: grpc.StatusCode, sentence: str) -> status_pb2.Status:
+def _status(error: Exception, code: grpc.StatusCode, sentence: str) -> status_pb2.Status | None:
+    """What programs are told beside the code, of errors that have more to say."""
     status = status_pb2.Status(code=code.value[0], message=sentence)
+    if isinstance(error, LimitReached):
+        wait = Duration(seconds=error.retry_after)
+        status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=wait))
+        return status
+    if not isinstance(error, A2AError):
+        return None
     mapping = A2A_ERROR_MAPPING.get(_known(error))
     reason = mapping.reason if mapping else "INTERNAL_ERROR"
     _attach(status, error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN))

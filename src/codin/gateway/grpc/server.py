@@ -96,7 +96,7 @@ class GrpcServer:
         host = _address(self._host, secure=self._credentials is not None)
         _check_free(host, self._port)
         server = grpc.aio.server(
-            options=self._limits.options(self._parts.max_body_bytes),
+            options=self._limits.options(self._parts.quota.limits.body_bytes),
             maximum_concurrent_rpcs=self._limits.calls,
         )
         calls = OpenCalls()
