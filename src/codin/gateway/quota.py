@@ -7,6 +7,7 @@ import ipaddress
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from functools import lru_cache
 
 from starlette.requests import HTTPConnection
 
@@ -251,6 +252,7 @@ def _paid(paid: float, now: float, allowed: int, name: str, period: float = 1.0)
     return following
 
 
+@lru_cache(4096)
 def _network(host: str | None) -> str:
     """Whom an address stands for: with IPv6 one subscriber has a whole /64 (RFC 6177)."""
     if host is None or ":" not in host:
