@@ -252,11 +252,13 @@ def _paid(paid: float, now: float, allowed: int, name: str, period: float = 1.0)
     return following
 
 
-@lru_cache(4096)
 def _network(host: str | None) -> str:
     """Whom an address stands for: with IPv6 one subscriber has a whole /64 (RFC 6177)."""
-    if host is None or ":" not in host:
-        return host or ""
+    return _ipv6_network(host) if host and ":" in host else host or ""
+
+
+@lru_cache(1024)
+def _ipv6_network(host: str) -> str:
     try:
         address = ipaddress.IPv6Address(host.partition("%")[0])
     except ValueError:
