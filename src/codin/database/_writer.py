@@ -9,7 +9,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from codin.database.base import DatabaseError
 
@@ -53,22 +53,22 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="codin-database-writer", daemon=True)
         self._thread.start()
 
-    async def run(
+    def hand_in(
         self,
         operation: Callable[[sqlite3.Connection], T],
+        touches: Iterable[str],
+        told: Told | None,
         *,
-        touches: Iterable[str] = (),
-        told: Told | None = None,
-        lasting: bool = False,
-    ) -> T:
-        """Run ``operation``, and give its result once it is committed, and ``told`` was told of
+        lasting: bool,
+    ) -> asyncio.Future[T]:
+        """Have ``operation`` run: gives its result once it is committed, and ``told`` was told of
         what it ``touches``."""
         if self._closing:
             raise DatabaseError(self._place, "is closed")
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[Any] = loop.create_future()
+        future: asyncio.Future[T] = loop.create_future()
         self._queue.put(_Write(operation, loop, future, touches, told, lasting))
-        return cast("T", await future)
+        return future
 
     def close(self) -> None:
         """Finish what was handed in, and end the thread. Blocks meanwhile."""

@@ -97,7 +97,7 @@ class SqliteDatabase(Database):
         writer = self._writer or await self._opened()
         if self._closed:
             raise DatabaseError(self.place, "is closed")
-        return await writer.run(operation, touches=touches, told=told, lasting=lasting)
+        return await writer.hand_in(operation, touches, told, lasting=lasting)
 
     async def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``query`` on a reader's thread, and give its result.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -33,14 +33,14 @@ class StoredLog(EventLog):
     queries: ClassVar[Any]
 
     @abstractmethod
-    async def _write(
+    def _write(
         self, statement: Callable[..., Any], *given: Any, touches: tuple[str, ...] = ()
-    ) -> Any:
+    ) -> Awaitable[Any]:
         """What ``statement`` gives once it is committed; who reads the tasks that it ``touches`` is
         woken before."""
 
     @abstractmethod
-    async def _read(self, query: Callable[..., Any], *given: Any) -> Any:
+    def _read(self, query: Callable[..., Any], *given: Any) -> Awaitable[Any]:
         """What ``query`` gives."""
 
     async def create(

@@ -7,7 +7,7 @@ statements that change them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar
 
 import psycopg
@@ -91,5 +91,5 @@ class PostgresEventLog(StoredLog):
             self._wakes.tell(*touches)
         return result
 
-    async def _read(self, query: Callable[..., Any], *given: Any) -> Any:
-        return await self._tables.run(lambda connection: query(connection, *given))
+    def _read(self, query: Callable[..., Any], *given: Any) -> Awaitable[Any]:
+        return self._tables.run(lambda connection: query(connection, *given))

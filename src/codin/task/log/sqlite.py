@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar
 
 from codin.database import Durability, SqliteDatabase, SqliteTables
@@ -51,14 +51,14 @@ class SqliteEventLog(StoredLog):
     async def close(self) -> None:
         await self._tables.close()
 
-    async def _write(
+    def _write(
         self, statement: Callable[..., Any], *given: Any, touches: tuple[str, ...] = ()
-    ) -> Any:
-        return await self._tables.write(
+    ) -> Awaitable[Any]:
+        return self._tables.write(
             lambda connection: statement(connection, *given),
             touches=touches,
             told=self.notifier.notify if touches else None,
         )
 
-    async def _read(self, query: Callable[..., Any], *given: Any) -> Any:
-        return await self._tables.read(lambda connection: query(connection, *given))
+    def _read(self, query: Callable[..., Any], *given: Any) -> Awaitable[Any]:
+        return self._tables.read(lambda connection: query(connection, *given))
