@@ -40,6 +40,8 @@ _WAIT_SECONDS = 30.0
 """How long a call waits for a free connection, for a locked row, or for a server that is away."""
 _CLOSE_SECONDS = 5.0
 
+_LASTING: Statement = ("SET LOCAL synchronous_commit TO on", ())
+
 _LOCK = 0x636F64696E  # any number that all versions agree on: "codin" in ASCII
 
 
@@ -182,12 +184,14 @@ class PostgresTables(Tables):
         return await self.run(lambda connection: _execute(connection, query, values))
 
     async def change(self, *statements: Statement, lasting: bool = False) -> list[Row]:
+        begun: tuple[Statement, ...] = (_LASTING,) if lasting else ()
+
         async def work(connection: AsyncConnection) -> list[Row]:
-            if len(statements) == 1:
+            if len(statements) == 1 and not lasting:
                 return await _execute(connection, *statements[0])
             found: list[Row] = []
             async with connection.transaction():
-                for statement, values in statements:
+                for statement, values in (*begun, *statements):
                     found = await _execute(connection, statement, values)
             return found
 
