@@ -10,6 +10,8 @@ from codin.security import LOCAL_USER
 from codin.task import EventLog, UnknownTask
 from codin.task.log import LogEvent, TaskRow
 from codin.task.projection import TaskProjection
+from codin.task.recovery import INTERRUPTED
+from codin.task.states import FAILED
 from codin.task.updates import snapshot, update_of
 from codin.testing.kills.ledger import STOPS, Followed, Ledger, digest
 
@@ -25,6 +27,7 @@ class Findings:
     gaps: int = 0
     doubled: int = 0
     unfinished: int = 0
+    failed: int = 0
     events_logged: int = 0
     tasks: int = 0
     states: dict[str, int] = field(default_factory=dict)
@@ -81,6 +84,9 @@ class Audit:
         if row.state not in STOPS:
             found.unfinished += 1
             found.say(f"task {row.task_id} is {row.state}")
+        if row.state == FAILED and INTERRUPTED.message not in str(row.status):
+            found.failed += 1
+            found.say(f"task {row.task_id} failed, and not by a kill: {row.status}")
         if [event.seq for event in events] != list(range(1, row.last_seq + 1)):
             found.gaps += 1
             found.say(f"the log of task {row.task_id} has a gap")

@@ -16,6 +16,7 @@ from codin.testing.kills.agents import talk
 from codin.testing.kills.ledger import Followed, Ledger
 
 _RESUME = {"A2A-Version": "1.0", "A2A-Extensions": RESUME_EXTENSION}
+_SENDERS = 4
 _RETRY_SECONDS = 0.05
 _SILENT_SECONDS = 30.0
 """How long a stream may say nothing, not even that it is there."""
@@ -54,7 +55,7 @@ class Clients:
             asyncio.create_task(self._repeat(acts[number < watching], number))
             for number in range(self._count)
         ]
-        for act in (self._send_at_once, self._send_and_wait, self._order):
+        for act in (self._send_at_once, self._send_and_wait, self._order) * _SENDERS:
             self._tasks.append(asyncio.create_task(self._repeat(act, -1)))
 
     def up(self) -> None:
@@ -88,7 +89,7 @@ class Clients:
     async def _follow_own(self, number: int) -> None:
         goal = random.random() < 0.1
         agent = "" if goal else "/agents/talker"
-        said = _message("do both" if goal else talk(random.randint(4, 16), 600))
+        said = _message("do both" if goal else talk(random.randint(2, 16), 500))
         one = self._ledger.follow()
         self._live[number] = agent, one
         while not one.over:
@@ -145,7 +146,7 @@ class Clients:
     async def _send_at_once(self, _: int) -> None:
         said = _message(talk(2, 50))
         await self._send("/agents/talker", said, {"returnImmediately": True})
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.2)
 
     async def _send_and_wait(self, _: int) -> None:
         await self._send("/agents/talker", _message(talk(2, 50)), {})

@@ -24,10 +24,15 @@ Store = Literal["sqlite", "postgres"]
 
 _BACK_SECONDS = 30.0
 """How long the streams may take to come again."""
+_LIFE_SECONDS = (0.3, 3.0)
+"""How long it then goes on before it is killed."""
 _DOOM_SECONDS = 10.0
 """How long the gateway may take to come by the moment of its death."""
 _LAST_SECONDS = 120.0
 """How long the last tasks may take."""
+
+
+_FOUND = ("lost", "gaps", "doubled", "unfinished", "failed", "events_logged", "tasks", "states")
 
 
 @dataclass(slots=True)
@@ -35,7 +40,8 @@ class Report:
     """The figures of a proof. ``where`` counts the kills by moment; ``lost`` what was acknowledged
     or shown and is not in the log as it was, ``gaps`` streams and logs with a missing event,
     ``duplicates`` events that a stream had twice, ``doubled`` messages that made two tasks,
-    ``unfinished`` tasks that hang, ``left`` processes and sockets of killed gateways."""
+    ``unfinished`` tasks that hang, ``failed`` those that no kill made fail, ``left`` processes and
+    sockets of killed gateways."""
 
     store: Store
     agents: Literal["hosts", "process"]
@@ -54,6 +60,7 @@ class Report:
     duplicates: int = 0
     doubled: int = 0
     unfinished: int = 0
+    failed: int = 0
     left: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -61,7 +68,7 @@ class Report:
     @property
     def holds(self) -> bool:
         """Whether all is as it has to be."""
-        wrong = self.lost, self.gaps, self.duplicates, self.doubled, self.unfinished
+        wrong = self.lost, self.gaps, self.duplicates, self.doubled, self.unfinished, self.failed
         return not (any(wrong) or self.left or self.faults)
 
     def json(self) -> dict[str, Any]:
@@ -115,7 +122,7 @@ class KillProof:
         await self._gateway.start(moment, self._random.randint(1, 40))
         clients.up()
         await self._all_back(clients)
-        await asyncio.sleep(self._random.uniform(0.2, 1.5))
+        await asyncio.sleep(self._random.uniform(*_LIFE_SECONDS))
         if moment == "any":
             died, left = await self._gateway.kill()
         else:
@@ -142,6 +149,8 @@ class KillProof:
     async def _last(self, clients: Clients) -> None:
         await self._gateway.start()
         clients.up()
+        await self._all_back(clients)
+        await asyncio.sleep(_LIFE_SECONDS[1])
         await clients.finish(_LAST_SECONDS)
         self._report.left += await self._gateway.stop()
 
@@ -163,7 +172,7 @@ class KillProof:
 
 
 def _take(report: Report, found: Findings) -> None:
-    for name in ("lost", "gaps", "doubled", "unfinished", "events_logged", "tasks", "states"):
+    for name in _FOUND:
         setattr(report, name, getattr(found, name))
 
 
