@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from codin.database import FILE_NAME
 from codin.errors import InvalidInputError
@@ -50,8 +51,15 @@ class DatabaseSettings(_Section):
     the Postgres database ``url``. ``durability`` is what an acknowledged write survives: the death
     of the process, or with "full" a loss of power too (Postgres: what its server is set to)."""
 
-    url: str | None = Field(default=None, pattern=r"^postgres(ql)?://")
+    url: str | None = None
     durability: Literal["process", "full"] = "process"
+
+    @field_validator("url")
+    @classmethod
+    def _a_server(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("postgresql://", "postgres://")):
+            raise ValueError("give postgresql://user:password@host/name")
+        return url
 
 
 class ServerSettings(_Section):
@@ -61,7 +69,7 @@ class ServerSettings(_Section):
     host: str = "127.0.0.1"
     port: int = Field(default=8420, ge=0, le=65_535)
     grpc_port: int | None = Field(default=None, ge=0, le=65_535)
-    public_url: str | None = Field(default=None, pattern=r"^https?://[^/?#]+/?$")
+    public_url: str | None = None
     root: str | None = None
     certificate: Path | None = None
     certificate_key: Path | None = None
@@ -71,6 +79,13 @@ class ServerSettings(_Section):
         if (self.certificate is None) != (self.certificate_key is None):
             raise ValueError("give certificate and certificate_key, or neither")
         return self
+
+    @field_validator("public_url")
+    @classmethod
+    def _an_origin(cls, url: str | None) -> str | None:
+        if url is not None and not re.fullmatch(r"https?://[^/?#@\s]+/?", url):
+            raise ValueError("give https://host or https://host:port, and no path")
+        return url
 
     @property
     def address(self) -> str:
@@ -252,7 +267,7 @@ def _explain(error: ValidationError) -> list[str]:
             hint = f"; did you mean {close[0]!r}?" if close else ""
             sentences.append(f"unknown key {where!r}{hint}")
         else:
-            sentences.append(f"{where}: {problem['msg']}")
+            sentences.append(f"{where}: {problem['msg'].removeprefix('Value error, ')}")
     return sentences
 
 

@@ -36,7 +36,7 @@ def up(sources: tuple[str, ...], overrides: Overrides, **server: str | int | Non
 async def _serve(settings: Settings) -> int:
     from codin.gateway.platform import open_platform
     from codin.gateway.server import stop_signals
-    from codin.gateway.serving import check_server, serve
+    from codin.gateway.serving import check_server, is_plain, serve
     from codin.model import discover
 
     guarded = settings.security.auth
@@ -48,6 +48,8 @@ async def _serve(settings: Settings) -> int:
         async with open_platform(settings, choice, say=_say) as platform:
             for problem in platform.problems:
                 _say(f"left out {problem.source}: {problem.message}")
+            if is_plain(settings.server):
+                _say("keys and tokens travel in the clear, unless a proxy in front speaks TLS")
             if guarded:
                 _say("callers have to show a key or token: `codin auth key add` makes keys")
             async with serve(platform.parts(), settings.server, guarded=guarded) as served:

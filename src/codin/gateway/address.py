@@ -38,6 +38,20 @@ def check_guarded(address: Address, *, guarded: bool) -> None:
         )
 
 
+def check_encrypted(address: Address, *, secure: bool) -> None:
+    """Return when nobody between can read what is sent over gRPC.
+
+    Raises:
+        UnsafeAddress: others reach the address, and it would be served without TLS.
+    """
+    if not secure and not address.is_loopback:
+        raise UnsafeAddress(
+            f"{address} can be reached from other machines, and without TLS everybody between could"
+            " read the tokens that gRPC's callers show: give the server a certificate, or serve"
+            " gRPC on 127.0.0.1"
+        )
+
+
 def joined(host: str, port: int) -> str:
     """``host:port``, with an IPv6 address in brackets."""
     return f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"

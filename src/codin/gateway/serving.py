@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from codin.config import ConfigError, ServerSettings
-from codin.gateway.address import check_guarded, parsed_address
+from codin.gateway.address import check_encrypted, check_guarded, parsed_address
 from codin.gateway.app import create_app
 from codin.gateway.base import GatewayParts
 from codin.gateway.server import HttpServer
@@ -41,9 +41,17 @@ def check_server(settings: ServerSettings, *, guarded: bool) -> None:
             f"{settings.host} is every address of this machine, and cards have to name one: say by"
             " which others reach it, as in --public-url https://agents.example.org"
         )
+    if settings.grpc_port is not None:
+        check_encrypted(address, secure=settings.certificate is not None)
     for file in (settings.certificate, settings.certificate_key):
         if file is not None:
             _read(file)
+
+
+def is_plain(settings: ServerSettings) -> bool:
+    """Whether others reach the gateway, and by all that the settings say not over TLS."""
+    secure = settings.address.startswith("https://")
+    return not secure and not parsed_address(settings.host).is_loopback
 
 
 @asynccontextmanager

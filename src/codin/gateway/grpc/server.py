@@ -13,9 +13,9 @@ from a2a.types import AgentInterface
 from a2a.utils.constants import PROTOCOL_VERSION_0_3, PROTOCOL_VERSION_CURRENT
 
 from codin.agent.base import AgentInfo
-from codin.gateway.address import Address, joined, parsed_address
+from codin.gateway.address import Address, check_encrypted, joined, parsed_address
 from codin.gateway.base import GatewayParts
-from codin.gateway.errors import AddressInUse, GatewayError, UnsafeAddress
+from codin.gateway.errors import AddressInUse, GatewayError
 from codin.gateway.grpc.base import Service
 from codin.gateway.grpc.calls import OpenCalls
 from codin.gateway.grpc.current import CurrentService
@@ -93,7 +93,8 @@ class GrpcServer:
         Raises:
             AddressInUse, UnsafeAddress, GatewayError
         """
-        host = _address(self._host, secure=self._credentials is not None)
+        host = parsed_address(self._host)
+        check_encrypted(host, secure=self._credentials is not None)
         _check_free(host, self._port)
         server = grpc.aio.server(
             options=self._limits.options(self._parts.quota.limits.body_bytes),
@@ -143,16 +144,6 @@ class GrpcServer:
         trace: TracebackType | None,
     ) -> None:
         await self.stop()
-
-
-def _address(host: str, *, secure: bool) -> Address:
-    address = parsed_address(host)
-    if not secure and not address.is_loopback:
-        raise UnsafeAddress(
-            f"{host} can be reached from other machines, and without TLS everybody between could"
-            " read the tokens: serve on 127.0.0.1, or give the server a certificate"
-        )
-    return address
 
 
 def _check_free(host: Address, port: int) -> None:
