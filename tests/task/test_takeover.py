@@ -217,21 +217,48 @@ async def test_a_cancel_ends_with_whoever_takes_over(
         assert row.state == CANCELED
 
 
-async def test_a_question_of_a_dead_process_is_answered_at_once(log: EventLog) -> None:
+async def test_a_task_of_a_dead_process_is_canceled_at_once(log: EventLog) -> None:
     code = "from codin.task.owner import new_owner; print(new_owner())"
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE
     )
     said, _ = await process.communicate()
-    # killed after its question was written, and before it had let go of the task
-    lease = await begin(log, "t", principal=LOCAL_USER, owner=said.decode().strip(), ttl=600)
-    await log.append(lease, [status("INPUT_REQUIRED")])
-    runner = TaskRunner(log)
-    row = await log.task(LOCAL_USER, "t")
-    message = send_request("blue", task_id="t").message
-    work = painter(runner)._work_for(LOCAL_USER)
-    await runner.resume(LOCAL_USER, work, row, message)
-    assert (await end_of(log, "t"))["state"] == "TASK_STATE_COMPLETED"
+    await begin(log, "t", principal=LOCAL_USER, owner=said.decode().strip(), ttl=600)
+    runner = TaskRunner(log, pulse_seconds=600)
+    row = await asyncio.wait_for(runner.cancel(LOCAL_USER, "t"), 5)
+    assert row.state == CANCELED
+    await runner.aclose()
+
+
+async def test_a_cancel_that_meets_a_question_ends_the_task(
+    log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ask(task: AgentTask) -> AsyncGenerator[AgentEvent, None]:
+        await begun.wait()
+        yield InputRequest(request_id="r", prompt="which colour?")
+
+    begun = asyncio.Event()
+    runner = TaskRunner(log, pulse_seconds=PULSE)
+    agent = SmallAgent(ask)
+    work = AgentWork(agent, agent.info, RunServices(grants=RunGrants()))
+    handler = AgentRequestHandler(agent.id, lambda _: work, runner)
+    request = send_request("paint")
+    request.configuration.return_immediately = True
+    task: Any = await handler.on_message_send(request, call_context())
+    # another process asks for it when the run has just ended in its own way
+    other = TaskRunner(log, pulse_seconds=PULSE)
+    real = log.request_cancel
+
+    async def late(*args: Any) -> Any:
+        begun.set()
+        async for _ in follow(log, LOCAL_USER, task.id, until={INPUT_REQUIRED}):
+            pass
+        return await real(*args)
+
+    monkeypatch.setattr(log, "request_cancel", late)
+    row = await asyncio.wait_for(other.cancel(LOCAL_USER, task.id), 10)
+    assert row.state == CANCELED
+    await other.aclose()
     await runner.aclose()
 
 

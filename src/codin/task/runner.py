@@ -150,7 +150,7 @@ class TaskRunner:
         self, principal: Principal, work: Work, row: TaskRow, message: Message
     ) -> int:
         self._check_open()
-        await self.wait(row.task_id)  # a question is seen before its run has let go of the task
+        await self.wait(row.task_id)  # the run that asked may still be letting go of what it used
         message.task_id, message.context_id = row.task_id, row.context_id
         with self._doubting(principal, row.task_id):
             lease = await self._claim(row)
@@ -174,11 +174,15 @@ class TaskRunner:
         row = await self.log.task(principal, task_id)
         if row.ended:
             raise TaskEnded(f"task {task_id} has ended ({row.state}): there is nothing to cancel")
+        reason = reason or "canceled by its user"
         active = self._runs.get(task_id)
         if active is not None:
-            await active.cancel(reason or "canceled by its user")
+            await active.cancel(reason)
         else:
-            await self._cancel_elsewhere(principal, row, reason or "canceled by its user")
+            await self._cancel_elsewhere(principal, row, reason)
+        row = await self.log.task(principal, task_id)
+        if row.interrupted:  # its run ended with a question just then
+            await self._cancel_elsewhere(principal, row, reason)
         return await self.log.task(principal, task_id)
 
     async def wait(self, task_id: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from codin.security import Principal
 from codin.task.errors import FencedError
-from codin.task.log.base import EventLog, Lease
+from codin.task.log.base import EventLog, Lease, StepRow
 from codin.testing._log_base import ANN, BOB, artifact, begin, status
 
 
@@ -37,6 +37,20 @@ class LeaseConformance:
         await begin(log)
         assert await log.claim(ANN, "t", owner="w2", ttl=30, dead="w9") is None
         assert await log.claim(ANN, "t", owner="w2", ttl=30, dead="w1") is not None
+
+    @pytest.mark.parametrize("alone", [True, False])
+    async def test_whoever_sees_a_question_can_answer_it(self, log: EventLog, alone: bool) -> None:
+        lease = await begin(log)
+        steps = [] if alone else [StepRow("s", "a", "do")]
+        await log.append(lease, [artifact(1), status("INPUT_REQUIRED")], steps=steps)
+        row = await log.task(ANN, "t")
+        assert (row.owner, row.last_seq) == (None, 3)
+        with pytest.raises(FencedError):
+            await log.append(lease, [artifact(2)])
+        answering = await log.claim(ANN, "t", owner="w2", ttl=30)
+        assert answering is not None
+        await log.append(answering, [artifact(2), status("WORKING")])
+        assert (await log.task(ANN, "t")).owner == "w2"
 
     async def test_a_pulse_renews_and_tells_what_to_cancel(self, log: EventLog) -> None:
         await begin(log, "t1", ttl=0.2)

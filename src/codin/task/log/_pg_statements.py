@@ -37,7 +37,7 @@ from codin.task.log.base import (
     repeat_key,
     state_of,
 )
-from codin.task.states import TERMINAL
+from codin.task.states import INTERRUPTED, TERMINAL
 
 _ENDED = sorted(TERMINAL)
 
@@ -75,7 +75,8 @@ WITH moved AS (
     UPDATE task SET last_seq = last_seq + %(count)s,
         state = COALESCE(%(state)s, state),
         status = CASE WHEN %(changes)s OR state <> %(state)s THEN %(status)s ELSE status END,
-        updated = CASE WHEN %(changes)s OR state <> %(state)s THEN {NOW} ELSE updated END
+        updated = CASE WHEN %(changes)s OR state <> %(state)s THEN {NOW} ELSE updated END,
+        owner = CASE WHEN %(free)s THEN NULL ELSE owner END
     WHERE task_id = %(task)s AND owner = %(owner)s AND fence = %(fence)s
         AND NOT state = ANY(%(ended)s)
     RETURNING task_id, last_seq
@@ -158,9 +159,11 @@ async def append(
             if isinstance(entry, Adopt):
                 seq = await _adopt(connection, lease.task_id, entry, seq)
             else:
-                seq = await _append_plain(connection, lease, [entry]) or seq
+                seq = await _append_plain(connection, lease, [entry], last=False) or seq
                 state = state_of(entry.kind, entry.body) or state
         await _put_steps(connection, lease.task_id, steps)
+        if state in INTERRUPTED:
+            await release(connection, lease)
     return seq
 
 
@@ -169,9 +172,10 @@ def _in_order(entries: Sequence[Entry]) -> bool:
 
 
 async def _append_plain(
-    connection: AsyncConnection, lease: Lease, entries: Sequence[Entry]
+    connection: AsyncConnection, lease: Lease, entries: Sequence[Entry], *, last: bool = True
 ) -> int | None:
-    """The last seq; ``None`` when the lease is stale or the task has ended."""
+    """The last seq; ``None`` when the lease is stale or the task has ended. Not ``last``: more
+    follows, and the lease is kept."""
     state, status, changes = None, None, 0
     for entry in entries:
         new = state_of(entry.kind, entry.body)
@@ -184,6 +188,7 @@ async def _append_plain(
             "state": state,
             "status": None if state is None else dump(status),
             "changes": changes > 1,
+            "free": last and state in INTERRUPTED,
             "task": lease.task_id,
             "owner": lease.owner,
             "fence": lease.fence,

@@ -25,7 +25,7 @@ from codin.task.log.base import (
     repeat_key,
     state_of,
 )
-from codin.task.states import TERMINAL
+from codin.task.states import INTERRUPTED, TERMINAL
 
 _INSERT = "INSERT INTO task_event (task_id, seq, kind, body, time) VALUES (?, ?, ?, ?, ?)"
 
@@ -150,7 +150,11 @@ def append(
             state = changed
             _set_state(connection, lease.task_id, state, entry.body["status"], now)
     _put_steps(connection, lease.task_id, steps)
-    connection.execute("UPDATE task SET last_seq = ? WHERE task_id = ?", (seq, lease.task_id))
+    free = ", owner = NULL" if state in INTERRUPTED else ""
+    connection.execute(
+        f"UPDATE task SET last_seq = ?{free} WHERE task_id = ?",  # noqa: S608
+        (seq, lease.task_id),
+    )
     return seq
 
 

@@ -257,7 +257,8 @@ class EventLog(ABC):
         self, lease: Lease, entries: Sequence[Entry | Adopt], *, steps: Sequence[StepRow] = ()
     ) -> int:
         """Append ``entries`` in order, write ``steps`` over the rows of their ids, and give the seq
-        of the last event there is then. The task's state follows its status entries.
+        of the last event there is then. The task's state follows its status entries; when it waits
+        for somebody then, the lease is given back with that: whoever sees the question can answer.
 
         Raises:
             FencedError: the lease is stale.
