@@ -108,7 +108,7 @@ async def test_goals_are_listed_newest_first_and_page_by_page(
     older = await http.get("/api/tasks", params={"page": f"{row['updated']!r}:{second}"})
     assert [row["id"] for row in older.json()["tasks"]] == [first]
     again = await http.post(f"/api/tasks/{first}/cancel")
-    assert (again.status_code, again.json()["error"]["code"]) == (400, "task_not_cancelable")
+    assert (again.status_code, again.json()["error"]["code"]) == (409, "task_not_cancelable")
 
 
 async def test_a_task_that_asks_takes_an_answer_and_others_do_not(http: httpx.AsyncClient) -> None:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import logging
 
-from a2a.utils.errors import A2A_ERROR_MAPPING, A2AError, TaskNotFoundError
+from a2a.utils.errors import (
+    A2A_ERROR_MAPPING,
+    A2AError,
+    TaskNotCancelableError,
+    TaskNotFoundError,
+    UnsupportedOperationError,
+)
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -79,6 +85,8 @@ async def _a2a_error(request: Request, error: Exception) -> Response:
         return error_response(404, "not_found", error.message)
     mapping = A2A_ERROR_MAPPING.get(type(error))
     status = mapping.http_code if mapping else 500
+    if isinstance(error, TaskNotCancelableError | UnsupportedOperationError):
+        status = 409  # what was asked is well formed; the task is not where it can be done
     reason = mapping.reason.lower() if mapping else "internal"
     return error_response(status, reason, error.message)
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from codin.security import Access
     from codin.task.handler import AgentRequestHandler
     from codin.task.log import EventLog
+    from codin.task.push import PushNotifications
     from codin.tool.workspace import Workspaces
 
 
@@ -63,6 +64,7 @@ class GatewayParts:
     authenticator: Authenticator
     access: Access
     root: ServedAgent | None = None
+    push: PushNotifications | None = None
     public_url: str | None = None
     host_names: frozenset[str] = frozenset()
     jwks: Callable[[], Mapping[str, Any]] | None = None

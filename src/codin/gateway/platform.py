@@ -125,6 +125,7 @@ class Platform:
             access=self.trust.access,
             authenticator=self.trust.authenticator,
             quota=self.quota,
+            push=self.push,
             root=self._root(),
             public_url=server.public_url,
             host_names=self.trust.host_names,

@@ -135,6 +135,7 @@ async def serve_agents(
             _parts(manager, log, workspaces, access=access, cards=cards),
             heartbeat_seconds=heartbeat_seconds,
             stall_seconds=stall_seconds,
+            push=push,
         )
         if security is not None:
             bearers = BearerAuthenticator(security.bearers(AUDIENCE, peers=peers))

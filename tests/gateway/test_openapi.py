@@ -1,0 +1,159 @@
+"""What the document of the page's API says is what is served, whatever is sent to it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jsonschema
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from schemathesis import GenerationMode
+from schemathesis.core.result import Ok
+
+from codin.gateway.api import PageApi
+from codin.gateway.page import page_routes
+from codin.testing.serving import Served, serve_agents
+from codin.testing.team import TEAM, FixedPlanner
+
+GUARDED = (401, 403, 429, 503)
+
+
+class Nowhere:
+    """No receiver may be sent to; configs are kept all the same in other tests."""
+
+    async def check(self, url: str) -> None:
+        return None
+
+
+@dataclass
+class Target:
+    """A gateway with goals that have ended, one that asks, and one that does not end."""
+
+    served: Served
+    document: dict[str, Any]
+    ids: list[str]
+
+
+@asynccontextmanager
+async def target(home: Path) -> AsyncIterator[Target]:
+    async with (
+        serve_agents(
+            home, TEAM, FixedPlanner(), heartbeat_seconds=0.2, push_guard=Nowhere()
+        ) as served,
+        httpx.AsyncClient(base_url=served.url, trust_env=False, timeout=20) as http,
+    ):
+        ids = []
+        for goal in ("Which region leads?", "fail", "ask me first"):
+            begun = (await http.post("/api/goals", json={"goal": goal})).json()
+            ids.append(begun["task_id"])
+            async with http.stream("GET", f"/api/tasks/{ids[-1]}/events") as events:
+                async for line in events.aiter_lines():
+                    if "done" in line or "INPUT_REQUIRED" in line:
+                        break
+        yield Target(served, (await http.get("/api/openapi.json")).json(), ids)
+
+
+@pytest.fixture
+async def one(tmp_path: Path) -> AsyncIterator[Target]:
+    async with target(tmp_path) as one:
+        yield one
+
+
+def routes(one: Target) -> Iterator[tuple[str, str]]:
+    """What is served below /api, as Starlette has it."""
+    for route in PageApi(one.served.parts).routes():
+        for method in (route.methods or set()) - {"HEAD"}:
+            yield method.lower(), route.path.replace(":path", "")
+
+
+async def test_every_route_is_in_the_document_and_nothing_else(one: Target) -> None:
+    documented = {
+        (method, path) for path, methods in one.document["paths"].items() for method in methods
+    }
+    assert documented == set(routes(one))
+    assert all(path.startswith("/api/") for _, path in documented)
+    assert not any(getattr(route, "path", "").startswith("/api") for route in page_routes())
+
+
+async def test_the_document_is_one_and_says_what_can_go_wrong(one: Target) -> None:
+    assert one.document["openapi"].startswith("3.1")
+    names = set()
+    for path, methods in one.document["paths"].items():
+        for operation in methods.values():
+            names.add(operation["operationId"])
+            codes = set(operation["responses"])
+            assert {str(code) for code in GUARDED} <= codes, path
+            assert ("{id}" not in path) or "404" in codes, path
+            assert ("requestBody" not in operation) or {"400", "413"} <= codes, path
+    assert len(names) == len(list(routes(one)))
+    text = json.dumps(one.document)
+    for name in ("Task", "Message", "Artifact", "Part", "TaskStatus"):
+        assert name in one.document["components"]["schemas"]
+        assert f"#/components/schemas/{name}" in text
+
+
+async def test_the_schema_of_a_task_is_that_of_the_protocol(one: Target) -> None:
+    schemas = one.document["components"]["schemas"]
+    check = jsonschema.Draft202012Validator(
+        {"$ref": "#/components/schemas/Task", "components": {"schemas": schemas}}
+    )
+    async with httpx.AsyncClient(base_url=one.served.url, trust_env=False) as http:
+        for task_id in one.ids:
+            check.validate((await http.get(f"/api/tasks/{task_id}")).json())
+    for wrong in ({"ID": "x"}, {"status": {"state": "DONE"}}, {"history": [{"parts": {}}]}, []):
+        assert not check.is_valid(wrong)
+
+
+async def test_dead_letters_are_shown_to_whose_they_are(one: Target) -> None:
+    async with httpx.AsyncClient(base_url=one.served.url, trust_env=False) as http:
+        found = await http.get("/api/push/dead-letters")
+        assert (found.status_code, found.json()) == (200, {"letters": [], "next": ""})
+        for wrong in ("page=x", "page=-1", "task=" + "x" * 257):
+            assert (await http.get(f"/api/push/dead-letters?{wrong}")).status_code == 400
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
+async def test_whatever_is_sent_is_answered_as_documented(
+    one: Target, mode: GenerationMode
+) -> None:
+    """Every check of schemathesis: no 5xx, only declared codes and types, answers that fit their
+    schemas, wrong data refused, right data taken."""
+    schema = schemathesis.openapi.from_dict(one.document)
+    for found in schema.get_all_operations():
+        assert isinstance(found, Ok)
+        operation = found.ok()
+        if mode is GenerationMode.POSITIVE or _can_be_wrong(one.document, operation):
+            await asyncio.to_thread(_hold, operation, one, mode)
+
+
+def _can_be_wrong(document: dict[str, Any], operation: Any) -> bool:
+    """Whether there is a rule to break: any text is good enough for a path."""
+    said = document["paths"][operation.path][operation.method]
+    parameters = [one for one in said["parameters"] if one["in"] != "path"]
+    return bool(parameters) or "requestBody" in said
+
+
+def _hold(operation: Any, one: Target, mode: GenerationMode) -> None:
+    cases = operation.as_strategy(generation_mode=mode)
+    ids = one.ids if "/events" not in operation.path else one.ids[:2]  # those that have an end
+
+    @settings(
+        max_examples=40, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+    )
+    @given(case=cases, known=st.sampled_from([*ids, None]))
+    def hold(case: Any, known: str | None) -> None:
+        if known is not None and "id" in (case.path_parameters or {}):
+            case.path_parameters["id"] = known
+        case.call_and_validate(base_url=one.served.url, timeout=20)
+
+    hold()
