@@ -121,7 +121,7 @@ async def test_a_task_that_asks_takes_an_answer_and_others_do_not(http: httpx.As
     *_, last, _ = await events(http, task_id)
     assert last["data"]["body"]["status"]["state"] == "TASK_STATE_COMPLETED"
     late = await http.post(f"/api/tasks/{task_id}/answer", json={"text": "2026"})
-    assert (late.status_code, late.json()["error"]["code"]) == (400, "unsupported_operation")
+    assert (late.status_code, late.json()["error"]["code"]) == (409, "unsupported_operation")
     assert (await http.post("/api/tasks/nope/answer", json={"text": "x"})).status_code == 404
     assert (await http.post(f"/api/tasks/{task_id}/answer", json={})).status_code == 400
 
