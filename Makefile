@@ -34,10 +34,12 @@ format: $(VENV)/.test-ready ## format the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-prove: $(VENV)/.test-ready ## the long proofs: ten goals on two data sets, and the planner's exam
+prove: $(VENV)/.test-ready ## the long proofs: the planner's exam, ten goals, a hundred kills
 	@$(BIN)/codin model pull --if-absent
 	@$(BIN)/codin eval plans --at-least 28
 	@$(BIN)/python examples/eval/prove.py
+	@$(BIN)/python -m codin.testing.kills --store sqlite
+	@$(BIN)/python -m codin.testing.kills --store postgres
 
 conformance: $(VENV)/.test-ready ## run the public A2A conformance kit: make conformance KIT=path
 	@VENV=$(VENV) scripts/conformance "$(KIT)"

@@ -40,6 +40,7 @@ class GatewayProcess:
                 *("--database", self._place, "--folder", str(self._folder)),
                 *("--port", str(self._port), "--hosts" if self._hosts else "--no-hosts"),
                 *("--moment", moment, "--passages", str(passages)),
+                stdin=asyncio.subprocess.PIPE,  # its end tells the gateway when this process dies
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
             )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -72,7 +73,9 @@ class _Gateway:
             manager = await self._manager(log, access, hosts=hosts)
             parts = self._parts(log, manager, access)
             await self._stack.enter_async_context(HttpServer(create_app(parts), port=self._port))
-            asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, self._doom.arm)
+            loop = asyncio.get_running_loop()
+            loop.add_signal_handler(signal.SIGUSR1, self._doom.arm)
+            loop.add_reader(sys.stdin.fileno(), asked.set)  # its end: whoever started it is gone
             click.echo("ready")
             await asked.wait()
 
@@ -133,7 +136,8 @@ class _Gateway:
 def main(
     *, database: str, folder: Path, port: int, hosts: bool, moment: Any, passages: int
 ) -> None:
-    """Serve until SIGTERM, or until the end that ``--moment`` names, counted from SIGUSR1 on."""
+    """Serve until SIGTERM, the end of the input, or the death that ``--moment`` names, counted from
+    SIGUSR1 on."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     asyncio.run(_Gateway(database, folder, port, Doom(moment, passages)).run(hosts=hosts))
 
