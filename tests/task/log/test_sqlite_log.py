@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from codin.task.errors import LogError, LogVersionError, TaskRepeated
-from codin.task.log import Adopt, Durability, Entry, SqliteEventLog
+from codin.task.log import Adopt, Durability, Entry, SqliteEventLog, _queries, _statements
 from codin.task.log._schema import LOG
 from codin.task.notify import LocalNotifier
 from codin.testing.log_conformance import ANN, EventLogSuite, artifact, begin, status
@@ -48,6 +48,25 @@ async def test_it_is_still_there_after_a_new_start(tmp_path: Path) -> None:
     again = await SqliteEventLog.open(tmp_path / "codin.db")
     assert [event.seq for event in await again.read(ANN, "t")] == [1, 2]
     await again.close()
+
+
+async def test_looking_for_lost_tasks_does_not_read_those_that_are_over(tmp_path: Path) -> None:
+    path = tmp_path / "codin.db"
+    await (await SqliteEventLog.open(path)).close()
+    with sqlite3.connect(path) as connection:
+        read: list[str] = []
+        connection.set_trace_callback(read.append)
+        _statements.claim_lost(connection, "w", 1.0, 100)
+        _queries.unfinished(connection, 100)
+        connection.set_trace_callback(None)
+        plans = [
+            str(connection.execute(f"EXPLAIN QUERY PLAN {query}").fetchall())
+            for query in read
+            if "FROM task" in query
+        ]
+    connection.close()
+    assert len(plans) == 2
+    assert all("task_unfinished" in plan for plan in plans), plans
 
 
 @pytest.mark.parametrize("version", range(1, len(LOG.sqlite)))

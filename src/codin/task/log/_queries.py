@@ -10,7 +10,7 @@ from typing import Any
 from codin.database.sqlite import marked
 from codin.security import Principal
 from codin.task.log._listing import matching, page_of
-from codin.task.log._schema import HELD, ROW
+from codin.task.log._schema import ROW, UNFINISHED
 from codin.task.log._statements import find, row_of
 from codin.task.log.base import Kind, LogEvent, StepRow, TaskFilter, TaskPage, TaskRow
 
@@ -93,7 +93,7 @@ def steps(connection: sqlite3.Connection, principal: Principal, task_id: str) ->
 
 def unfinished(connection: sqlite3.Connection, limit: int) -> list[TaskRow]:
     found = connection.execute(
-        f"SELECT {ROW} FROM task WHERE state NOT IN ({HELD}) ORDER BY created LIMIT ?",  # noqa: S608
+        f"SELECT {ROW} FROM task WHERE {UNFINISHED} ORDER BY created LIMIT ?",  # noqa: S608
         (limit,),
     )
     return [row_of(one) for one in found]

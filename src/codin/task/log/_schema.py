@@ -5,7 +5,7 @@ from __future__ import annotations
 from codin.database import Migrations, Schema, SqliteTables
 from codin.task.errors import LogError, LogVersionError
 from codin.task.log._pg_schema import MIGRATIONS as _POSTGRES
-from codin.task.states import INTERRUPTED, TERMINAL
+from codin.task.states import TERMINAL
 
 NOW = SqliteTables.NOW
 
@@ -13,7 +13,9 @@ ROW = f"""task_id, tenant, subject, context_id, agent_id, goal_id, parent_id, st
  last_seq, created, updated, owner, lease_expires < {NOW}, cancel_requested"""
 """The columns of a ``TaskRow``, in its order."""
 
-HELD = ", ".join(f"'{state}'" for state in sorted(TERMINAL | INTERRUPTED))
+UNFINISHED = "state IN ('TASK_STATE_SUBMITTED', 'TASK_STATE_WORKING')"
+"""Tasks that should be in somebody's hands, in the words of their index."""
+
 ENDED = ", ".join(f"'{state}'" for state in sorted(TERMINAL))
 
 _SQLITE: Migrations = (
@@ -75,6 +77,8 @@ _SQLITE: Migrations = (
             PRIMARY KEY (tenant, subject, key)
         ) WITHOUT ROWID""",
     ),
+    # Every gateway looks for lost tasks every few seconds, however many there have been.
+    (f"CREATE INDEX task_unfinished ON task (created) WHERE {UNFINISHED}",),
 )
 
 LOG = Schema(

@@ -11,7 +11,7 @@ from codin.database import storable
 from codin.security import Principal
 from codin.task.errors import FencedError, TaskEnded, TaskExists, TaskRepeated, UnknownTask
 from codin.task.log._json import dump, plain
-from codin.task.log._schema import ENDED, HELD, NOW, ROW
+from codin.task.log._schema import ENDED, NOW, ROW, UNFINISHED
 from codin.task.log.base import (
     REPEAT_SECONDS,
     Adopt,
@@ -246,7 +246,7 @@ def claim_lost(
     connection: sqlite3.Connection, owner: str, ttl: float, limit: int
 ) -> list[tuple[TaskRow, Lease]]:
     found = connection.execute(
-        f"""SELECT task_id, fence FROM task WHERE state NOT IN ({HELD})
+        f"""SELECT task_id, fence FROM task WHERE {UNFINISHED}
             AND (owner IS NULL OR lease_expires < {NOW}) ORDER BY created LIMIT ?""",  # noqa: S608
         (limit,),
     ).fetchall()
