@@ -5,8 +5,9 @@ Importing ``codin`` is cheap: the public names are imported when they are first 
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from codin.lazy import lazy_names
 
 if TYPE_CHECKING:
     from codin.agent import Agent, AgentResponse, Task, wrap
@@ -17,18 +18,24 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Agent": "codin.agent",
-    "AgentResponse": "codin.agent",
-    "Task": "codin.agent",
-    "wrap": "codin.agent",
-    "CodinError": "codin.errors",
-    "OmniRuntime": "codin.runtime",
-    "Runtime": "codin.runtime",
-    "RuntimeResult": "codin.runtime",
-    "Workload": "codin.runtime",
-    "Tool": "codin.tool",
-    "ToolSpec": "codin.tool",
-    "tool": "codin.tool",
+    "agent": (
+        "Agent",
+        "AgentResponse",
+        "Task",
+        "wrap",
+    ),
+    "errors": ("CodinError",),
+    "runtime": (
+        "OmniRuntime",
+        "Runtime",
+        "RuntimeResult",
+        "Workload",
+    ),
+    "tool": (
+        "Tool",
+        "ToolSpec",
+        "tool",
+    ),
 }
 
 __all__ = [
@@ -46,10 +53,4 @@ __all__ = [
     "wrap",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    try:
-        home = _HOMES[name]
-    except KeyError:
-        raise AttributeError(f"module 'codin' has no attribute {name!r}") from None
-    return getattr(import_module(home), name)
+__getattr__ = lazy_names(__name__, _HOMES)

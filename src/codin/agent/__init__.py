@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from codin.agent.base import Agent, AgentError, AgentInfo, ModelAccess, Task
 from codin.agent.response import AgentResponse, Outcome
+from codin.lazy import lazy_names
 
 if TYPE_CHECKING:
     from codin.agent.wrapping import wrap
@@ -22,8 +22,4 @@ __all__ = [
     "wrap",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name == "wrap":
-        return import_module("codin.agent.wrapping").wrap
-    raise AttributeError(f"module 'codin.agent' has no attribute {name!r}")
+__getattr__ = lazy_names(__name__, {"wrapping": ("wrap",)})

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from codin.lazy import lazy_names
 
 if TYPE_CHECKING:
     from codin.evaluation.plans import (
@@ -26,8 +27,4 @@ __all__ = [
     "run_plan_exam",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in __all__:
-        return getattr(import_module("codin.evaluation.plans"), name)
-    raise AttributeError(f"module 'codin.evaluation' has no attribute {name!r}")
+__getattr__ = lazy_names(__name__, {"plans": __all__})

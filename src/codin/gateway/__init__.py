@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from codin.lazy import lazy_names
 
 if TYPE_CHECKING:
     from codin.gateway.app import create_app
@@ -17,19 +18,27 @@ if TYPE_CHECKING:
     from codin.gateway.server import HttpServer, UnixServer, run_until_signal
 
 _HOMES = {
-    "create_app": "app",
-    "Authenticator": "auth",
-    "Caller": "auth",
-    "LoopbackAuthenticator": "auth",
-    "GatewayParts": "base",
-    "ModelBadge": "base",
-    "ServedAgent": "base",
-    "AddressInUse": "errors",
-    "GatewayError": "errors",
-    "UnsafeAddress": "errors",
-    "HttpServer": "server",
-    "UnixServer": "server",
-    "run_until_signal": "server",
+    "app": ("create_app",),
+    "auth": (
+        "Authenticator",
+        "Caller",
+        "LoopbackAuthenticator",
+    ),
+    "base": (
+        "GatewayParts",
+        "ModelBadge",
+        "ServedAgent",
+    ),
+    "errors": (
+        "AddressInUse",
+        "GatewayError",
+        "UnsafeAddress",
+    ),
+    "server": (
+        "HttpServer",
+        "UnixServer",
+        "run_until_signal",
+    ),
 }
 
 __all__ = [
@@ -48,10 +57,4 @@ __all__ = [
     "run_until_signal",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    try:
-        home = _HOMES[name]
-    except KeyError:
-        raise AttributeError(f"module 'codin.gateway' has no attribute {name!r}") from None
-    return getattr(import_module(f"codin.gateway.{home}"), name)
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from codin.lazy import lazy_names
 from codin.memory.base import (
     History,
     MemoryFailure,
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from codin.memory.inmemory import InMemoryMemory
     from codin.memory.sqlite import SQLiteMemory
 
-_HOMES = {"InMemoryMemory": "inmemory", "SQLiteMemory": "sqlite"}
+_HOMES = {"inmemory": ("InMemoryMemory",), "sqlite": ("SQLiteMemory",)}
 
 __all__ = [
     "History",
@@ -33,10 +33,4 @@ __all__ = [
     "ScopeError",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    try:
-        home = _HOMES[name]
-    except KeyError:
-        raise AttributeError(f"module 'codin.memory' has no attribute {name!r}") from None
-    return getattr(import_module(f"codin.memory.{home}"), name)
+__getattr__ = lazy_names(__name__, _HOMES)

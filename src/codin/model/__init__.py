@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from codin.lazy import lazy_names
 
 if TYPE_CHECKING:
     from codin.model.base import CallContext, ChatMessage, Meter, ModelClient, ModelUsage, Weigher
@@ -28,10 +29,28 @@ if TYPE_CHECKING:
     from codin.model.service import ModelService
 
 _HOMES = {
-    "base": ("CallContext", "ChatMessage", "Meter", "ModelClient", "ModelUsage", "Weigher"),
-    "catalog": ("BASIC_LABEL", "ModelChoice", "discover", "parse"),
-    "doctor": ("ModelReport", "describe_models"),
-    "embedded.pull": ("Progress", "pull"),
+    "base": (
+        "CallContext",
+        "ChatMessage",
+        "Meter",
+        "ModelClient",
+        "ModelUsage",
+        "Weigher",
+    ),
+    "catalog": (
+        "BASIC_LABEL",
+        "ModelChoice",
+        "discover",
+        "parse",
+    ),
+    "doctor": (
+        "ModelReport",
+        "describe_models",
+    ),
+    "embedded.pull": (
+        "Progress",
+        "pull",
+    ),
     "errors": (
         "BadModelOutput",
         "BudgetExceeded",
@@ -49,7 +68,6 @@ _HOMES = {
     "proxy": ("model_proxy",),
     "service": ("ModelService",),
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "BASIC_LABEL",
@@ -82,10 +100,4 @@ __all__ = [
     "pull",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    try:
-        home = _HOME_OF[name]
-    except KeyError:
-        raise AttributeError(f"module 'codin.model' has no attribute {name!r}") from None
-    return getattr(import_module(f"codin.model.{home}"), name)
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from codin.lazy import lazy_names
 
 if TYPE_CHECKING:
     from codin.runtime.base import (
@@ -46,13 +47,27 @@ __all__ = [
 ]
 
 _HOMES = {
-    "LocalRuntime": "codin.runtime.local",
-    "OmniRuntime": "codin.runtime.omni",
-    "RunHandle": "codin.runtime.omni",
+    "base": (
+        "Class",
+        "Command",
+        "Container",
+        "Deployment",
+        "Endpoint",
+        "Function",
+        "Module",
+        "RunFailure",
+        "Runtime",
+        "RuntimeFailure",
+        "RuntimeResult",
+        "Service",
+        "UnsupportedWorkload",
+        "Workload",
+    ),
+    "local": ("LocalRuntime",),
+    "omni": (
+        "OmniRuntime",
+        "RunHandle",
+    ),
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module 'codin.runtime' has no attribute {name!r}")
-    return getattr(import_module(_HOMES.get(name, "codin.runtime.base")), name)
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from codin.lazy import lazy_names
 
 if TYPE_CHECKING:
     from codin.sandbox.base import (
@@ -24,9 +25,28 @@ if TYPE_CHECKING:
     from codin.sandbox.worker.base import Worker, WorkerCall
 
 _HOMES = {
-    "LocalSandboxProvider": "codin.sandbox.local",
-    "Worker": "codin.sandbox.worker.base",
-    "WorkerCall": "codin.sandbox.worker.base",
+    "base": (
+        "CodeResult",
+        "ExecResult",
+        "FileInfo",
+        "FileSystem",
+        "Isolation",
+        "Limits",
+        "Mount",
+        "OutputChunk",
+        "Process",
+        "Sandbox",
+        "SandboxProvider",
+        "SandboxSpec",
+        "SandboxSupport",
+        "Usage",
+        "WORKSPACE",
+    ),
+    "local": ("LocalSandboxProvider",),
+    "worker.base": (
+        "Worker",
+        "WorkerCall",
+    ),
 }
 __all__ = [
     "WORKSPACE",
@@ -49,8 +69,4 @@ __all__ = [
     "WorkerCall",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module 'codin.sandbox' has no attribute {name!r}")
-    return getattr(import_module(_HOMES.get(name, "codin.sandbox.base")), name)
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from codin.lazy import lazy_names
 from codin.security.access import Access
 from codin.security.authorizer import Authorizer, RoleAuthorizer
 from codin.security.errors import (
@@ -32,30 +32,42 @@ if TYPE_CHECKING:
     from codin.security.tokens import Token, TokenIssuer, TokenVerifier
 
 # Cryptography, HTTP and A2A's types are imported by those who use them.
-_LAZY = {
-    "ApiKey": "keys",
-    "AuditEntry": "audit",
-    "AuditLog": "audit",
-    "AuditRecord": "audit",
-    "Bearers": "bearer",
-    "CardVerdict": "card_signing",
-    "CardVerifier": "card_signing",
-    "KeyRequest": "keys",
-    "KeyRing": "keyring",
-    "KeyStore": "keys",
-    "OidcSettings": "settings",
-    "OidcVerifier": "oidc",
-    "OutgoingGuard": "outgoing",
-    "PeerSettings": "settings",
-    "PeerVerifier": "peers",
-    "SecurityStore": "store",
-    "StoredAudit": "audit",
-    "StoredKeys": "keys",
-    "Token": "tokens",
-    "TokenIssuer": "tokens",
-    "TokenVerifier": "tokens",
-    "published": "keyring",
-    "CardSigner": "card_signing",
+_HOMES = {
+    "audit": (
+        "AuditEntry",
+        "AuditLog",
+        "AuditRecord",
+        "StoredAudit",
+    ),
+    "bearer": ("Bearers",),
+    "card_signing": (
+        "CardSigner",
+        "CardVerdict",
+        "CardVerifier",
+    ),
+    "keyring": (
+        "KeyRing",
+        "published",
+    ),
+    "keys": (
+        "ApiKey",
+        "KeyRequest",
+        "KeyStore",
+        "StoredKeys",
+    ),
+    "oidc": ("OidcVerifier",),
+    "outgoing": ("OutgoingGuard",),
+    "peers": ("PeerVerifier",),
+    "settings": (
+        "OidcSettings",
+        "PeerSettings",
+    ),
+    "store": ("SecurityStore",),
+    "tokens": (
+        "Token",
+        "TokenIssuer",
+        "TokenVerifier",
+    ),
 }
 
 __all__ = [
@@ -102,8 +114,4 @@ __all__ = [
     "published",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(import_module(f"codin.security.{_LAZY[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_names(__name__, _HOMES)

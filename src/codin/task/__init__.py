@@ -5,9 +5,9 @@ The names that need the A2A server's parts are imported when they are first used
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from codin.lazy import lazy_names
 from codin.task.errors import (
     FencedError,
     LogError,
@@ -36,27 +36,37 @@ if TYPE_CHECKING:
     from codin.task.work import AgentWork, ParentTask, Run, RunServices, Work
 
 _HOMES = {
-    "AgentRequestHandler": "codin.task.handler",
-    "AgentWork": "codin.task.work",
-    "GoalFiles": "codin.task.files",
-    "GoalLimits": "codin.task.goal",
-    "InMemoryTransport": "codin.task.transport",
-    "LogCallRecorder": "codin.task.calls",
-    "MemoryConversation": "codin.task.conversation",
-    "ORCHESTRATOR": "codin.task.goal",
-    "ORCHESTRATOR_INFO": "codin.task.manager",
-    "ParentTask": "codin.task.work",
-    "PostgresEventLog": "codin.task.log",
-    "Run": "codin.task.work",
-    "RunServices": "codin.task.work",
-    "TaskManager": "codin.task.manager",
-    "TaskProjection": "codin.task.projection",
-    "TaskRunner": "codin.task.runner",
-    "Tasks": "codin.task.tasks",
-    "Work": "codin.task.work",
-    "data_parts": "codin.task.projection",
-    "in_memory_client": "codin.task.transport",
-    "to_stream_response": "codin.task.projection",
+    "calls": ("LogCallRecorder",),
+    "conversation": ("MemoryConversation",),
+    "files": ("GoalFiles",),
+    "goal": (
+        "GoalLimits",
+        "ORCHESTRATOR",
+    ),
+    "handler": ("AgentRequestHandler",),
+    "log": ("PostgresEventLog",),
+    "manager": (
+        "ORCHESTRATOR_INFO",
+        "TaskManager",
+    ),
+    "projection": (
+        "TaskProjection",
+        "data_parts",
+        "to_stream_response",
+    ),
+    "runner": ("TaskRunner",),
+    "tasks": ("Tasks",),
+    "transport": (
+        "InMemoryTransport",
+        "in_memory_client",
+    ),
+    "work": (
+        "AgentWork",
+        "ParentTask",
+        "Run",
+        "RunServices",
+        "Work",
+    ),
 }
 
 __all__ = [
@@ -95,10 +105,4 @@ __all__ = [
     "to_stream_response",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    try:
-        home = _HOMES[name]
-    except KeyError:
-        raise AttributeError(f"module 'codin.task' has no attribute {name!r}") from None
-    return getattr(import_module(home), name)
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -11,6 +11,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from codin.lazy import lazy_names
 from codin.tool.base import (
     InvalidArguments,
     RunEnded,
@@ -47,25 +48,35 @@ if TYPE_CHECKING:
     from codin.tool.workspace import WorkspaceFile, Workspaces
 
 _HOMES = {
-    "BoundTool": "bound",
-    "CallFinished": "invocation",
-    "CallRecorder": "invocation",
-    "CallStarted": "invocation",
-    "EventSink": "invocation",
-    "ExecutorSettings": "executor",
-    "FunctionTool": "function",
-    "GoalSandboxes": "session",
-    "Invocation": "invocation",
-    "RunnableTool": "invocation",
-    "ToolContext": "context",
-    "ToolExecutor": "executor",
-    "ToolOutcome": "invocation",
-    "ToolRegistry": "registry",
-    "WorkspaceFile": "workspace",
-    "Workspaces": "workspace",
-    "builtin_tools": "builtin",
-    "calling": "context",
-    "tool": "function",
+    "bound": ("BoundTool",),
+    "builtin": ("builtin_tools",),
+    "context": (
+        "ToolContext",
+        "calling",
+    ),
+    "executor": (
+        "ExecutorSettings",
+        "ToolExecutor",
+    ),
+    "function": (
+        "FunctionTool",
+        "tool",
+    ),
+    "invocation": (
+        "CallFinished",
+        "CallRecorder",
+        "CallStarted",
+        "EventSink",
+        "Invocation",
+        "RunnableTool",
+        "ToolOutcome",
+    ),
+    "registry": ("ToolRegistry",),
+    "session": ("GoalSandboxes",),
+    "workspace": (
+        "WorkspaceFile",
+        "Workspaces",
+    ),
 }
 
 __all__ = [
@@ -103,13 +114,7 @@ __all__ = [
     "tool",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    try:
-        home = _HOMES[name]
-    except KeyError:
-        raise AttributeError(f"module 'codin.tool' has no attribute {name!r}") from None
-    return getattr(import_module(f"codin.tool.{home}"), name)
+__getattr__ = lazy_names(__name__, _HOMES)
 
 
 class _CallablePackage(ModuleType):

@@ -7,8 +7,9 @@ memory, logs) it gets through the host API, with the token of the run and no oth
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from codin.lazy import lazy_names
 
 if TYPE_CHECKING:
     from codin.agent.host.hosted import HostedAgent
@@ -23,15 +24,19 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
-    "AgentHost": "launcher",
-    "AgentHosts": "launcher",
-    "HostCrashLoop": "wire",
-    "HostDied": "wire",
-    "HostError": "wire",
-    "HostProblem": "wire",
-    "HostStartError": "wire",
-    "HostedAgent": "hosted",
-    "PlatformRefused": "wire",
+    "hosted": ("HostedAgent",),
+    "launcher": (
+        "AgentHost",
+        "AgentHosts",
+    ),
+    "wire": (
+        "HostCrashLoop",
+        "HostDied",
+        "HostError",
+        "HostProblem",
+        "HostStartError",
+        "PlatformRefused",
+    ),
 }
 
 __all__ = [
@@ -46,8 +51,4 @@ __all__ = [
     "PlatformRefused",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"codin.agent.host.{_HOMES[name]}"), name)
-    raise AttributeError(f"module 'codin.agent.host' has no attribute {name!r}")
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from codin.lazy import lazy_names
 
 if TYPE_CHECKING:
     from codin.gateway.grpc.limits import GrpcLimits
     from codin.gateway.grpc.server import GrpcServer
 
-_HOMES = {"GrpcLimits": "limits", "GrpcServer": "server"}
+_HOMES = {"limits": ("GrpcLimits",), "server": ("GrpcServer",)}
 
 __all__ = ["GrpcLimits", "GrpcServer"]
 
-
-def __getattr__(name: str) -> Any:
-    try:
-        home = _HOMES[name]
-    except KeyError:
-        raise AttributeError(f"module 'codin.gateway.grpc' has no attribute {name!r}") from None
-    return getattr(import_module(f"codin.gateway.grpc.{home}"), name)
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -5,9 +5,9 @@ The names that need an HTTP client or the A2A server's parts are imported when t
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from codin.lazy import lazy_names
 from codin.task.push.base import (
     Claim,
     DeadLetter,
@@ -43,12 +43,14 @@ if TYPE_CHECKING:
     from codin.task.push.stored import StoredPushConfigs
 
 _HOMES = {
-    "HttpPushSender": "codin.task.push.http",
-    "PushDelivery": "codin.task.push.delivery",
-    "PushNotifications": "codin.task.push.service",
-    "RetryPolicy": "codin.task.push.courier",
-    "StoredPushConfigs": "codin.task.push.stored",
-    "open_push": "codin.task.push.service",
+    "courier": ("RetryPolicy",),
+    "delivery": ("PushDelivery",),
+    "http": ("HttpPushSender",),
+    "service": (
+        "PushNotifications",
+        "open_push",
+    ),
+    "stored": ("StoredPushConfigs",),
 }
 
 __all__ = [
@@ -80,10 +82,4 @@ __all__ = [
     "verify_body",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    try:
-        home = _HOMES[name]
-    except KeyError:
-        raise AttributeError(f"module 'codin.task.push' has no attribute {name!r}") from None
-    return getattr(import_module(home), name)
+__getattr__ = lazy_names(__name__, _HOMES)
