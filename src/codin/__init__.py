@@ -5,7 +5,7 @@ Importing ``codin`` is cheap: the public names are imported when they are first 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from codin.lazy import lazy_names
 

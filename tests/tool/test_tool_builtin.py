@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import House
+from tool_house import House
 
 from codin.tool import ToolLimits
 from codin.tool.builtin import DescribeData, RunPython, RunShell

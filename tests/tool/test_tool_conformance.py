@@ -1,7 +1,7 @@
 """Tools of each origin, by the same suite."""
 
 import pytest
-from conftest import House
+from tool_house import House
 
 from codin.testing.tool_conformance import ToolCase, ToolConformance
 from codin.tool import Tool

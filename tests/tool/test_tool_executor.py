@@ -11,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
-from conftest import House
+from tool_house import House
 
 from codin.security import LOCAL_USER, Principal
 from codin.tool import BoundTool, ToolError, calling

@@ -5,7 +5,7 @@ The names that need the A2A server's parts are imported when they are first used
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from codin.lazy import lazy_names
 from codin.task.errors import (

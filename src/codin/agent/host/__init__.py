@@ -7,7 +7,7 @@ memory, logs) it gets through the host API, with the token of the run and no oth
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from codin.lazy import lazy_names
 

@@ -5,7 +5,7 @@ The names that need an HTTP client or the A2A server's parts are imported when t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from codin.lazy import lazy_names
 from codin.task.push.base import (

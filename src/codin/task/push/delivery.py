@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
-from types import TracebackType
 from typing import Self
 from weakref import WeakValueDictionary
 
@@ -72,12 +71,7 @@ class PushDelivery:
         self._sweeping = asyncio.create_task(self._keep_sweeping())
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if self._sweeping is None:
             return
         sweeping, self._sweeping = self._sweeping, None
