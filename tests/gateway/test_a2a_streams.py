@@ -101,7 +101,7 @@ async def test_who_never_reads_is_given_up() -> None:
     async def frames() -> AsyncGenerator[tuple[int, bytes], None]:
         try:
             for seq in range(1000):
-                yield seq, frame("{}", seq)
+                yield seq, frame(b"{}", seq)
         finally:
             ended.set()
 
@@ -132,7 +132,7 @@ async def test_who_never_reads_is_given_up() -> None:
 
 async def test_an_error_in_a_stream_is_its_last_event() -> None:
     async def frames() -> AsyncGenerator[tuple[int, bytes], None]:
-        yield 1, frame("{}", 1)
+        yield 1, frame(b"{}", 1)
         raise RuntimeError("secret")
 
     sent: list[Message] = []
@@ -144,7 +144,7 @@ async def test_an_error_in_a_stream_is_its_last_event() -> None:
         await asyncio.Event().wait()
         return {"type": "http.disconnect"}
 
-    stream = EventStream(frames(), dropped=lambda _: b"", failed=lambda _: frame("{}", event="e"))
+    stream = EventStream(frames(), dropped=lambda _: b"", failed=lambda _: frame(b"{}", event="e"))
     await stream({"type": "http"}, receive, send)
     assert [one.get("more_body") for one in sent] == [None, True, False]
     assert sent[-1]["body"] == b"event: e\ndata: {}\n\n"

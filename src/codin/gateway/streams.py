@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing, suppress
@@ -13,6 +12,7 @@ from typing import Any
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from codin.jsontext import encoded
 from codin.security import Principal
 from codin.task.log import EventLog, LogEvent
 from codin.task.log.follow import follow
@@ -20,7 +20,7 @@ from codin.task.log.follow import follow
 _log = logging.getLogger(__name__)
 
 Frame = tuple[int, bytes]
-"""An event as it goes over the wire, and its number."""
+"""One or more events as they go over the wire, and the number of the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +34,11 @@ class StreamLimits:
     grace: float = 15.0
 
 
-def frame(data: str, seq: int | None = None, *, event: str = "") -> bytes:
+def frame(data: bytes, seq: int | None = None, *, event: str = "") -> bytes:
     """A server-sent event. ``data`` is JSON in one line."""
     head = f"event: {event}\n" if event else ""
     number = "" if seq is None else f"id: {seq}\n"
-    return f"{head}{number}data: {data}\n\n".encode("utf-8", "replace")
+    return b"%b%bdata: %b\n\n" % (head.encode(), number.encode(), data)
 
 
 _PING = b": ping\n\n"
@@ -161,7 +161,7 @@ async def task_stream(
     await log.task(principal, task_id)
     return EventStream(
         _rendered(log, principal, task_id, after),
-        dropped=lambda seen: frame("{}", seen, event="slow"),
+        dropped=lambda seen: frame(b"{}", seen, event="slow"),
         failed=lambda _: b"",
         limits=StreamLimits(heartbeat=heartbeat),
     )
@@ -174,10 +174,10 @@ async def _rendered(
         async for event in events:
             after = event.seq
             yield after, frame(_json(event), after)
-    yield after, frame("{}", after, event="done")
+    yield after, frame(b"{}", after, event="done")
 
 
-def _json(entry: LogEvent) -> str:
+def _json(entry: LogEvent) -> bytes:
     data: dict[str, Any] = {
         "task_id": entry.task_id,
         "seq": entry.seq,
@@ -185,4 +185,4 @@ def _json(entry: LogEvent) -> str:
         "time": entry.time,
         "body": entry.body,
     }
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    return encoded(data)

@@ -9,10 +9,10 @@ from a2a.utils.errors import InvalidParamsError
 
 from codin.security import Principal
 from codin.task.log.base import READ_LIMIT, EventLog
-from codin.task.log.follow import follow
+from codin.task.log.follow import follow_batches
 from codin.task.projection import TaskProjection
 from codin.task.states import INTERRUPTED, TERMINAL
-from codin.task.updates import TaskUpdate, update_of
+from codin.task.updates import TaskUpdate, updates_of
 
 STOPS = TERMINAL | INTERRUPTED
 """States in which nothing more comes by itself."""
@@ -34,13 +34,14 @@ class TaskReader:
     ) -> TaskProjection:
         """The task as it stands, or stood at event ``upto``."""
         projection = TaskProjection()
-        while upto is None or projection.seq < upto:
-            limit = 500 if upto is None else min(500, upto - projection.seq)
+        more = upto is None or upto > 0
+        while more:
+            left = READ_LIMIT if upto is None else upto - projection.seq
+            limit = min(READ_LIMIT, left)
             events = await self._log.read(principal, task_id, projection.seq, limit)
             for event in events:
                 projection.apply(event)
-            if not events:
-                break
+            more = len(events) == limit and projection.seq != upto
         return projection
 
     async def updates(
@@ -48,13 +49,11 @@ class TaskReader:
     ) -> AsyncGenerator[TaskUpdate, None]:
         """What comes after ``after``, up to the first state in which nothing more will come by
         itself (A2A 1.0, section 11.7)."""
-        async with aclosing(follow(self._log, principal, task_id, after=after)) as events:
-            async for event in events:
-                update = update_of(event, context_id)
-                if update is not None:
+        following = follow_batches(self._log, principal, task_id, after=after, until=STOPS)
+        async with aclosing(following) as batches:
+            async for events in batches:
+                for update in updates_of(events, context_id):
                     yield update
-                if event.state in STOPS:
-                    return
 
     async def resumed(
         self, principal: Principal, task_id: str, after: int
@@ -73,11 +72,10 @@ class TaskReader:
         seen = after
         while seen < row.last_seq:
             limit = min(READ_LIMIT, row.last_seq - seen)
-            for event in await self._log.read(principal, task_id, seen, limit):
-                seen = event.seq
-                update = update_of(event, row.context_id)
-                if update is not None:
-                    yield update
+            events = await self._log.read(principal, task_id, seen, limit)
+            seen = events[-1].seq
+            for update in updates_of(events, row.context_id):
+                yield update
         if row.state in last:
             return
         async with aclosing(self.updates(principal, task_id, row.context_id, seen)) as rest:

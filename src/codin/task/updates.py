@@ -7,8 +7,8 @@ from any gateway, for all of it comes from the log.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -34,10 +34,11 @@ _MAX_DIGITS = 18
 @dataclass(frozen=True, slots=True)
 class TaskUpdate:
     """An event of a stream. ``seq`` is its number in the task's log; ``body`` the JSON of A2A's
-    StreamResponse."""
+    StreamResponse; ``more`` says that the next one is there already."""
 
     seq: int
     body: Mapping[str, Any]
+    more: bool = False
 
     @property
     def response(self) -> StreamResponse:
@@ -67,6 +68,20 @@ def update_of(event: LogEvent, context_id: str) -> TaskUpdate | None:
         return None if event.body["kind"] == "call" else _child(event, context_id)
     name = _JSON_NAMES.get(event.kind)
     return None if name is None else TaskUpdate(event.seq, {name: event.body})
+
+
+def updates_of(events: Iterable[LogEvent], context_id: str) -> Iterator[TaskUpdate]:
+    """What a client of A2A sees of ``events``, which were read together."""
+    last = None
+    for event in events:
+        update = update_of(event, context_id)
+        if update is None:
+            continue
+        if last is not None:
+            yield replace(last, more=True)
+        last = update
+    if last is not None:
+        yield last
 
 
 def resume_position(context: ServerCallContext) -> int | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from a2a.utils.errors import A2AError, InternalError
 
 from codin.gateway.streams import EventStream, Frame, StreamLimits, frame
+from codin.jsontext import encoded
 from codin.task.updates import TaskUpdate
 
 Dress = Callable[[dict[str, Any]], dict[str, Any]]
@@ -17,6 +17,9 @@ Dress = Callable[[dict[str, Any]], dict[str, Any]]
 
 Refuse = Callable[[A2AError], dict[str, Any]]
 """The JSON by which the binding tells of an error."""
+
+_MOST = 64 * 1024
+"""Bytes that go out together, unless one event alone has more."""
 
 
 async def update_stream(
@@ -36,7 +39,7 @@ async def update_stream(
     frames = _frames(updates, first, dress)
 
     def refused(error: A2AError) -> bytes:
-        return frame(_text(refuse(error)), event="error")
+        return frame(encoded(refuse(error)), event="error")
 
     def dropped(seen: int) -> bytes:
         return refused(
@@ -57,13 +60,18 @@ async def update_stream(
 async def _frames(
     updates: AsyncGenerator[TaskUpdate, None], first: TaskUpdate | None, dress: Dress
 ) -> AsyncGenerator[Frame, None]:
+    """Events that are there together go out together."""
     async with aclosing(updates):
         if first is None:
             return
-        yield first.seq, frame(_text(dress(dict(first.body))), first.seq)
+        yield first.seq, _framed(first, dress)
+        held = bytearray()
         async for update in updates:
-            yield update.seq, frame(_text(dress(dict(update.body))), update.seq)
+            held += _framed(update, dress)
+            if not update.more or len(held) >= _MOST:
+                yield update.seq, bytes(held)
+                held.clear()
 
 
-def _text(found: dict[str, Any]) -> str:
-    return json.dumps(found, ensure_ascii=False, separators=(",", ":"))
+def _framed(update: TaskUpdate, dress: Dress) -> bytes:
+    return frame(encoded(dress(dict(update.body))), update.seq)

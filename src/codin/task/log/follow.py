@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import AsyncGenerator, Collection, Sequence
+from contextlib import aclosing
 
 from codin.security import Principal
-from codin.task.log.base import EventLog, LogEvent
+from codin.task.log.base import READ_LIMIT, EventLog, LogEvent
 from codin.task.states import TERMINAL
 
 POLL_SECONDS = 1.0
@@ -27,18 +28,45 @@ async def follow(
     Raises:
         UnknownTask: there is no such task for this principal.
     """
-    with log.notifier.subscribe(task_id) as wakeups:
-        while True:
-            events = await log.read(principal, task_id, after)
+    batches = follow_batches(log, principal, task_id, after=after, until=until, poll=poll)
+    async with aclosing(batches):
+        async for events in batches:
             for event in events:
                 yield event
-                after = event.seq
-                if event.state in until:
-                    return
-            if events:
-                continue
-            row = await log.task(principal, task_id)
-            if row.state in until and row.last_seq <= after:
+
+
+async def follow_batches(
+    log: EventLog,
+    principal: Principal,
+    task_id: str,
+    *,
+    after: int = 0,
+    until: Collection[str] = TERMINAL,
+    poll: float = POLL_SECONDS,
+) -> AsyncGenerator[Sequence[LogEvent], None]:
+    """What ``follow`` gives, in the pieces in which it was read; none is empty.
+
+    Raises:
+        UnknownTask: there is no such task for this principal.
+    """
+    with log.notifier.subscribe(task_id) as wakeups:
+        begun = False
+        while True:
+            events = await log.read(principal, task_id, after)
+            ended = next((n for n, event in enumerate(events) if event.state in until), None)
+            if ended is not None:
+                yield events[: ended + 1]
                 return
-            if row.last_seq <= after:
+            if events:
+                after = events[-1].seq
+                yield events
+            elif not begun:
+                # only before the first event can the task be in such a state already
+                row = await log.task(principal, task_id)
+                if row.last_seq > after:
+                    continue
+                if row.state in until:
+                    return
+            begun = True
+            if len(events) < READ_LIMIT:
                 await wakeups.wait(poll)
