@@ -23,7 +23,6 @@ from a2a.types import (
     TaskStatus,
     TaskStatusUpdateEvent,
 )
-from google.protobuf.struct_pb2 import Value
 
 from codin.agent._decode import EventDecoder
 from codin.agent._parts import clean_text, data_part, struct, value_part
@@ -101,10 +100,10 @@ def status_update(
     return StreamResponse(status_update=update)
 
 
-def is_reply(message: Message) -> bool:
-    """Whether a task's last status message is the whole answer, to be given as it is."""
-    mark = message.metadata.fields[_MARK] if _MARK in message.metadata else Value()
-    return bool(mark.struct_value.fields["type"].string_value == REPLY)
+def is_reply(message: Mapping[str, Any]) -> bool:
+    """Whether a task's last status message, as JSON, is the whole answer, to be given as it is."""
+    mark = message.get("metadata", {}).get(_MARK)
+    return isinstance(mark, Mapping) and mark.get("type") == REPLY
 
 
 class EventEncoder:

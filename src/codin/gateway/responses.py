@@ -7,9 +7,17 @@ from typing import Any
 from starlette.responses import JSONResponse
 
 from codin.gateway.errors import LimitReached
+from codin.jsontext import encoded
 
 LIMITED = -32029
 """JSON-RPC's code for HTTP's 429, out of those that it leaves to servers."""
+
+
+class FastJson(JSONResponse):
+    """JSON as ``JSONResponse`` sends it, several times faster."""
+
+    def render(self, content: Any) -> bytes:
+        return encoded(content)
 
 
 def error_response(

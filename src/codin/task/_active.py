@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from codin.agent.events import Canceled, EndEvent, Failed
 from codin.agent.response import failure
@@ -29,20 +30,24 @@ class ActiveRun:
         self._journal = journal
         self._grace = grace_seconds
         self._stop_reason: str | None = None
-        self._stopping = asyncio.Event()
+        self._stopping: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._lost = False
 
     def stop(self, reason: str) -> None:
         """Ask for the end of the work. Only the first reason counts."""
         if self._stop_reason is None:
             self._stop_reason = reason
-            self._stopping.set()
+            self._stop()
 
     def lose(self) -> None:
         """Ask for the end of the work, of which nothing more is to be told: the task is in other
         hands now."""
         self._lost = True
-        self._stopping.set()
+        self._stop()
+
+    def _stop(self) -> None:
+        if not self._stopping.done():
+            self._stopping.set_result(None)
 
     async def cancel(self, reason: str) -> None:
         """Stop the work, and return when its end is in the log."""
@@ -57,11 +62,11 @@ class ActiveRun:
             TaskError: the log took it no more; the work is stopped.
         """
         writing = asyncio.create_task(self._journal.run())
-        stopping = asyncio.create_task(self._stopping.wait())
         performing = asyncio.create_task(self._work.perform(self.run))
         try:
+            ends: list[asyncio.Future[Any]] = [writing, self._stopping, performing]
             done, _ = await asyncio.wait(
-                [writing, stopping, performing],
+                ends,
                 timeout=self._work.seconds,
                 return_when=asyncio.FIRST_COMPLETED,
             )
@@ -76,7 +81,7 @@ class ActiveRun:
             await writing
         finally:
             writing.cancel()
-            stopping.cancel()
+            self._stopping.cancel()
             performing.cancel()
 
     def _outcome(

@@ -44,6 +44,17 @@ class TaskReader:
             more = len(events) == limit and projection.seq != upto
         return projection
 
+    async def settled(self, principal: Principal, task_id: str, after: int) -> TaskProjection:
+        """The task as it stands in the first state after event ``after`` in which nothing more
+        will come by itself; waits until it is in one."""
+        projection = await self.project(principal, task_id, upto=after)
+        following = follow_batches(self._log, principal, task_id, after=after, until=STOPS)
+        async with aclosing(following) as batches:
+            async for events in batches:
+                for event in events:
+                    projection.apply(event)
+        return projection
+
     async def updates(
         self, principal: Principal, task_id: str, context_id: str, after: int
     ) -> AsyncGenerator[TaskUpdate, None]:

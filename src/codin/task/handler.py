@@ -26,7 +26,9 @@ from a2a.types import (
     ListTasksRequest,
     ListTasksResponse,
     Message,
+    SendMessageConfiguration,
     SendMessageRequest,
+    SendMessageResponse,
     SubscribeToTaskRequest,
     Task,
     TaskPushNotificationConfig,
@@ -39,20 +41,20 @@ from a2a.utils.errors import (
     TaskNotFoundError,
     UnsupportedOperationError,
 )
-from a2a.utils.task import apply_history_length, validate_history_length
+from a2a.utils.task import validate_history_length
+from google.protobuf.json_format import ParseDict
 
-from codin.agent.a2a import is_reply
 from codin.agent.base import AgentInfo
 from codin.agent.cards import RESUME_EXTENSION
 from codin.errors import InvalidInputError, NotFoundError
 from codin.security import DEFAULT_ROLES, Access, ForbiddenError, Principal, RoleAuthorizer
 from codin.task._listing import list_tasks
-from codin.task._reading import STOPS, TaskReader
+from codin.task._reading import TaskReader
 from codin.task._requests import check_message, check_modes
 from codin.task.door import PARENT, Door, admit_task
 from codin.task.errors import LogError, TaskEnded, TaskError, TaskRepeated, UnknownTask
 from codin.task.log.base import EventLog, TaskRow
-from codin.task.log.follow import follow
+from codin.task.projection import Json
 from codin.task.runner import TaskRunner
 from codin.task.updates import (
     A2AEvent,
@@ -117,19 +119,27 @@ class AgentRequestHandler(RequestHandler):
     async def on_message_send(
         self, params: SendMessageRequest, context: ServerCallContext
     ) -> Task | Message:
+        answer: SendMessageResponse = ParseDict(
+            await self.send(params, context), SendMessageResponse(), ignore_unknown_fields=True
+        )
+        return answer.task if answer.HasField("task") else answer.message
+
+    async def send(self, params: SendMessageRequest, context: ServerCallContext) -> Json:
+        """SendMessage: A2A's JSON of its response, to be read only."""
         principal = self._door.caller(context)
         async with self._door.creating(principal, params, context):
             accepted = await self._accept(principal, params, context)
         task_id, after = accepted.task_id, accepted.seq
         if accepted.repeated:  # what stopped it since then is no news
             after = (await self._row(principal, task_id)).last_seq
-        if not params.configuration.return_immediately:
-            async for _ in follow(self._log, principal, task_id, after=after, until=STOPS):
-                pass
-        task = (await self._reader.project(principal, task_id)).task()
-        if is_reply(task.status.message) and not task.artifacts:
-            return task.status.message
-        return apply_history_length(task, params.configuration)
+        if params.configuration.return_immediately:
+            projection = await self._reader.project(principal, task_id)
+        else:
+            projection = await self._reader.settled(principal, task_id, after)
+        reply = projection.reply
+        if reply is not None:
+            return {"message": reply}
+        return {"task": projection.json(_history_length(params.configuration))}
 
     async def send_stream(
         self, params: SendMessageRequest, context: ServerCallContext
@@ -146,13 +156,12 @@ class AgentRequestHandler(RequestHandler):
         task_id = accepted.task_id
         if after is None or not accepted.repeated:
             projection = await self._reader.project(principal, task_id, upto=max(accepted.seq, 1))
-            first = apply_history_length(projection.task(), params.configuration)
-            yield snapshot(projection, first)
+            yield snapshot(projection, _history_length(params.configuration))
             after = projection.seq
         rest = (
             self._reader.resumed(principal, task_id, after)
             if accepted.repeated
-            else self._reader.updates(principal, task_id, first.context_id, after)
+            else self._reader.updates(principal, task_id, projection.context_id, after)
         )
         async with aclosing(rest) as updates:
             async for update in updates:
@@ -199,11 +208,16 @@ class AgentRequestHandler(RequestHandler):
                 yield update.event
 
     async def on_get_task(self, params: GetTaskRequest, context: ServerCallContext) -> Task | None:
+        found: Task = ParseDict(await self.get(params, context), Task(), ignore_unknown_fields=True)
+        return found
+
+    async def get(self, params: GetTaskRequest, context: ServerCallContext) -> Json:
+        """GetTask: A2A's JSON of the task, to be read only."""
         principal = await self._door.enter(context, "task.read", params.id)
         validate_history_length(params)
         row = await self._row(principal, params.id)
         projection = await self._reader.project(principal, row.task_id)
-        return apply_history_length(projection.task(), params)
+        return projection.json(_history_length(params))
 
     async def on_cancel_task(
         self, params: CancelTaskRequest, context: ServerCallContext
@@ -355,6 +369,10 @@ class AgentRequestHandler(RequestHandler):
         known = {RESUME_EXTENSION, *self._info.required_extensions}
         found = sorted(known & context.requested_extensions)
         return {HTTP_EXTENSION_HEADER: ", ".join(found)} if found else {}
+
+
+def _history_length(asked: SendMessageConfiguration | GetTaskRequest) -> int | None:
+    return asked.history_length if asked.HasField("history_length") else None
 
 
 def _host_of(url: str) -> str:

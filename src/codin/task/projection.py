@@ -5,21 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from a2a.types import (
-    Artifact,
-    Message,
-    Part,
-    StreamResponse,
-    Task,
-    TaskArtifactUpdateEvent,
-    TaskStatusUpdateEvent,
-)
+from a2a.types import Part, StreamResponse, Task
 from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.message import Message as Proto
 
 from codin.agent._parts import part_value
+from codin.agent.a2a import is_reply
 from codin.task.log.base import LogEvent
 from codin.task.states import INTERRUPTED
+
+Json = dict[str, Any]
 
 _FIELDS = {"task": "task", "status": "status_update", "artifact": "artifact_update"}
 
@@ -54,58 +49,77 @@ class TaskProjection:
     """Builds a task up from its events, in order.
 
     The history has what was said to the task and what it asked, not its progress; the pieces of an
-    artifact are put together.
+    artifact are put together. Events are only read: others may hold them too.
     """
 
     def __init__(self, events: Iterable[LogEvent] = ()) -> None:
-        self._task = Task()
-        self._artifacts: dict[str, Artifact] = {}
+        self._task: Json = {}
+        self._history: list[Json] = []
+        self._artifacts: dict[str, Json] = {}
         self.seq = 0
         for event in events:
             self.apply(event)
+
+    @property
+    def context_id(self) -> str:
+        return str(self._task.get("contextId", ""))
+
+    @property
+    def reply(self) -> Json | None:
+        """The message that is the whole answer of an agent which made nothing else, if it is."""
+        message: Json = self._task.get("status", {}).get("message", {})
+        return message if is_reply(message) and not self._artifacts else None
 
     def apply(self, event: LogEvent) -> None:
         """Take in the next event."""
         self.seq = event.seq
         match event.kind:
             case "task":
-                ParseDict(event.body, self._task, ignore_unknown_fields=True)
+                self._task = dict(event.body)
+                self._history = list(event.body.get("history", ()))
             case "message":
                 self._keep_question()
-                self._task.history.append(_parsed(event.body, Message()))
+                self._history.append(event.body)
             case "status":
-                update = _parsed(event.body, TaskStatusUpdateEvent())
-                self._task.status.CopyFrom(update.status)
+                self._task["status"] = event.body["status"]
             case "artifact":
-                self._merge(_parsed(event.body, TaskArtifactUpdateEvent()))
+                self._merge(event.body)
 
-    def task(self) -> Task:
-        """The task as it stands, a copy."""
-        task = Task()
-        task.CopyFrom(self._task)
-        task.artifacts.extend(self._artifacts.values())
+    def json(self, history_length: int | None = None) -> Json:
+        """A2A's JSON of the task as it stands, with the latest ``history_length`` messages, or all
+        (A2A 1.0, section 3.2.4). It is to be read only."""
+        task = dict(self._task)
+        history = self._history if history_length is None else self._history[-history_length:]
+        if history_length == 0 or not history:
+            task.pop("history", None)
+        else:
+            task["history"] = history
+        if self._artifacts:
+            task["artifacts"] = list(self._artifacts.values())
         return task
+
+    def task(self, history_length: int | None = None) -> Task:
+        """The same as A2A's message."""
+        found: Task = ParseDict(self.json(history_length), Task(), ignore_unknown_fields=True)
+        return found
 
     def _keep_question(self) -> None:
         """What an interrupted task asked becomes history when the answer comes."""
-        status = self._task.status
-        waiting = to_json(status).get("state") in INTERRUPTED
-        if waiting and status.HasField("message"):
-            self._task.history.append(status.message)
+        status = self._task.get("status", {})
+        if status.get("state") in INTERRUPTED and "message" in status:
+            self._history.append(status["message"])
 
-    def _merge(self, update: TaskArtifactUpdateEvent) -> None:
-        artifact = update.artifact
-        kept = self._artifacts.get(artifact.artifact_id)
-        if kept is None or not update.append:
-            self._artifacts[artifact.artifact_id] = artifact
+    def _merge(self, update: Mapping[str, Any]) -> None:
+        artifact = update["artifact"]
+        key = artifact.get("artifactId", "")
+        kept = self._artifacts.get(key)
+        if kept is None or not update.get("append"):
+            self._artifacts[key] = artifact
             return
-        for part in artifact.parts:
-            last = kept.parts[-1] if kept.parts else None
-            if last is not None and last.HasField("text") and part.HasField("text"):
-                last.text += part.text
+        parts = list(kept.get("parts", ()))
+        for part in artifact.get("parts", ()):
+            if parts and "text" in parts[-1] and "text" in part:
+                parts[-1] = {**parts[-1], "text": parts[-1]["text"] + part["text"]}
             else:
-                kept.parts.append(part)
-
-
-def _parsed(body: dict[str, Any], message: Any) -> Any:
-    return ParseDict(body, message, ignore_unknown_fields=True)
+                parts.append(part)
+        self._artifacts[key] = {**kept, "parts": parts}

@@ -273,7 +273,8 @@ class TaskRunner:
             goal_id=new.goal_id,
             principal=principal,
             message=message,
-            history=await self._history(scope),
+            # a context that was made for this task has none
+            history=await self._history(scope) if new.context_given else (),
             journal=journal,
         )
         # Work that dispatches has to wait for the work that it stops.

@@ -55,9 +55,10 @@ class TaskUpdate:
         return event
 
 
-def snapshot(projection: TaskProjection, task: Task | None = None) -> TaskUpdate:
-    """The task as it stands, as the first event of a stream; ``task`` when it was cut already."""
-    return TaskUpdate(projection.seq, {"task": to_json(task or projection.task())})
+def snapshot(projection: TaskProjection, history_length: int | None = None) -> TaskUpdate:
+    """The task as it stands, as the first event of a stream; with the latest ``history_length``
+    messages, or all."""
+    return TaskUpdate(projection.seq, {"task": projection.json(history_length)})
 
 
 def update_of(event: LogEvent, context_id: str) -> TaskUpdate | None:

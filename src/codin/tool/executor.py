@@ -182,6 +182,8 @@ class ToolExecutor:
         )
 
     def _tools(self, grant: RunGrant) -> list[RunnableTool]:
+        if not grant.tools:
+            return []
         return [
             tool for tool in self._registry.list(grant.principal) if tool.spec.name in grant.tools
         ]

@@ -7,7 +7,8 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Any, ClassVar, get_args, get_type_hints
+from functools import cached_property
+from typing import Any, ClassVar, Literal, get_args, get_type_hints
 
 from codin.agent._parts import jsonable
 from codin.agent.adapters._run import Run, prompt
@@ -42,10 +43,19 @@ class FunctionAgent(Adapter):
 
     def _call(self, task: Task) -> Any:
         function: Callable[..., Any] = self.subject
-        parameters = inspect.signature(function).parameters
-        if not parameters:
-            return function()
-        return function(prompt(task.message) if _wants_text(function) else task)
+        match self._wants:
+            case "nothing":
+                return function()
+            case "text":
+                return function(prompt(task.message))
+            case _:
+                return function(task)
+
+    @cached_property
+    def _wants(self) -> Literal["nothing", "text", "task"]:
+        if not inspect.signature(self.subject).parameters:
+            return "nothing"
+        return "text" if _wants_text(self.subject) else "task"
 
     async def _pieces(self, pieces: AsyncIterator[Any], run: Run, speech: _Speech) -> None:
         async with aclosing(pieces):  # type: ignore[type-var]

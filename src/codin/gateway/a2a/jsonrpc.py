@@ -23,7 +23,7 @@ from a2a.utils.errors import (
     MethodNotFoundError,
 )
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from codin.gateway.a2a.calling import (
     AgentCalls,
@@ -37,7 +37,7 @@ from codin.gateway.a2a.streaming import update_stream
 from codin.gateway.a2a.v03 import OldRpc
 from codin.gateway.errors import LimitReached
 from codin.gateway.quota import turn_of
-from codin.gateway.responses import rpc_limit_error, rpc_limit_response
+from codin.gateway.responses import FastJson, rpc_limit_error, rpc_limit_response
 from codin.gateway.streams import StreamLimits
 from codin.security import ForbiddenError
 from codin.task.handler import AgentRequestHandler
@@ -91,14 +91,14 @@ class JsonRpc:
         """The answer to whatever came."""
         if not _is_json(request.headers.get("content-type")):
             sentence = "JSON-RPC is sent as Content-Type: application/json"
-            return JSONResponse(_error(None, ContentTypeNotSupportedError(sentence)), 415)
+            return FastJson(_error(None, ContentTypeNotSupportedError(sentence)), 415)
         try:
             body = _decoded(await request.body())
             if isinstance(body, list):
                 return await self._batch(request, body)
             call = _call_of(body)
         except _Refused as refused:
-            return JSONResponse(_error(refused.id, refused.error))
+            return FastJson(_error(refused.id, refused.error))
         if is_old(version_of(request)) and self._old.serves(call.method):
             return await self._old.answer(request, body, call.id, call.method)
         try:
@@ -118,7 +118,7 @@ class JsonRpc:
             raise _Refused(InvalidRequestError(f"a batch has 1 to {MAX_BATCH} requests"))
         found = await asyncio.gather(*(self._in_batch(request, one) for one in body))
         answers = [one for one in found if one is not None]
-        return JSONResponse(answers) if answers else Response(status_code=204)
+        return FastJson(answers) if answers else Response(status_code=204)
 
     async def _in_batch(self, request: Request, body: Any) -> Json | None:
         try:
@@ -181,7 +181,7 @@ class JsonRpc:
             raise
         except Exception:
             _log.exception("%s failed", call.method[:60])
-            return JSONResponse(_error(call.id, _unexpected()))
+            return FastJson(_error(call.id, _unexpected()))
 
     def _admit(self, request: Request, call: _Call) -> tuple[Operation, Any, ServerCallContext]:
         operation = OPERATIONS.get(call.method)
@@ -240,7 +240,7 @@ def _is_id(given: Any) -> bool:
 
 def _response(found: Json) -> Response:
     forbidden = found.get("error", {}).get("code") == FORBIDDEN
-    return JSONResponse(found, 403 if forbidden else 200)
+    return FastJson(found, 403 if forbidden else 200)
 
 
 def _error(call_id: Id, error: A2AError | ForbiddenError) -> Json:

@@ -17,7 +17,6 @@ from a2a.types import (
     ListTaskPushNotificationConfigsRequest,
     ListTasksRequest,
     SendMessageRequest,
-    SendMessageResponse,
     SubscribeToTaskRequest,
     Task,
     TaskPushNotificationConfig,
@@ -73,16 +72,6 @@ def _check_names(kind: type[Proto], params: Mapping[str, Any]) -> None:
         raise InvalidParamsError(f"there is no task state {state[:60]!r}")
 
 
-async def _send(handler: AgentRequestHandler, request: Any, context: ServerCallContext) -> Json:
-    found = await handler.on_message_send(request, context)
-    is_task = isinstance(found, Task)
-    return _json(SendMessageResponse(task=found) if is_task else SendMessageResponse(message=found))
-
-
-async def _get(handler: AgentRequestHandler, request: Any, context: ServerCallContext) -> Json:
-    return _json(_found(await handler.on_get_task(request, context)))
-
-
 async def _cancel(handler: AgentRequestHandler, request: Any, context: ServerCallContext) -> Json:
     return _json(_found(await handler.on_cancel_task(request, context)))
 
@@ -121,9 +110,9 @@ async def _card(handler: AgentRequestHandler, request: Any, context: ServerCallC
 
 
 OPERATIONS: Mapping[str, Operation] = {
-    "SendMessage": Operation(SendMessageRequest, ask=_send),
+    "SendMessage": Operation(SendMessageRequest, ask=AgentRequestHandler.send),
     "SendStreamingMessage": Operation(SendMessageRequest, stream=AgentRequestHandler.send_stream),
-    "GetTask": Operation(GetTaskRequest, ask=_get),
+    "GetTask": Operation(GetTaskRequest, ask=AgentRequestHandler.get),
     "ListTasks": Operation(ListTasksRequest, ask=_list),
     "CancelTask": Operation(CancelTaskRequest, ask=_cancel),
     "SubscribeToTask": Operation(SubscribeToTaskRequest, stream=AgentRequestHandler.task_stream),

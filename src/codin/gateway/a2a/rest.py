@@ -19,7 +19,7 @@ from a2a.utils.errors import (
 from google.protobuf.descriptor import FieldDescriptor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from codin.gateway.a2a.calling import (
@@ -33,7 +33,7 @@ from codin.gateway.a2a.operations import OPERATIONS, Operation
 from codin.gateway.a2a.streaming import update_stream
 from codin.gateway.errors import LimitReached
 from codin.gateway.quota import turn_of
-from codin.gateway.responses import rest_limit_response
+from codin.gateway.responses import FastJson, rest_limit_response
 from codin.gateway.streams import StreamLimits
 from codin.security import ForbiddenError
 from codin.task.handler import AgentRequestHandler
@@ -112,7 +112,7 @@ class _Endpoint:
             _log.exception("%s %s failed", request.method, request.url.path[:200])
             unknown = InternalError("something went wrong here; the server's log has it")
             payload = build_rest_error_payload(unknown)
-        return JSONResponse(payload, payload["error"]["code"])
+        return FastJson(payload, payload["error"]["code"])
 
     async def _answer(self, request: Request, tenant: str) -> Response:
         check_version(version_of(request))
@@ -133,7 +133,7 @@ class _Endpoint:
             )
         assert self._operation.ask is not None
         found = await self._operation.ask(self._handler, params, context)
-        return JSONResponse(found, headers=headers, media_type=_answered_as(request))
+        return FastJson(found, headers=headers, media_type=_answered_as(request))
 
     def _query(self, request: Request) -> dict[str, Any]:
         """The parameters of a request without a body (section 11.5)."""
