@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 import stat
 import threading
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -115,12 +115,12 @@ async def test_keys_last(database: SqliteDatabase, tmp_path: Path) -> None:
 
 
 async def test_who_waits_is_told_of_what_was_committed(database: SqliteDatabase) -> None:
-    heard: list[set[str]] = []
+    heard: list[tuple[set[str], list[int]]] = []
 
-    def told(touched: Iterable[str]) -> None:
-        heard.append(set(touched))
+    def told(touched: set[str], results: list[int]) -> None:
+        heard.append((touched, results))
 
-    def broken(touched: Iterable[str]) -> None:
+    def broken(touched: set[str], results: list[int]) -> None:
         raise RuntimeError("nobody listens")
 
     def fails(connection: sqlite3.Connection) -> None:
@@ -136,7 +136,7 @@ async def test_who_waits_is_told_of_what_was_committed(database: SqliteDatabase)
         )
     *results, last = await writing
     assert (results[:2], type(results[2]), last) == ([1, 2], KeyError, 3)
-    assert heard == [{"a", "b", "c"}]
+    assert heard == [({"a", "b", "c"}, [1, 2])]
 
 
 async def test_the_file_of_an_older_log_gets_other_stores(tmp_path: Path) -> None:

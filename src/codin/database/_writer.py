@@ -15,8 +15,9 @@ from codin.database.base import DatabaseError
 
 T = TypeVar("T")
 
-Told = Callable[[Iterable[str]], None]
-"""Is told what was touched, from the writer's thread."""
+Told = Callable[[set[str], list[Any]], None]
+"""Is told, from the writer's thread, what was touched by the writes of one commit, and what they
+gave."""
 
 _log = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ class Writer:
         lasting: bool,
     ) -> asyncio.Future[T]:
         """Have ``operation`` run: gives its result once it is committed, and ``told`` was told of
-        what it ``touches``."""
+        it and what it ``touches``."""
         if self._closing:
             raise DatabaseError(self._place, "is closed")
         loop = asyncio.get_running_loop()
@@ -116,13 +117,15 @@ class Writer:
         self._answer(group)
 
     def _tell(self, group: list[_Write]) -> None:
-        by_ear: dict[Told, set[str]] = {}
+        by_ear: dict[Told, tuple[set[str], list[Any]]] = {}
         for write in group:
             if write.told is not None and write.error is None:
-                by_ear.setdefault(write.told, set()).update(write.touches)
-        for told, touched in by_ear.items():
+                touched, results = by_ear.setdefault(write.told, (set(), []))
+                touched.update(write.touches)
+                results.append(write.result)
+        for told, (touched, results) in by_ear.items():
             try:
-                told(touched)
+                told(touched, results)
             except Exception:  # who waits polls too; the thread that writes must go on
                 _log.exception("nobody could be told of a commit to %s", self._place)
 

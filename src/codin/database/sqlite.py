@@ -87,8 +87,9 @@ class SqliteDatabase(Database):
         """Run ``operation`` on the writer's thread, in one transaction with whatever else waits
         there, and give its result once it is committed.
 
-        ``told`` is called with what it ``touches`` after the commit and before the result is given,
-        from the writer's thread. ``lasting``: the commit waits for the disk.
+        ``told`` is called with what it ``touches`` and with its result, and those of others in the
+        same commit, after that and before the result is given, from the writer's thread.
+        ``lasting``: the commit waits for the disk.
 
         Raises:
             DatabaseError: the file cannot be used.

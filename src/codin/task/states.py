@@ -19,4 +19,7 @@ TERMINAL: Final = frozenset({COMPLETED, FAILED, CANCELED, REJECTED})
 INTERRUPTED: Final = frozenset({INPUT_REQUIRED, AUTH_REQUIRED})
 """The task waits for somebody and holds no process."""
 
+STOPPED: Final = TERMINAL | INTERRUPTED
+"""Nothing more comes by itself."""
+
 STATES: Final = frozenset({SUBMITTED, WORKING}) | TERMINAL | INTERRUPTED

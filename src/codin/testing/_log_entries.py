@@ -9,8 +9,8 @@ import pytest
 
 from codin.security import Principal
 from codin.task.errors import TaskEnded, UnknownTask
-from codin.task.log.base import Adopt, Entry, EventLog, StepRow, TaskFilter
-from codin.testing._log_base import ANN, artifact, begin, status, submitted
+from codin.task.log.base import Adopt, Entry, EventLog, NewTask, StepRow, TaskFilter
+from codin.testing._log_base import ANN, BOB, OTHER_ANN, artifact, begin, status, submitted
 
 
 class EntryConformance:
@@ -25,6 +25,37 @@ class EntryConformance:
         assert (row.state, row.last_seq, row.owner) == ("TASK_STATE_SUBMITTED", 1, "w1")
         assert row.principal == Principal("acme", "ann")
         assert abs(row.created - event.time) < 1.0
+
+    async def test_a_task_can_begin_with_more_than_one_event(self, log: EventLog) -> None:
+        task = NewTask("t", "c", "a", "t")
+        lease = await log.create(
+            ANN, task, submitted(), status("WORKING"), artifact(1), owner="w1", ttl=30.0
+        )
+        events = await log.read(ANN, "t")
+        assert [(e.seq, e.kind) for e in events] == [(1, "task"), (2, "status"), (3, "artifact")]
+        row = await log.task(ANN, "t")
+        assert (row.state, row.last_seq) == ("TASK_STATE_WORKING", 3)
+        assert row.status == {"state": "TASK_STATE_WORKING"}
+        assert await log.append(lease, [artifact(2)]) == 4
+
+    async def test_what_is_recent_is_what_is_read(self, log: EventLog) -> None:
+        """A beginning of it, or nothing; and nothing for others."""
+        lease = await begin(log)
+        child = await begin(log, "child", parent="t")
+        await log.append(child, [artifact(1), artifact(2)])
+        for entries in (
+            [status("WORKING"), artifact(1)],
+            [Adopt("child", "s", "a")],
+            [artifact(2)],
+        ):
+            await log.append(lease, entries)
+            for after in range(9):
+                read = await log.read(ANN, "t", after)
+                recent = log.recent(ANN, "t", after)
+                assert recent == read[: len(recent)]
+        assert not log.recent(BOB, "t", 0)
+        assert not log.recent(OTHER_ANN, "child", 0)
+        assert not log.recent(ANN, "none", 0)
 
     async def test_events_are_numbered_in_order(self, log: EventLog) -> None:
         lease = await begin(log)

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from codin.security import Principal
-from codin.task.errors import FencedError
+from codin.task.errors import FencedError, TaskEnded
 from codin.task.log.base import EventLog, Lease, StepRow
 from codin.testing._log_base import ANN, BOB, artifact, begin, status
 
@@ -27,6 +27,23 @@ class LeaseConformance:
             await log.append(first, [artifact(1)])
         await log.release(first)
         assert await log.append(second, [artifact(2)]) == 2
+
+    @pytest.mark.parametrize("stop", ["INPUT_REQUIRED", "AUTH_REQUIRED", "COMPLETED", "CANCELED"])
+    async def test_a_task_that_stops_is_in_nobodys_hands(self, log: EventLog, stop: str) -> None:
+        """From the moment on in which it can be seen to have stopped."""
+        first = await begin(log)
+        await log.append(first, [status("WORKING"), status(stop)], steps=[StepRow("s", "a", "do")])
+        row = await log.task(ANN, "t")
+        assert (row.owner, row.expired) == (None, True)
+        with pytest.raises((FencedError, TaskEnded)):
+            await log.append(first, [artifact(1)])
+        second = await log.claim(ANN, "t", owner="w2", ttl=30)
+        assert (second is None) == row.ended
+        if second is not None:
+            await log.append(second, [artifact(1)])
+            assert (await log.task(ANN, "t")).owner == "w2"
+            await log.append(second, [status(stop)])
+            assert (await log.task(ANN, "t")).owner is None
 
     async def test_only_one_of_many_claims_wins(self, log: EventLog) -> None:
         await log.release(await begin(log))

@@ -34,10 +34,12 @@ from codin.task.log.base import (
     StepRow,
     TaskRow,
     check_new,
+    holds,
+    last_status,
     repeat_key,
     state_of,
 )
-from codin.task.states import INTERRUPTED, TERMINAL
+from codin.task.states import STOPPED, TERMINAL
 
 _ENDED = sorted(TERMINAL)
 
@@ -59,12 +61,14 @@ WITH allowed AS MATERIALIZED (
     INSERT INTO task (task_id, tenant, subject, context_id, agent_id, goal_id, parent_id,
         state, status, last_seq, created, updated, owner, fence, lease_expires)
     SELECT %(task)s, %(tenant)s, %(subject)s, %(context)s, %(agent)s, %(goal)s, %(parent)s,
-        %(state)s, %(status)s, 1, now, now, %(owner)s, 1, now + %(ttl)s
+        %(state)s, %(status)s, cardinality(%(kinds)s::text[]), now, now, %(owner)s, 1,
+        now + %(ttl)s
     FROM allowed WHERE %(key)s::text IS NULL OR EXISTS (SELECT FROM keyed)
     RETURNING task_id, created, lease_expires
 ), first AS (
     INSERT INTO task_event (task_id, seq, kind, body, time)
-    SELECT task_id, 1, %(kind)s, %(body)s, created FROM made
+    SELECT task_id, n, kind, body, created
+    FROM made, unnest(%(kinds)s::text[], %(bodies)s::text[]) WITH ORDINALITY AS e (kind, body, n)
 )
 SELECT lease_expires FROM made""".encode()  # noqa: S608
 
@@ -76,7 +80,7 @@ WITH moved AS (
         state = COALESCE(%(state)s, state),
         status = CASE WHEN %(changes)s OR state <> %(state)s THEN %(status)s ELSE status END,
         updated = CASE WHEN %(changes)s OR state <> %(state)s THEN {NOW} ELSE updated END,
-        owner = CASE WHEN %(free)s THEN NULL ELSE owner END
+        owner = CASE WHEN %(gives_back)s THEN NULL ELSE owner END
     WHERE task_id = %(task)s AND owner = %(owner)s AND fence = %(fence)s
         AND NOT state = ANY(%(ended)s)
     RETURNING task_id, last_seq
@@ -92,13 +96,14 @@ async def create(
     connection: AsyncConnection,
     principal: Principal,
     task: NewTask,
-    first: Entry,
+    entries: Sequence[Entry],
     *,
     owner: str,
     ttl: float,
     dedupe: str | None,
 ) -> Lease:
     check_new(principal, task)
+    last = last_status(entries)
     values = {
         "tenant": principal.tenant,
         "subject": principal.subject,
@@ -108,12 +113,12 @@ async def create(
         "agent": task.agent_id,
         "goal": task.goal_id,
         "parent": task.parent_id,
-        "state": state_of(first.kind, first.body),
-        "status": dump(first.body["status"]),
+        "state": state_of(last.kind, last.body),
+        "status": dump(last.body["status"]),
         "owner": owner,
         "ttl": ttl,
-        "kind": first.kind,
-        "body": dump(first.body),
+        "kinds": [entry.kind for entry in entries],
+        "bodies": [dump(entry.body) for entry in entries],
     }
     try:
         cursor = await connection.execute(_CREATE, values)
@@ -148,7 +153,7 @@ async def append(
 ) -> int:
     plain = [entry for entry in entries if isinstance(entry, Entry)]
     if plain and not steps and len(plain) == len(entries) and _in_order(plain):
-        seq = await _append_plain(connection, lease, plain)
+        seq = await _append_plain(connection, lease, plain, gives_back=_stops(plain))
         if seq is not None:
             return seq
     async with connection.transaction():
@@ -159,12 +164,18 @@ async def append(
             if isinstance(entry, Adopt):
                 seq = await _adopt(connection, lease.task_id, entry, seq)
             else:
-                seq = await _append_plain(connection, lease, [entry], last=False) or seq
+                seq = await _append_plain(connection, lease, [entry], gives_back=False) or seq
                 state = state_of(entry.kind, entry.body) or state
         await _put_steps(connection, lease.task_id, steps)
-        if state in INTERRUPTED:
+        if _stops(plain):
             await release(connection, lease)
     return seq
+
+
+def _stops(entries: Sequence[Entry]) -> bool:
+    """Whether a task has stopped after ``entries``, by one of them."""
+    states = [state_of(entry.kind, entry.body) for entry in entries]
+    return next((state in STOPPED for state in reversed(states) if state), False)
 
 
 def _in_order(entries: Sequence[Entry]) -> bool:
@@ -172,10 +183,9 @@ def _in_order(entries: Sequence[Entry]) -> bool:
 
 
 async def _append_plain(
-    connection: AsyncConnection, lease: Lease, entries: Sequence[Entry], *, last: bool = True
+    connection: AsyncConnection, lease: Lease, entries: Sequence[Entry], *, gives_back: bool
 ) -> int | None:
-    """The last seq; ``None`` when the lease is stale or the task has ended. Not ``last``: more
-    follows, and the lease is kept."""
+    """The last seq; ``None`` when the lease is stale or the task has ended."""
     state, status, changes = None, None, 0
     for entry in entries:
         new = state_of(entry.kind, entry.body)
@@ -188,7 +198,7 @@ async def _append_plain(
             "state": state,
             "status": None if state is None else dump(status),
             "changes": changes > 1,
-            "free": last and state in INTERRUPTED,
+            "gives_back": gives_back,
             "task": lease.task_id,
             "owner": lease.owner,
             "fence": lease.fence,
@@ -207,7 +217,7 @@ async def _hold(connection: AsyncConnection, lease: Lease) -> tuple[str, int]:
         (lease.task_id,),
     )
     found = await cursor.fetchone()
-    if found is None or found[:2] != (lease.owner, lease.fence):
+    if found is None or not holds(lease, *found[:3]):
         raise FencedError(
             f"task {lease.task_id} is in other hands now: what {lease.owner} wanted to add was not"
             " written"

@@ -11,21 +11,25 @@ from codin.database import storable
 from codin.security import Principal
 from codin.task.errors import FencedError, TaskEnded, TaskExists, TaskRepeated, UnknownTask
 from codin.task.log._json import dump, plain
+from codin.task.log._recent import Noted
 from codin.task.log._schema import ENDED, NOW, ROW, UNFINISHED
 from codin.task.log.base import (
     REPEAT_SECONDS,
     Adopt,
     Entry,
     Lease,
+    LogEvent,
     NewTask,
     Pulse,
     StepRow,
     TaskRow,
     check_new,
+    holds,
+    last_status,
     repeat_key,
     state_of,
 )
-from codin.task.states import INTERRUPTED, TERMINAL
+from codin.task.states import STOPPED, TERMINAL
 
 _INSERT = "INSERT INTO task_event (task_id, seq, kind, body, time) VALUES (?, ?, ?, ?, ?)"
 
@@ -65,14 +69,15 @@ def create(
     connection: sqlite3.Connection,
     principal: Principal,
     task: NewTask,
-    first: Entry,
+    entries: Sequence[Entry],
     *,
     owner: str,
     ttl: float,
     dedupe: str | None,
-) -> Lease:
+) -> Noted:
     check_new(principal, task)
     now = clock(connection)
+    last = last_status(entries)
     if task.parent_id is not None:
         find(connection, principal, task.parent_id)
     if dedupe is not None:
@@ -82,7 +87,7 @@ def create(
     connection.execute(
         """INSERT INTO task (task_id, tenant, subject, context_id, agent_id, goal_id, parent_id,
             state, status, last_seq, created, updated, owner, fence, lease_expires)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, 1, ?)""",
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)""",
         (
             task.task_id,
             principal.tenant,
@@ -91,16 +96,19 @@ def create(
             task.agent_id,
             task.goal_id,
             task.parent_id,
-            state_of(first.kind, first.body),
-            dump(first.body["status"]),
+            state_of(last.kind, last.body),
+            dump(last.body["status"]),
+            len(entries),
             now,
             now,
             owner,
             now + ttl,
         ),
     )
-    connection.execute(_INSERT, (task.task_id, 1, first.kind, dump(first.body), now))
-    return Lease(task.task_id, owner, 1, now + ttl)
+    noted = Noted(principal, task.task_id, Lease(task.task_id, owner, 1, now + ttl))
+    for seq, entry in enumerate(entries, 1):
+        _insert(connection, noted, entry, seq, now)
+    return noted
 
 
 def _take_key(
@@ -127,35 +135,52 @@ def append(
     lease: Lease,
     entries: Sequence[Entry | Adopt],
     steps: Sequence[StepRow],
-) -> int:
+) -> Noted:
     found = connection.execute(
-        "SELECT owner, fence, state, last_seq FROM task WHERE task_id = ?", (lease.task_id,)
+        "SELECT owner, fence, state, last_seq, tenant, subject FROM task WHERE task_id = ?",
+        (lease.task_id,),
     ).fetchone()
-    if found is None or found[:2] != (lease.owner, lease.fence):
+    if found is None or not holds(lease, *found[:3]):
         raise FencedError(
             f"task {lease.task_id} is in other hands now: what {lease.owner} wanted to add was not"
             " written"
         )
     state, seq, now = str(found[2]), int(found[3]), clock(connection)
+    owner: str | None = lease.owner
+    noted = Noted(Principal(*found[4:]), lease.task_id)
     for entry in entries:
         if state in TERMINAL:
             raise TaskEnded(f"task {lease.task_id} has ended ({state}): nothing can follow")
         if isinstance(entry, Adopt):
             seq = _adopt(connection, lease.task_id, entry, seq)
+            noted.gap()
             continue
         seq += 1
-        connection.execute(_INSERT, (lease.task_id, seq, entry.kind, dump(entry.body), now))
-        changed = state_of(entry.kind, entry.body)
-        if changed is not None and changed != state:
-            state = changed
+        _insert(connection, noted, entry, seq, now)
+        said = state_of(entry.kind, entry.body)
+        if said is None:
+            continue
+        owner = None if said in STOPPED else lease.owner
+        if said != state:
+            state = said
             _set_state(connection, lease.task_id, state, entry.body["status"], now)
     _put_steps(connection, lease.task_id, steps)
-    free = ", owner = NULL" if state in INTERRUPTED else ""
     connection.execute(
-        f"UPDATE task SET last_seq = ?{free} WHERE task_id = ?",  # noqa: S608
-        (seq, lease.task_id),
+        "UPDATE task SET last_seq = ?, owner = ? WHERE task_id = ?", (seq, owner, lease.task_id)
     )
-    return seq
+    noted.result = seq
+    return noted
+
+
+def _insert(
+    connection: sqlite3.Connection, noted: Noted, entry: Entry, seq: int, now: float
+) -> None:
+    text = dump(entry.body)
+    connection.execute(_INSERT, (noted.task_id, seq, entry.kind, text, now))
+    if entry.kind == "call":
+        noted.gap()  # whatever a tool was given may read back as another type
+    else:
+        noted.add(LogEvent(noted.task_id, seq, entry.kind, now, entry.body), len(text))
 
 
 def _set_state(

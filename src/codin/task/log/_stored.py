@@ -48,14 +48,14 @@ class StoredLog(EventLog):
         principal: Principal,
         task: NewTask,
         first: Entry,
-        *,
+        *then: Entry,
         owner: str,
         ttl: float,
         dedupe: str | None = None,
     ) -> Lease:
         lease: Lease = await self._write(
             partial(self.statements.create, owner=owner, ttl=ttl, dedupe=dedupe),
-            *(principal, task, first),
+            *(principal, task, (first, *then)),
             touches=(task.task_id,),
         )
         return lease

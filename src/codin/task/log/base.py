@@ -187,6 +187,16 @@ class Lease:
     expires: float
 
 
+def holds(lease: Lease, owner: str | None, fence: int, state: str) -> bool:
+    """Whether ``lease`` is that of a task with these, or was when the task ended."""
+    return fence == lease.fence and (owner == lease.owner or state in TERMINAL)
+
+
+def last_status(entries: Sequence[Entry]) -> Entry:
+    """The one of ``entries``, the first of which is a task, that says in what state it is."""
+    return next(one for one in reversed(entries) if state_of(one.kind, one.body) is not None)
+
+
 @dataclass(frozen=True, slots=True)
 class Pulse:
     """What an owner holds, and which of these somebody wants canceled."""
@@ -233,13 +243,13 @@ class EventLog(ABC):
         principal: Principal,
         task: NewTask,
         first: Entry,
-        *,
+        *then: Entry,
         owner: str,
         ttl: float,
         dedupe: str | None = None,
     ) -> Lease:
-        """Create ``task`` for ``principal`` with its first event, leased to ``owner`` for ``ttl``
-        seconds, in one transaction.
+        """Create ``task`` for ``principal`` with its first event and those that follow at once,
+        leased to ``owner`` for ``ttl`` seconds, in one transaction. None of them stops it.
 
         ``dedupe`` is the id of the message that asks for it. Within a day the same one from the
         same principal to the same agent, in the same context or with none given both times, makes
@@ -257,14 +267,19 @@ class EventLog(ABC):
         self, lease: Lease, entries: Sequence[Entry | Adopt], *, steps: Sequence[StepRow] = ()
     ) -> int:
         """Append ``entries`` in order, write ``steps`` over the rows of their ids, and give the seq
-        of the last event there is then. The task's state follows its status entries; when it waits
-        for somebody then, the lease is given back with that: whoever sees the question can answer.
+        of the last event there is then. The task's state follows its status entries; entries that
+        end or interrupt it give the lease back with them.
 
         Raises:
             FencedError: the lease is stale.
             TaskEnded: the task is in a terminal state, or an entry follows one that ends it.
             UnknownTask: an adopted child is none of this task.
         """
+
+    def recent(self, principal: Principal, task_id: str, after: int) -> list[LogEvent]:
+        """The events with ``seq > after`` with which ``read`` would begin, as far as this process
+        wrote them lately and has them at hand; often none. They are to be read only."""
+        return []
 
     @abstractmethod
     async def read(

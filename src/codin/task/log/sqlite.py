@@ -7,9 +7,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar
 
 from codin.database import Durability, SqliteDatabase, SqliteTables
+from codin.security import Principal
 from codin.task.log import _queries, _statements
+from codin.task.log._recent import Noted, RecentEvents
 from codin.task.log._schema import LOG
 from codin.task.log._stored import StoredLog
+from codin.task.log.base import LogEvent
 from codin.task.notify import LocalNotifier, Notifier
 
 
@@ -22,6 +25,7 @@ class SqliteEventLog(StoredLog):
     def __init__(self, tables: SqliteTables, notifier: Notifier) -> None:
         self.notifier = notifier
         self._tables = tables
+        self._recent = RecentEvents()
 
     @classmethod
     async def open(
@@ -48,17 +52,28 @@ class SqliteEventLog(StoredLog):
         """The log in ``database``, which stays open when the log is closed. Raises as ``open``."""
         return cls(await database.tables(LOG).open(), notifier or LocalNotifier())
 
+    def recent(self, principal: Principal, task_id: str, after: int) -> list[LogEvent]:
+        return self._recent.after(principal, task_id, after)
+
     async def close(self) -> None:
         await self._tables.close()
 
-    def _write(
+    async def _write(
         self, statement: Callable[..., Any], *given: Any, touches: tuple[str, ...] = ()
-    ) -> Awaitable[Any]:
-        return self._tables.write(
+    ) -> Any:
+        found = await self._tables.write(
             lambda connection: statement(connection, *given),
             touches=touches,
-            told=self.notifier.notify if touches else None,
+            told=self._committed if touches else None,
         )
+        return found.result if isinstance(found, Noted) else found
+
+    def _committed(self, touched: set[str], results: list[Any]) -> None:
+        """First what there is to read, then who reads it: who is woken must not find the old."""
+        for found in results:
+            if isinstance(found, Noted):
+                self._recent.add(found)
+        self.notifier.notify(touched)
 
     def _read(self, query: Callable[..., Any], *given: Any) -> Awaitable[Any]:
         return self._tables.read(lambda connection: query(connection, *given))

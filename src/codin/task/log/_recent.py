@@ -1,0 +1,103 @@
+"""What this process wrote last, for those in it who read it as it comes."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from codin.security import Principal
+from codin.task.log.base import LogEvent
+
+_MOST_BYTES = 1024 * 1024
+"""Of bodies, as they are written down: a reader that is awake needs what came in milliseconds."""
+
+
+@dataclass(slots=True)
+class Noted:
+    """What a write gave, and the events that it wrote to a task of ``principal``, up to its last:
+    those before a gap, which is known only by reading, are left out."""
+
+    principal: Principal
+    task_id: str
+    result: Any = None
+    events: list[tuple[LogEvent, int]] = field(default_factory=list)
+
+    def add(self, event: LogEvent, size: int) -> None:
+        """Take in the next event, whose body has ``size`` bytes."""
+        self.events.append((event, size))
+
+    def gap(self) -> None:
+        """Something was written that is not known here."""
+        self.events.clear()
+
+
+@dataclass(slots=True)
+class _Window:
+    """The last events of a task, without gaps."""
+
+    principal: Principal
+    events: deque[tuple[LogEvent, int]] = field(default_factory=deque)
+
+    @property
+    def first(self) -> int:
+        return self.events[0][0].seq
+
+    @property
+    def last(self) -> int:
+        return self.events[-1][0].seq
+
+
+class RecentEvents:
+    """Keeps the latest committed events, so many that their bodies have ``most`` bytes.
+
+    Any thread may call it. It never says that an event is the last: other processes write too.
+    """
+
+    def __init__(self, most: int = _MOST_BYTES) -> None:
+        self._most = most
+        self._size = 0
+        self._lock = threading.Lock()
+        self._windows: OrderedDict[str, _Window] = OrderedDict()
+
+    def add(self, noted: Noted) -> None:
+        """Take in what was committed."""
+        if not noted.events:
+            return
+        with self._lock:
+            window = self._windows.get(noted.task_id)
+            if window is not None and noted.events[0][0].seq != window.last + 1:
+                self._forget(noted.task_id)
+                window = None
+            if window is None:
+                window = self._windows[noted.task_id] = _Window(noted.principal)
+            self._windows.move_to_end(noted.task_id)
+            window.events.extend(noted.events)
+            self._size += sum(size for _, size in noted.events)
+            while self._size > self._most:
+                self._shrink()
+
+    def after(self, principal: Principal, task_id: str, seq: int) -> list[LogEvent]:
+        """The task's events from ``seq + 1`` on, if they are here and the principal's."""
+        with self._lock:
+            window = self._windows.get(task_id)
+            if window is None or not window.first <= seq + 1 <= window.last:
+                return []
+            owner = window.principal
+            if (owner.tenant, owner.subject) != (principal.tenant, principal.subject):
+                return []
+            start = seq + 1 - window.first
+            return [event for event, _ in islice(window.events, start, None)]
+
+    def _forget(self, task_id: str) -> None:
+        self._size -= sum(size for _, size in self._windows.pop(task_id).events)
+
+    def _shrink(self) -> None:
+        """Drop the oldest event of the task that was written to the longest ago."""
+        task_id, window = next(iter(self._windows.items()))
+        _, size = window.events.popleft()
+        self._size -= size
+        if not window.events:
+            del self._windows[task_id]
