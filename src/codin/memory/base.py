@@ -65,8 +65,9 @@ class History(ABC):
     """Conversations: messages in the order in which they were appended."""
 
     @abstractmethod
-    async def append(self, scope: Scope, message: MemoryMessage) -> None:
-        """Add a message to the session of ``scope``. One with an id that is there is not added.
+    async def append(self, scope: Scope, *messages: MemoryMessage) -> None:
+        """Add messages to the session of ``scope``, all or none. One with an id that is there is
+        not added.
 
         Raises:
             ScopeError: the scope names no session.

@@ -16,12 +16,14 @@ class _History(History):
     def __init__(self) -> None:
         self.entries: list[tuple[Scope, MemoryMessage]] = []
 
-    async def append(self, scope: Scope, message: MemoryMessage) -> None:
+    async def append(self, scope: Scope, *messages: MemoryMessage) -> None:
         session_of(scope)
-        if message.body is not None:
-            as_json(message.body)
-        if not any(known == scope and kept.id == message.id for known, kept in self.entries):
-            self.entries.append((scope, message))
+        for message in messages:
+            if message.body is not None:
+                as_json(message.body)
+        for message in messages:
+            if not any(known == scope and kept.id == message.id for known, kept in self.entries):
+                self.entries.append((scope, message))
 
     async def list(
         self, scope: Scope, *, limit: int = 1000, before: str | None = None

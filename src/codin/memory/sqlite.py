@@ -45,24 +45,14 @@ class _History(History):
     def __init__(self, tables: SqliteTables) -> None:
         self._tables = tables
 
-    async def append(self, scope: Scope, message: MemoryMessage) -> None:
+    async def append(self, scope: Scope, *messages: MemoryMessage) -> None:
         session_of(scope)
-        body = None if message.body is None else as_json(message.body)
-        row = (
-            *_owner(scope),
-            message.id,
-            message.role,
-            message.text,
-            message.task_id,
-            message.time,
-            body,
-        )
         insert = (
             "INSERT INTO message "
             "(tenant, user, agent, session, id, role, text, task_id, time, body) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
         )
-        await self._tables.change((insert, row))
+        await self._tables.change(*((insert, _values(scope, one)) for one in messages))
 
     async def list(
         self, scope: Scope, *, limit: int = 1000, before: str | None = None
@@ -147,6 +137,12 @@ def _owner(scope: Scope) -> tuple[str, str, str, str]:
 
 def _reach(scope: Scope) -> tuple[str, str, str | None, str | None]:
     return scope.tenant, scope.user, scope.agent, scope.session
+
+
+def _values(scope: Scope, message: MemoryMessage) -> tuple[Any, ...]:
+    body = None if message.body is None else as_json(message.body)
+    said = (message.id, message.role, message.text, message.task_id, message.time)
+    return (*_owner(scope), *said, body)
 
 
 def _message(row: Row) -> MemoryMessage:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from a2a.utils.errors import InvalidParamsError
 
 from codin.security import Principal
-from codin.task.log.base import READ_LIMIT, EventLog
+from codin.task.log.base import READ_LIMIT, EventLog, LogEvent
 from codin.task.log.follow import follow_batches
 from codin.task.projection import TaskProjection
-from codin.task.states import INTERRUPTED, TERMINAL
+from codin.task.states import STOPPED, TERMINAL
 from codin.task.updates import TaskUpdate, updates_of
-
-STOPS = TERMINAL | INTERRUPTED
-"""States in which nothing more comes by itself."""
 
 _ALL = 1_000_000_000
 
@@ -34,21 +31,31 @@ class TaskReader:
     ) -> TaskProjection:
         """The task as it stands, or stood at event ``upto``."""
         projection = TaskProjection()
-        more = upto is None or upto > 0
+        more = upto != 0
         while more:
-            left = READ_LIMIT if upto is None else upto - projection.seq
-            limit = min(READ_LIMIT, left)
-            events = await self._log.read(principal, task_id, projection.seq, limit)
+            events = await self._some(principal, task_id, projection.seq, upto)
             for event in events:
                 projection.apply(event)
-            more = len(events) == limit and projection.seq != upto
+            rest = len(events) == READ_LIMIT if upto is None else projection.seq < upto
+            more = bool(events) and rest
         return projection
+
+    async def _some(
+        self, principal: Principal, task_id: str, after: int, upto: int | None
+    ) -> Sequence[LogEvent]:
+        """Events after ``after``, at least one if there is one. Only for those up to an event that
+        is known to be there it is enough to look at the recent ones."""
+        if upto is None:
+            return await self._log.read(principal, task_id, after)
+        recent = self._log.recent(principal, task_id, after)[: upto - after]
+        limit = min(READ_LIMIT, upto - after)
+        return recent or await self._log.read(principal, task_id, after, limit)
 
     async def settled(self, principal: Principal, task_id: str, after: int) -> TaskProjection:
         """The task as it stands in the first state after event ``after`` in which nothing more
         will come by itself; waits until it is in one."""
         projection = await self.project(principal, task_id, upto=after)
-        following = follow_batches(self._log, principal, task_id, after=after, until=STOPS)
+        following = follow_batches(self._log, principal, task_id, after=after, until=STOPPED)
         async with aclosing(following) as batches:
             async for events in batches:
                 for event in events:
@@ -60,7 +67,7 @@ class TaskReader:
     ) -> AsyncGenerator[TaskUpdate, None]:
         """What comes after ``after``, up to the first state in which nothing more will come by
         itself (A2A 1.0, section 11.7)."""
-        following = follow_batches(self._log, principal, task_id, after=after, until=STOPS)
+        following = follow_batches(self._log, principal, task_id, after=after, until=STOPPED)
         async with aclosing(following) as batches:
             async for events in batches:
                 for update in updates_of(events, context_id):
@@ -79,7 +86,7 @@ class TaskReader:
             raise InvalidParamsError(
                 f"task {task_id} has no event {after} yet: resume after one that a stream gave"
             )
-        last = TERMINAL if after == row.last_seq and row.interrupted else STOPS
+        last = TERMINAL if after == row.last_seq and row.interrupted else STOPPED
         seen = after
         while seen < row.last_seq:
             limit = min(READ_LIMIT, row.last_seq - seen)

@@ -19,8 +19,8 @@ class Conversation(Protocol):
         """The latest messages, oldest first, as many as an agent should be given."""
         ...
 
-    async def append(self, scope: Scope, message: Message) -> None:
-        """Remember a message."""
+    async def append(self, scope: Scope, *messages: Message) -> None:
+        """Remember messages, in their order."""
         ...
 
 
@@ -30,7 +30,7 @@ class NoConversation:
     async def history(self, scope: Scope) -> Sequence[Message]:
         return ()
 
-    async def append(self, scope: Scope, message: Message) -> None:
+    async def append(self, scope: Scope, *messages: Message) -> None:
         """Do nothing."""
 
 
@@ -48,17 +48,17 @@ class MemoryConversation:
         kept = await self._history.window(scope, max_tokens=self._max_tokens)
         return [ParseDict(past.body, Message()) for past in kept if past.body is not None]
 
-    async def append(self, scope: Scope, message: Message) -> None:
-        from a2a.types import Role
-        from google.protobuf.json_format import MessageToDict
+    async def append(self, scope: Scope, *messages: Message) -> None:
+        await self._history.append(scope, *(_remembered(message) for message in messages))
 
-        text = "\n".join(part.text for part in message.parts if part.HasField("text"))
-        await self._history.append(
-            scope,
-            MemoryMessage(
-                role="user" if message.role == Role.ROLE_USER else "agent",
-                text=text,
-                task_id=message.task_id or None,
-                body=MessageToDict(message),
-            ),
-        )
+
+def _remembered(message: Message) -> MemoryMessage:
+    from a2a.types import Role
+    from google.protobuf.json_format import MessageToDict
+
+    return MemoryMessage(
+        role="user" if message.role == Role.ROLE_USER else "agent",
+        text="\n".join(part.text for part in message.parts if part.HasField("text")),
+        task_id=message.task_id or None,
+        body=MessageToDict(message),
+    )

@@ -128,12 +128,12 @@ class TaskRunner:
                 principal,
                 new,
                 _submitted(message),
+                _working(message),
                 owner=self.owner,
                 ttl=self._lease_seconds,
                 dedupe=message.message_id if self.idempotent and parent is None else None,
             )
         journal = Journal(self.log, lease, EventEncoder(task_id, context_id))
-        await journal.put(_working(message))
         await self._begin(principal, work, message, journal=journal, lease=lease, new=new)
         return task_id
 
@@ -285,8 +285,10 @@ class TaskRunner:
         self._watch.start()
 
     async def _drive(self, active: ActiveRun, scope: Scope, lease: Lease, new: NewTask) -> None:
+        stopped = False
         try:
             await active.drive(partial(self._before_end, active.run, scope))
+            stopped = True  # the lease was given back with the last event
         except FencedError as error:
             _log.warning("%s", error)
             await self._end_below(new.task_id)
@@ -295,9 +297,11 @@ class TaskRunner:
             self._watch.doubt(active.run.principal, new.task_id)
             await self._end_below(new.task_id)
         finally:
-            with suppress(TaskError):
-                await self.log.release(lease)
-            del self._runs[new.task_id]
+            if not stopped:
+                with suppress(TaskError):
+                    await self.log.release(lease)
+            if self._runs.get(new.task_id) is active:  # it may go on already
+                del self._runs[new.task_id]
             if new.parent_id is None:
                 await self._let_go(active.run)
 
@@ -325,10 +329,9 @@ class TaskRunner:
         if isinstance(end, Completed) and end.reply:
             said = end.reply
         answer = agent_message([text_part(said)], context_id=run.context_id, task_id=run.task_id)
+        messages = [run.message, answer] if said else [run.message]
         try:
-            await self._conversation.append(scope, run.message)
-            if said:
-                await self._conversation.append(scope, answer)
+            await self._conversation.append(scope, *messages)
         except Exception:
             _log.exception("task %s could not be remembered", run.task_id)
 

@@ -36,6 +36,15 @@ class MemoryConformance:
             await memory.history.append(ANNA, message)
         assert await memory.history.list(ANNA) == sent
 
+    async def test_several_messages_are_kept_all_or_none(self, memory: MemorySystem) -> None:
+        first, second = said("one"), said("two")
+        await memory.history.append(ANNA, first, second, first)
+        assert await memory.history.list(ANNA) == [first, second]
+        broken = MemoryMessage("user", "x", body={"a": object()})
+        with pytest.raises(InvalidInputError):
+            await memory.history.append(ANNA, said("three"), broken)
+        assert await memory.history.list(ANNA) == [first, second]
+
     async def test_a_message_needs_a_session(self, memory: MemorySystem) -> None:
         with pytest.raises(ScopeError, match="session"):
             await memory.history.append(ANNAS, said("lost"))

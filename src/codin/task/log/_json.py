@@ -6,14 +6,12 @@ import hashlib
 import json
 from typing import Any
 
-from codin.database import storable
+from codin.jsontext import encoded
 
 
 def dump(value: Any) -> str:
     """``value`` as JSON that every store can hold: without the character NUL, and UTF-8."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    # Half a surrogate pair, such as a model's cut output holds, has no UTF-8: it is escaped then.
-    return text if storable(text) else json.dumps(value, separators=(",", ":"))
+    return encoded(value).decode()
 
 
 def plain(text: str | None) -> str | None:

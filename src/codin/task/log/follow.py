@@ -7,7 +7,7 @@ from contextlib import aclosing
 
 from codin.security import Principal
 from codin.task.log.base import READ_LIMIT, EventLog, LogEvent
-from codin.task.states import TERMINAL
+from codin.task.states import STOPPED, TERMINAL
 
 POLL_SECONDS = 1.0
 """How often is looked without a wake-up: what a reader in another process waits at most."""
@@ -52,7 +52,8 @@ async def follow_batches(
     with log.notifier.subscribe(task_id) as wakeups:
         begun = False
         while True:
-            events = await log.read(principal, task_id, after)
+            recent = log.recent(principal, task_id, after)
+            events = recent or await log.read(principal, task_id, after)
             ended = next((n for n, event in enumerate(events) if event.state in until), None)
             if ended is not None:
                 yield events[: ended + 1]
@@ -68,5 +69,11 @@ async def follow_batches(
                 if row.state in until:
                     return
             begun = True
-            if len(events) < READ_LIMIT:
+            if not _has_more(events, recent=bool(recent)):
                 await wakeups.wait(poll)
+
+
+def _has_more(events: Sequence[LogEvent], *, recent: bool) -> bool:
+    """Whether there may be more already, of which no wake-up will tell. Who wrote what is recent
+    has the task in hand, unless it stopped with it: then another process may have gone on."""
+    return events[-1].state in STOPPED if recent else len(events) == READ_LIMIT
