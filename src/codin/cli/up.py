@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import TYPE_CHECKING
 
 import click
@@ -53,6 +54,8 @@ async def _serve(settings: Settings) -> int:
             if guarded:
                 _say("callers have to show a key or token: `codin auth key add` makes keys")
             async with serve(platform.parts(), settings.server, guarded=guarded) as served:
+                gc.collect()
+                gc.freeze()  # what is loaded by now stays: it need not be looked through again
                 click.echo(_where(served))
                 await opening
                 _say("ending what runs ...")

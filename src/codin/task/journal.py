@@ -12,8 +12,11 @@ from codin.task.projection import to_json
 
 FLUSH_SECONDS = 0.02
 FLUSH_BYTES = 2048
-"""Text is kept back for this long, or until there is this much of it: a commit for each token
-would cost more than the token."""
+"""Text that follows other text is kept back for this long, or until there is this much of it: a
+commit for each token would cost more than the token."""
+
+SETTLE_SECONDS = 0.002
+"""What is said within this time goes into one commit; the end of a run waits for nothing."""
 
 _ROOM = 1000
 """Entries that wait for the log at most, before whoever writes has to wait too."""
@@ -48,12 +51,15 @@ class Journal:
         self._done = 0
         self._filled = asyncio.Event()
         self._urgent = asyncio.Event()
+        self._now = asyncio.Event()
+        self._flushed = 0.0
         self._written = asyncio.Event()
 
     async def put(self, item: AgentEvent | Entry | Adopt, steps: Sequence[StepRow] = ()) -> None:
         """Add ``item``, and ``steps`` in the same transaction. Waits while there is no room."""
         while len(self._entries) >= _ROOM and not (self._closed or self._over):
             self._written.clear()
+            self._now.set()
             await self._written.wait()
         if self._closed or self._over:
             return
@@ -67,6 +73,7 @@ class Journal:
         self._closed = True
         self._steps += steps
         self._add(event)
+        self._now.set()
         self._written.set()
 
     async def run(self) -> None:
@@ -93,6 +100,8 @@ class Journal:
             count = self._count
             self._filled.clear()
             self._urgent.clear()
+            self._now.clear()
+            self._flushed = asyncio.get_running_loop().time()
             await self._log.append(self._lease, entries, steps=steps)
             self._done = count
             self._written.set()
@@ -103,16 +112,17 @@ class Journal:
         """Return when all that was put in before is committed, or nothing more will be."""
         target = self._count
         self._urgent.set()
+        self._now.set()
         while self._done < target and not self._over:
             self._written.clear()
             await self._written.wait()
 
     async def _linger(self) -> None:
-        try:
-            async with asyncio.timeout(self._flush_seconds):
-                await self._urgent.wait()
-        except TimeoutError:
-            return
+        """Return when what there is should be written. The first text after a pause goes at once,
+        what follows it when it is worth a commit."""
+        since = asyncio.get_running_loop().time() - self._flushed
+        await _at_most(self._flush_seconds - since, self._urgent)
+        await _at_most(SETTLE_SECONDS, self._now)
 
     def _add(self, item: AgentEvent | Entry | Adopt) -> None:
         if isinstance(item, TextDelta):
@@ -151,3 +161,14 @@ class Journal:
                 else Entry("artifact", to_json(response.artifact_update))
             )
         return entries
+
+
+async def _at_most(seconds: float, event: asyncio.Event) -> None:
+    """Wait for ``event``, but no longer than that."""
+    if seconds <= 0 or event.is_set():
+        return
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return

@@ -16,9 +16,6 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Generic, TypeVar
 
-import anyio
-from anyio.streams.memory import MemoryObjectSendStream
-
 from codin.agent.adapters._failure import explain
 from codin.agent.adapters._run import Run
 from codin.agent.base import AgentError, AgentInfo, Task
@@ -88,30 +85,29 @@ class Adapter(ABC):
         self.id, self.name, self.description = info.id, info.name, info.description
 
     async def _events(self, task: Task) -> AsyncGenerator[AgentEvent, None]:
-        send, receive = anyio.create_memory_object_stream[AgentEvent](_BUFFER)
-        run = Run(send.send)
-        worker = asyncio.create_task(self._work(task, send, run), name=f"agent {self.id}")
+        said: asyncio.Queue[AgentEvent | None] = asyncio.Queue(_BUFFER)
+        run = Run(said.put)
+        worker = asyncio.create_task(self._work(task, run, said), name=f"agent {self.id}")
+        # wakes who waits for an event; who has events to take sees that there are no more
+        worker.add_done_callback(lambda _: None if said.full() else said.put_nowait(None))
         try:
-            async with receive:
-                async for event in receive:
+            while not (worker.done() and said.empty()):
+                event = await said.get()
+                if event is not None:
                     yield event
-            await asyncio.wait({worker})
             if worker.cancelled():
                 yield Failed(error_type="Cancelled", message=f"{self.id} cancelled its own run")
         finally:
             run.stopped = True
             await _stop(worker)
 
-    async def _work(self, task: Task, send: MemoryObjectSendStream[AgentEvent], run: Run) -> None:
-        async with send:
-            try:
-                await self._run(task, run)
-                await run.finish()
-            except anyio.BrokenResourceError:
-                return  # The response was closed: nobody listens any more.
-            except Exception as error:
-                logger.debug("agent %s failed", self.id, exc_info=True)
-                await send.send(self._explain(error))
+    async def _work(self, task: Task, run: Run, said: asyncio.Queue[AgentEvent | None]) -> None:
+        try:
+            await self._run(task, run)
+            await run.finish()
+        except Exception as error:
+            logger.debug("agent %s failed", self.id, exc_info=True)
+            await said.put(self._explain(error))
 
 
 class Waiting(Generic[S]):
