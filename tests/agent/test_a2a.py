@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 from a2a.types import (
@@ -16,7 +17,7 @@ from a2a.types import (
     TaskState,
     TaskStatus,
 )
-from google.protobuf.json_format import MessageToJson, Parse
+from google.protobuf.json_format import MessageToJson, Parse, ParseDict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -116,6 +117,21 @@ def test_every_event_comes_back(event: AgentEvent) -> None:
 @given(runs.filter(bool))
 def test_every_run_comes_back(events: list[AgentEvent]) -> None:
     assert through(events) == events
+
+
+@settings(deadline=None)
+@given(st.lists(middles | ends, max_size=8))
+def test_what_is_written_as_json_is_what_is_said(events: list[AgentEvent]) -> None:
+    at = datetime(2026, 11, 22, 10, 30, 0, 123000, tzinfo=UTC)
+    one, other = (EventEncoder("t", "c", now=lambda: at) for _ in range(2))
+    for event in events:
+        kind, body = one.encode_json(event)
+        written = ParseDict({f"{kind}Update": body}, StreamResponse())
+        [said] = other.encode(event)
+        for response in (written, said):
+            if response.HasField("status_update"):
+                response.status_update.status.message.message_id = ""
+        assert written == said
 
 
 def test_numbers_keep_their_kind_and_their_digits() -> None:

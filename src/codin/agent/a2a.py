@@ -7,10 +7,9 @@ all else as status updates whose message carries a data part ``{"type": KIND, ..
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from a2a.types import (
     Artifact,
@@ -23,6 +22,7 @@ from a2a.types import (
     TaskStatus,
     TaskStatusUpdateEvent,
 )
+from google.protobuf.json_format import MessageToDict
 
 from codin.agent._decode import EventDecoder
 from codin.agent._parts import clean_text, data_part, struct, value_part
@@ -39,17 +39,21 @@ from codin.agent.events import (
     TextFinal,
     Thought,
 )
+from codin.ids import new_id
 
 __all__ = [
     "EventDecoder",
     "EventEncoder",
     "agent_message",
+    "bare_status",
     "data_part",
     "is_reply",
     "status_update",
     "text_part",
     "user_message",
 ]
+
+Json = dict[str, Any]
 
 _MARK = "codin"
 REPLY = "reply"
@@ -100,6 +104,13 @@ def status_update(
     return StreamResponse(status_update=update)
 
 
+def bare_status(state: str, *, at: datetime | None = None) -> dict[str, Any]:
+    """A2A's JSON of a status that says no more than the state, stamped ``at`` (UTC now when not
+    given)."""
+    stamp = (at or datetime.now(UTC)).isoformat(timespec="microseconds")
+    return {"state": state, "timestamp": stamp.replace("+00:00", "Z")}
+
+
 def is_reply(message: Mapping[str, Any]) -> bool:
     """Whether a task's last status message, as JSON, is the whole answer, to be given as it is."""
     mark = message.get("metadata", {}).get(_MARK)
@@ -127,6 +138,45 @@ class EventEncoder:
     def encode(self, event: AgentEvent) -> list[StreamResponse]:
         """The stream responses that say ``event``, in order."""
         return [self._response(event)]
+
+    def encode_json(self, event: AgentEvent) -> tuple[Literal["status", "artifact"], Json]:
+        """What ``encode`` gives, as A2A's JSON: of which kind the update is, and the update. What
+        agents say most is written down without a detour by the protocol's messages."""
+        match event:
+            case TextDelta(message_id=key) | TextFinal(message_id=key):
+                key = clean_text(key)
+                last = isinstance(event, TextFinal)
+                append = not last and key in self._begun
+                self._begun.add(key)
+                artifact: Json = {
+                    "artifactId": f"text-{key}",
+                    "parts": [{"text": clean_text(event.text)}],
+                    "metadata": {_MARK: {"type": "text", "message_id": key}},
+                }
+                return "artifact", self._update(artifact, append=append, last=last)
+            case ArtifactProduced(text=str(text), raw=None, url=None):
+                said = {"name": event.name, "description": event.description}
+                part = {"filename": event.name, "mediaType": event.media_type}
+                artifact = {
+                    "artifactId": clean_text(event.artifact_id),
+                    **_given(said),
+                    "parts": [{"text": clean_text(text), **_given(part)}],
+                    "metadata": {_MARK: {"type": "artifact"}},
+                }
+                return "artifact", self._update(artifact, append=False, last=True)
+            case Completed(reply=""):
+                status = bare_status("TASK_STATE_COMPLETED", at=self._now())
+                ids = {"taskId": self._task_id, "contextId": self._context_id}
+                return "status", {**ids, "status": status}
+        response = self._response(event)
+        if response.HasField("status_update"):
+            return "status", MessageToDict(response.status_update)
+        return "artifact", MessageToDict(response.artifact_update)
+
+    def _update(self, artifact: Json, *, append: bool, last: bool) -> Json:
+        ids = {"taskId": self._task_id, "contextId": self._context_id}
+        marks = {"append": append, "lastChunk": last}
+        return {**ids, "artifact": artifact, **{key: True for key, on in marks.items() if on}}
 
     def _response(self, event: AgentEvent) -> StreamResponse:
         match event:
@@ -199,7 +249,7 @@ def _message(
     metadata: Mapping[str, Any] | None,
 ) -> Message:
     message = Message(
-        message_id=uuid.uuid4().hex,
+        message_id=new_id(),
         role=role,
         parts=parts,
         context_id=context_id,
@@ -208,6 +258,11 @@ def _message(
     if metadata:
         message.metadata.CopyFrom(struct(metadata))
     return message
+
+
+def _given(texts: Mapping[str, str]) -> Json:
+    """Those of ``texts`` that are not empty, which is all that A2A's JSON has of them."""
+    return {key: clean_text(text) for key, text in texts.items() if text}
 
 
 def _event_part(event: AgentEvent) -> Part:

@@ -47,11 +47,12 @@ def create_app(parts: GatewayParts) -> ASGIApp:
     limits = StreamLimits(heartbeat=parts.heartbeat_seconds, stall=parts.stall_seconds)
     serving = Serving(parts.cards, limits, parts.public_url)
     routes = [
+        # first, as most requests are theirs, and each route before costs them
+        Mount("/agents", app=AgentsApp(parts.agents, serving)),
         *page_routes(),
         *health_routes(parts.readiness),
         *(jwks_routes(parts.jwks) if parts.jwks else ()),
         *PageApi(parts).routes(),
-        Mount("/agents", app=AgentsApp(parts.agents, serving)),
         *a2a_routes(parts.front, serving),
     ]
     inner = Starlette(

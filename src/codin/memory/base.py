@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import builtins
 import time
-import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 from codin.errors import CodinError
+from codin.ids import new_id
 from codin.security import Scope
 
 
@@ -37,7 +37,7 @@ class MemoryMessage:
 
     role: Literal["user", "agent"]
     text: str
-    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    id: str = field(default_factory=new_id)
     task_id: str | None = None
     time: float = field(default_factory=time.time)
     body: dict[str, Any] | None = None

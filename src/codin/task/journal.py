@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from codin.agent.a2a import EventEncoder
 from codin.agent.events import AgentEvent, EndEvent, TextDelta
 from codin.task.log.base import Adopt, Entry, EventLog, Lease, StepRow
-from codin.task.projection import to_json
 
 FLUSH_SECONDS = 0.02
 FLUSH_BYTES = 2048
@@ -20,8 +19,6 @@ SETTLE_SECONDS = 0.002
 
 _ROOM = 1000
 """Entries that wait for the log at most, before whoever writes has to wait too."""
-
-_KINDS = {"status_update": "status", "artifact_update": "artifact"}
 
 
 class Journal:
@@ -131,7 +128,7 @@ class Journal:
             return  # it takes in all that is there when it is written
         else:
             self._encode_delta()
-            self._entries += [item] if isinstance(item, Entry | Adopt) else self._encode(item)
+            self._entries.append(item if isinstance(item, Entry | Adopt) else self._encode(item))
             self._urgent.set()
         self._count += 1
         self._filled.set()
@@ -148,19 +145,11 @@ class Journal:
 
     def _encode_delta(self) -> None:
         if self._delta is not None:
-            self._entries += self._encode(self._delta)
+            self._entries.append(self._encode(self._delta))
             self._delta = None
 
-    def _encode(self, event: AgentEvent) -> list[Entry]:
-        entries = []
-        for response in self._encoder.encode(event):
-            field = response.WhichOneof("payload") or ""
-            entries.append(
-                Entry("status", to_json(response.status_update))
-                if _KINDS[field] == "status"
-                else Entry("artifact", to_json(response.artifact_update))
-            )
-        return entries
+    def _encode(self, event: AgentEvent) -> Entry:
+        return Entry(*self._encoder.encode_json(event))
 
 
 async def _at_most(seconds: float, event: asyncio.Event) -> None:

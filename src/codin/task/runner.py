@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from codin.agent.a2a import EventEncoder, agent_message, status_update, text_part
+from codin.agent.a2a import EventEncoder, agent_message, bare_status, text_part
 from codin.agent.events import AgentEvent, Canceled, Completed, EndEvent, InputRequest
+from codin.ids import new_id
 from codin.security import Principal, RunGrant, Scope
 from codin.task._active import ActiveRun
 from codin.task._watch import Watch
@@ -23,7 +23,7 @@ from codin.task.log.follow import follow
 from codin.task.owner import is_dead, new_owner
 from codin.task.projection import to_json
 from codin.task.recovery import Recovery
-from codin.task.states import INTERRUPTED, TERMINAL
+from codin.task.states import INTERRUPTED, SUBMITTED, TERMINAL, WORKING
 from codin.task.work import ParentTask, Run, Work
 
 if TYPE_CHECKING:
@@ -117,8 +117,8 @@ class TaskRunner:
         parent: ParentTask | None,
     ) -> str:
         self._check_open()
-        task_id = uuid.uuid4().hex
-        given, context_id = bool(context_id), context_id or uuid.uuid4().hex
+        task_id = new_id()
+        given, context_id = bool(context_id), context_id or new_id()
         message.task_id, message.context_id = task_id, context_id
         goal_id = parent.goal_id if parent else task_id
         parent_id = parent.task_id if parent else None
@@ -351,16 +351,19 @@ class TaskRunner:
 
 
 def _submitted(message: Message) -> Entry:
-    from a2a.types import Task, TaskState
-
-    task = Task(id=message.task_id, context_id=message.context_id, history=[message])
-    update = status_update(task.id, task.context_id, TaskState.TASK_STATE_SUBMITTED)
-    task.status.CopyFrom(update.status_update.status)
-    return Entry("task", to_json(task))
+    task = {
+        "id": message.task_id,
+        "contextId": message.context_id,
+        "status": bare_status(SUBMITTED),
+        "history": [to_json(message)],
+    }
+    return Entry("task", task)
 
 
 def _working(message: Message) -> Entry:
-    from a2a.types import TaskState
-
-    update = status_update(message.task_id, message.context_id, TaskState.TASK_STATE_WORKING)
-    return Entry("status", to_json(update.status_update))
+    update = {
+        "taskId": message.task_id,
+        "contextId": message.context_id,
+        "status": bare_status(WORKING),
+    }
+    return Entry("status", update)

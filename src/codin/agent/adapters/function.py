@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import replace
@@ -16,6 +15,7 @@ from codin.agent.adapters.base import Adapter
 from codin.agent.base import AgentError, Task
 from codin.agent.events import END_EVENTS, AgentEvent, TextFinal
 from codin.agent.response import AgentResponse
+from codin.ids import new_id
 from codin.tool.base import Tool, ToolSpec
 from codin.tool.context import calling
 
@@ -74,7 +74,7 @@ class FunctionAgent(Adapter):
                 if isinstance(event, END_EVENTS):
                     return
         elif isinstance(value, str):
-            await run.emit(TextFinal(message_id=uuid.uuid4().hex, text=value))
+            await run.emit(TextFinal(message_id=new_id(), text=value))
         elif isinstance(value, _EVENTS):
             await run.emit(value)
         elif value is not None:
@@ -92,14 +92,14 @@ class _Speech:
 
     def __init__(self, run: Run) -> None:
         self._said = run
-        self._message_id = uuid.uuid4().hex
+        self._message_id = new_id()
 
     async def say(self, piece: str) -> None:
         await self._said.delta(self._message_id, piece)
 
     async def end(self) -> None:
         await self._said.finish()
-        self._message_id = uuid.uuid4().hex
+        self._message_id = new_id()
 
 
 class _ToldTool:
@@ -113,7 +113,7 @@ class _ToldTool:
         self._speech = speech
 
     async def invoke(self, *args: Any, **kwargs: Any) -> Any:
-        call_id = uuid.uuid4().hex
+        call_id = new_id()
         names = [*self.spec.input_schema.get("properties", {})]
         shown = {**dict(zip(names, args, strict=False)), **kwargs}
         await self._speech.end()
