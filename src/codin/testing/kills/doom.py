@@ -84,14 +84,14 @@ class _Doomed(EventLog):
         principal: Principal,
         task: NewTask,
         first: Entry,
-        *,
+        *then: Entry,
         owner: str,
         ttl: float,
         dedupe: str | None = None,
     ) -> Lease:
         self._sends()
         lease = await super().create(  # type: ignore[safe-super]  # beside a real log
-            principal, task, first, owner=owner, ttl=ttl, dedupe=dedupe
+            principal, task, first, *then, owner=owner, ttl=ttl, dedupe=dedupe
         )
         self.doom.passes("acknowledgement")
         return lease
