@@ -49,6 +49,7 @@ __all__ = [
     "data_part",
     "is_reply",
     "status_update",
+    "text_message",
     "text_part",
     "user_message",
 ]
@@ -87,6 +88,17 @@ def agent_message(
 ) -> Message:
     """A message from the agent's side."""
     return _message(Role.ROLE_AGENT, parts, context_id, task_id, metadata)
+
+
+def text_message(text: str, *, context_id: str, task_id: str) -> Json:
+    """A2A's JSON of a message from the agent's side that is text."""
+    return {
+        "messageId": new_id(),
+        "contextId": context_id,
+        "taskId": task_id,
+        "role": "ROLE_AGENT",
+        "parts": [{"text": clean_text(text)}],
+    }
 
 
 def status_update(

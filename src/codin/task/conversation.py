@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from codin.memory.base import MemoryMessage, MemorySystem
 from codin.security import Scope
 
 if TYPE_CHECKING:
     from a2a.types import Message
+
+
+Json = dict[str, Any]
 
 
 class Conversation(Protocol):
@@ -19,8 +22,8 @@ class Conversation(Protocol):
         """The latest messages, oldest first, as many as an agent should be given."""
         ...
 
-    async def append(self, scope: Scope, *messages: Message) -> None:
-        """Remember messages, in their order."""
+    async def append(self, scope: Scope, *messages: Json) -> None:
+        """Remember messages, which are A2A's JSON, in their order."""
         ...
 
 
@@ -30,7 +33,7 @@ class NoConversation:
     async def history(self, scope: Scope) -> Sequence[Message]:
         return ()
 
-    async def append(self, scope: Scope, *messages: Message) -> None:
+    async def append(self, scope: Scope, *messages: Json) -> None:
         """Do nothing."""
 
 
@@ -48,17 +51,14 @@ class MemoryConversation:
         kept = await self._history.window(scope, max_tokens=self._max_tokens)
         return [ParseDict(past.body, Message()) for past in kept if past.body is not None]
 
-    async def append(self, scope: Scope, *messages: Message) -> None:
+    async def append(self, scope: Scope, *messages: Json) -> None:
         await self._history.append(scope, *(_remembered(message) for message in messages))
 
 
-def _remembered(message: Message) -> MemoryMessage:
-    from a2a.types import Role
-    from google.protobuf.json_format import MessageToDict
-
+def _remembered(message: Json) -> MemoryMessage:
     return MemoryMessage(
-        role="user" if message.role == Role.ROLE_USER else "agent",
-        text="\n".join(part.text for part in message.parts if part.HasField("text")),
-        task_id=message.task_id or None,
-        body=MessageToDict(message),
+        role="user" if message.get("role") == "ROLE_USER" else "agent",
+        text="\n".join(part["text"] for part in message.get("parts", ()) if "text" in part),
+        task_id=message.get("taskId"),
+        body=message,
     )

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from codin.agent.a2a import EventEncoder, agent_message, bare_status, text_part
+from codin.agent.a2a import EventEncoder, bare_status, text_message
 from codin.agent.events import AgentEvent, Canceled, Completed, EndEvent, InputRequest
 from codin.ids import new_id
 from codin.security import Principal, RunGrant, Scope
@@ -328,8 +328,9 @@ class TaskRunner:
         said = end.prompt if isinstance(end, InputRequest) else run.text
         if isinstance(end, Completed) and end.reply:
             said = end.reply
-        answer = agent_message([text_part(said)], context_id=run.context_id, task_id=run.task_id)
-        messages = [run.message, answer] if said else [run.message]
+        messages = [to_json(run.message)]
+        if said:
+            messages.append(text_message(said, context_id=run.context_id, task_id=run.task_id))
         try:
             await self._conversation.append(scope, *messages)
         except Exception:

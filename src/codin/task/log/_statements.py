@@ -82,12 +82,10 @@ def create(
         find(connection, principal, task.parent_id)
     if dedupe is not None:
         _take_key(connection, principal, task, repeat_key(task, dedupe), now)
-    if connection.execute("SELECT 1 FROM task WHERE task_id = ?", (task.task_id,)).fetchone():
-        raise TaskExists(f"there is a task {task.task_id!r} already: choose another id")
-    connection.execute(
+    made = connection.execute(
         """INSERT INTO task (task_id, tenant, subject, context_id, agent_id, goal_id, parent_id,
             state, status, last_seq, created, updated, owner, fence, lease_expires)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)""",
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?) ON CONFLICT DO NOTHING""",
         (
             task.task_id,
             principal.tenant,
@@ -105,6 +103,8 @@ def create(
             now + ttl,
         ),
     )
+    if not made.rowcount:
+        raise TaskExists(f"there is a task {task.task_id!r} already: choose another id")
     noted = Noted(principal, task.task_id, Lease(task.task_id, owner, 1, now + ttl))
     for seq, entry in enumerate(entries, 1):
         _insert(connection, noted, entry, seq, now)
@@ -147,6 +147,7 @@ def append(
         )
     state, seq, now = str(found[2]), int(found[3]), clock(connection)
     owner: str | None = lease.owner
+    status: Any = None
     noted = Noted(Principal(*found[4:]), lease.task_id)
     for entry in entries:
         if state in TERMINAL:
@@ -162,12 +163,18 @@ def append(
             continue
         owner = None if said in STOPPED else lease.owner
         if said != state:
-            state = said
-            _set_state(connection, lease.task_id, state, entry.body["status"], now)
+            state, status = said, entry.body["status"]
     _put_steps(connection, lease.task_id, steps)
-    connection.execute(
-        "UPDATE task SET last_seq = ?, owner = ? WHERE task_id = ?", (seq, owner, lease.task_id)
-    )
+    if status is None:
+        connection.execute(
+            "UPDATE task SET last_seq = ?, owner = ? WHERE task_id = ?", (seq, owner, lease.task_id)
+        )
+    else:
+        connection.execute(
+            """UPDATE task SET last_seq = ?, owner = ?, state = ?, status = ?, updated = ?
+                WHERE task_id = ?""",
+            (seq, owner, state, dump(status), now, lease.task_id),
+        )
     noted.result = seq
     return noted
 
@@ -181,15 +188,6 @@ def _insert(
         noted.gap()  # whatever a tool was given may read back as another type
     else:
         noted.add(LogEvent(noted.task_id, seq, entry.kind, now, entry.body), len(text))
-
-
-def _set_state(
-    connection: sqlite3.Connection, task_id: str, state: str, status: Any, now: float
-) -> None:
-    connection.execute(
-        "UPDATE task SET state = ?, status = ?, updated = ? WHERE task_id = ?",
-        (state, dump(status), now, task_id),
-    )
 
 
 def _adopt(connection: sqlite3.Connection, task_id: str, entry: Adopt, seq: int) -> int:
