@@ -104,9 +104,13 @@ class Writer:
             if lasting:
                 self._connection.execute("PRAGMA synchronous = FULL")
             self._connection.execute("BEGIN IMMEDIATE")
-            for write in group:
-                self._apply(write)
-            self._connection.execute("COMMIT")
+            if len(group) == 1:
+                self._apply(group[0])
+            else:
+                for write in group:
+                    self._apply_beside(write)
+            kept = any(write.error is None for write in group)
+            self._connection.execute("COMMIT" if kept else "ROLLBACK")
         except sqlite3.Error as error:
             self._give_up(group, error)
         else:
@@ -129,14 +133,19 @@ class Writer:
             except Exception:  # who waits polls too; the thread that writes must go on
                 _log.exception("nobody could be told of a commit to %s", self._place)
 
-    def _apply(self, write: _Write) -> None:
+    def _apply_beside(self, write: _Write) -> None:
+        """Apply one of several, of which it may be undone alone."""
         self._connection.execute("SAVEPOINT one")
+        self._apply(write)
+        if write.error is not None:
+            self._connection.execute("ROLLBACK TO one")
+        self._connection.execute("RELEASE one")
+
+    def _apply(self, write: _Write) -> None:
         try:
             write.result = write.operation(self._connection)
         except Exception as error:  # whatever it is, it belongs to that caller alone
             write.error = self._failure(error) if isinstance(error, sqlite3.Error) else error
-            self._connection.execute("ROLLBACK TO one")
-        self._connection.execute("RELEASE one")
 
     def _give_up(self, group: list[_Write], error: sqlite3.Error) -> None:
         if self._connection.in_transaction:
