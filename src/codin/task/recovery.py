@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import TypeVar
 
 from codin.agent.a2a import EventEncoder
 from codin.agent.events import Canceled, Failed
@@ -26,11 +27,12 @@ CUT_OFF = Failed(error_type="Interrupted", message="interrupted: the task log co
 
 _BATCH = 100
 _AT_ONCE = 16
-"""How many are ended at a time: they share the log's commits, and leave room for others."""
+"""How many are seen to at a time: they share the log's commits, and leave room for others."""
 _UNFINISHED = 1000
 
 _log = logging.getLogger(__name__)
 
+_T = TypeVar("_T")
 _Taken = tuple[TaskRow, Lease]
 
 
@@ -124,8 +126,12 @@ class Recovery:
             return  # somebody else was faster
 
     async def _take(self, rows: Iterable[TaskRow]) -> list[_Taken]:
-        claimed = [(row, await self._claim(row)) for row in rows]
-        return [(row, lease) for row, lease in claimed if lease is not None]
+        taken: list[_Taken] = []
+        for some in _chunks(list(rows)):
+            leases = await asyncio.gather(*(self._claim(row) for row in some))
+            pairs = zip(some, leases, strict=True)
+            taken += [(row, lease) for row, lease in pairs if lease is not None]
+        return taken
 
     async def _claim(self, row: TaskRow) -> Lease | None:
         return await self._log.claim(
@@ -141,8 +147,7 @@ class Recovery:
         # Children first: then their goals find them ended, and have less to do.
         for children in (True, False):
             wave = [one for one in taken if (one[0].parent_id is not None) is children]
-            for start in range(0, len(wave), _AT_ONCE):
-                some = wave[start : start + _AT_ONCE]
+            for some in _chunks(wave):
                 done = await asyncio.gather(*(self._try(row, lease) for row, lease in some))
                 ended += [row.task_id for (row, _), ok in zip(some, done, strict=True) if ok]
         return ended
@@ -159,6 +164,11 @@ class Recovery:
             _log.exception("task %s was left behind, and could not be ended yet", row.task_id)
             return False
         return True
+
+
+def _chunks(all_of_them: list[_T]) -> Iterator[list[_T]]:
+    for start in range(0, len(all_of_them), _AT_ONCE):
+        yield all_of_them[start : start + _AT_ONCE]
 
 
 def _stopped(step: StepRow, why: Canceled | Failed) -> StepRow:

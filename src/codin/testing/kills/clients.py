@@ -89,7 +89,9 @@ class Clients:
     async def _follow_own(self, number: int) -> None:
         goal = random.random() < 0.1
         agent = "" if goal else "/agents/talker"
-        said = _message("do both" if goal else talk(random.randint(2, 16), 500))
+        said = _message(
+            "do both" if goal else talk(random.randint(2, 12), random.choice((100, 500)))
+        )
         one = self._ledger.follow()
         self._live[number] = agent, one
         while not one.over:
