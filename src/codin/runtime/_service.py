@@ -93,9 +93,13 @@ class LocalDeployment(Deployment):
             return False
         import httpx
 
-        transport = httpx.AsyncHTTPTransport(uds=self.endpoint)
+        from codin.unix_socket import unix_transport
+
+        transport = unix_transport(self.endpoint)
         try:
-            async with httpx.AsyncClient(transport=transport, timeout=5.0) as client:
+            async with httpx.AsyncClient(
+                transport=transport, timeout=5.0, trust_env=False
+            ) as client:
                 answer = await client.get(f"http://service{self.service.health_path}")
         except (httpx.HTTPError, OSError):
             return False

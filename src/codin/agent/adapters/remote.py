@@ -36,6 +36,7 @@ from codin.agent.adapters.base import Adapter, Waiting
 from codin.agent.base import AgentError, AgentInfo, Task
 from codin.agent.events import Failed, InputRequest
 from codin.security import CardSignatureError, Principal
+from codin.unix_socket import unix_transport
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +122,7 @@ class RemoteAgent(Adapter):
 
     def _http(self, task: Task | None = None) -> httpx.AsyncClient:
         trust = self._trust
-        transport = httpx.AsyncHTTPTransport(uds=self._uds) if self._uds else None
+        transport = unix_transport(self._uds) if self._uds else None
         return httpx.AsyncClient(
             transport=trust.transport() if trust else transport,
             auth=trust.auth(task.principal) if trust and task else None,

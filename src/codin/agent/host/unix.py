@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import httpx
 
+from codin.unix_socket import unix_transport
+
 
 def unix_http(
     socket: str, *, base_url: str, timeout: float | None = None, connections: int = 256
@@ -13,12 +15,9 @@ def unix_http(
     Connecting takes five seconds at most. Without ``timeout`` (in seconds) an answer may take as
     long as it likes: a model thinks for minutes, and whoever waits decides how long is too long.
     """
-    transport = httpx.AsyncHTTPTransport(
-        uds=socket,
-        limits=httpx.Limits(max_connections=connections, max_keepalive_connections=16),
-    )
+    limits = httpx.Limits(max_connections=connections, max_keepalive_connections=16)
     return httpx.AsyncClient(
-        transport=transport,
+        transport=unix_transport(socket, limits),
         base_url=base_url,
         timeout=httpx.Timeout(timeout, connect=5.0),
         trust_env=False,

@@ -13,6 +13,7 @@ import httpx
 
 from codin.model.embedded.server import EmbeddedServer
 from codin.model.errors import ContextTooLong, ModelRefused, ModelUnavailable
+from codin.unix_socket import unix_transport
 
 # Left free, a small model may write spaces until its tokens are used up. This is how `json.dumps`
 # writes, so that what comes back in a conversation is found in the cache.
@@ -131,7 +132,7 @@ class Llama:
             # The engine drops kept connections without a word; a new one costs nothing here.
             once = httpx.Limits(max_keepalive_connections=0)
             self._client = httpx.AsyncClient(
-                transport=httpx.AsyncHTTPTransport(uds=endpoint.socket, limits=once),
+                transport=unix_transport(endpoint.socket, once),
                 base_url="http://embedded.model",
                 headers={"Authorization": f"Bearer {endpoint.key}"},
                 timeout=httpx.Timeout(None, connect=5.0),

@@ -18,7 +18,7 @@ from codin.testing.kills.ledger import Followed, Ledger
 _RESUME = {"A2A-Version": "1.0", "A2A-Extensions": RESUME_EXTENSION}
 _SENDERS = 4
 _RETRY_SECONDS = 0.05
-_SILENT_SECONDS = 30.0
+_SILENT_SECONDS = 90.0
 """How long a stream may say nothing, not even that it is there."""
 
 

@@ -22,7 +22,7 @@ from codin.testing.kills.ledger import Ledger
 
 Store = Literal["sqlite", "postgres"]
 
-_BACK_SECONDS = 30.0
+_BACK_SECONDS = 60.0
 """How long the streams may take to come again."""
 _LIFE_SECONDS = (0.3, 3.0)
 """How long it then goes on before it is killed."""
