@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -20,8 +21,12 @@ from a2a_calls import (
     subscribed,
 )
 
+from codin.agent.base import Task
 from codin.agent.cards import RESUME_EXTENSION
-from codin.testing.serving import serve_agents
+from codin.agent.events import AgentEvent, ToolCall
+from codin.gateway.a2a import streaming
+from codin.task.notify import LocalNotifier
+from codin.testing.serving import ScriptedAgent, serve_agents
 from codin.testing.team import FixedPlanner
 
 RESUME = {"A2A-Extensions": RESUME_EXTENSION}
@@ -183,3 +188,36 @@ async def test_an_id_that_no_stream_gave_is_refused(
     task_id = seen[0].body["task"]["id"]
     async with subscribed(http, "counter", task_id, binding, after) as stream:
         assert await code_of(stream) in {-32602, "INVALID_PARAMS"}
+
+
+async def hang(task: Task) -> AsyncGenerator[AgentEvent, None]:
+    yield ToolCall(call_id="1", name="t", arguments={})
+    await asyncio.sleep(60)
+
+
+@pytest.mark.parametrize("binding", BINDINGS)
+async def test_a_stream_of_a_silent_task_begins_and_is_let_go(
+    tmp_path: Path, binding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streaming, "_BEGIN_SECONDS", 0.2)
+    async with AsyncExitStack() as stack:
+        agents = [ScriptedAgent("hanger", hang)]
+        served = await stack.enter_async_context(
+            serve_agents(tmp_path, agents, FixedPlanner(), heartbeat_seconds=0.5)
+        )
+        http = await stack.enter_async_context(
+            httpx.AsyncClient(base_url=served.url, trust_env=False, timeout=5)
+        )
+        async with sending(http, "hanger", message("go"), binding) as stream:
+            seen = await some(stream, 3)
+        task_id = seen[0].body["task"]["id"]
+        notifier = served.log.notifier
+        assert isinstance(notifier, LocalNotifier)
+        async with subscribed(http, "hanger", task_id, binding, seen[-1].seq) as stream:
+            assert stream.status_code == 200
+            assert await anext(stream.aiter_lines()) == ": ping"
+            assert notifier.waiting(task_id) == 1
+        # nobody follows it any more, though it has not said a word
+        async with asyncio.timeout(5):
+            while notifier.waiting(task_id):
+                await asyncio.sleep(0.02)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any
@@ -17,6 +18,12 @@ Dress = Callable[[dict[str, Any]], dict[str, Any]]
 
 Refuse = Callable[[A2AError], dict[str, Any]]
 """The JSON by which the binding tells of an error."""
+
+_First = asyncio.Future[TaskUpdate | None]
+
+_BEGIN_SECONDS = 3.0
+"""How long a stream may have nothing to tell before it begins all the same; a refusal that takes
+longer is told inside of it."""
 
 _MOST = 64 * 1024
 """Bytes that go out together, unless one event alone has more."""
@@ -35,8 +42,9 @@ async def update_stream(
     Raises:
         A2AError: by the operation.
     """
-    first = await anext(updates, None)
+    first = await _begun(updates)
     frames = _frames(updates, first, dress)
+    await anext(frames)
 
     def refused(error: A2AError) -> bytes:
         return frame(encoded(refuse(error)), event="error")
@@ -57,14 +65,40 @@ async def update_stream(
     return EventStream(frames, dropped=dropped, failed=failed, limits=limits, headers=headers)
 
 
+async def _begun(updates: AsyncGenerator[TaskUpdate, None]) -> _First:
+    """The first update, or ``None`` at the end, as soon as it comes. Who takes up the stream of a
+    silent task must not wait for that task to be told that it has begun."""
+    first: _First = asyncio.ensure_future(anext(updates, None))
+    try:
+        await asyncio.wait([first], timeout=_BEGIN_SECONDS)
+    except asyncio.CancelledError:
+        await _dropped(first)
+        raise
+    if first.done():
+        first.result()
+    return first
+
+
+async def _dropped(first: _First) -> None:
+    """Nobody wants it any more. Its generator can be closed only when it is not at work."""
+    first.cancel()
+    await asyncio.wait([first])
+
+
 async def _frames(
-    updates: AsyncGenerator[TaskUpdate, None], first: TaskUpdate | None, dress: Dress
+    updates: AsyncGenerator[TaskUpdate, None], first: _First, dress: Dress
 ) -> AsyncGenerator[Frame, None]:
-    """Events that are there together go out together."""
+    """Nothing, so that it is closed properly from the start; then events, those that are there
+    together in one."""
     async with aclosing(updates):
-        if first is None:
+        try:
+            yield 0, b""
+            update = await first
+        finally:
+            await _dropped(first)
+        if update is None:
             return
-        yield first.seq, _framed(first, dress)
+        yield update.seq, _framed(update, dress)
         held = bytearray()
         async for update in updates:
             held += _framed(update, dress)
