@@ -21,17 +21,11 @@ from schemathesis.core.result import Ok
 
 from codin.gateway.api import PageApi
 from codin.gateway.page import page_routes
+from codin.testing.push import AnyUrl
 from codin.testing.serving import Served, serve_agents
 from codin.testing.team import TEAM, FixedPlanner
 
 GUARDED = (401, 403, 429, 503)
-
-
-class Nowhere:
-    """No receiver may be sent to; configs are kept all the same in other tests."""
-
-    async def check(self, url: str) -> None:
-        return None
 
 
 @dataclass
@@ -47,7 +41,7 @@ class Target:
 async def target(home: Path) -> AsyncIterator[Target]:
     async with (
         serve_agents(
-            home, TEAM, FixedPlanner(), heartbeat_seconds=0.2, push_guard=Nowhere()
+            home, TEAM, FixedPlanner(), heartbeat_seconds=0.2, push_guard=AnyUrl()
         ) as served,
         httpx.AsyncClient(base_url=served.url, trust_env=False, timeout=20) as http,
     ):
