@@ -13,6 +13,7 @@ from codin.tool.base import ToolSpec
 def _said(text: str) -> str:
     if not text.strip():
         raise ValueError("it is empty: say in words what is to be done")
+    text.encode()  # half a character, as JSON can write it, is none
     return text
 
 

@@ -203,7 +203,7 @@ def _fields(kind: type[B], given: dict[str, str]) -> B:
 
 def _body(kind: type[B], body: bytes) -> B:
     try:
-        return kind.model_validate(json.loads(body))
+        return kind.model_validate(json.loads(body.decode()))
     except ValidationError as error:
         raise InvalidInputError(_explained(error)) from None
     except (ValueError, RecursionError):

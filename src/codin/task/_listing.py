@@ -75,7 +75,7 @@ def _decode(token: str) -> tuple[float, str]:
         found = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
         updated, task_id = found
         return float(updated), str(task_id)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise InvalidParamsError(
             "the page token is not one that this server gave: begin without one"
         ) from error

@@ -17,6 +17,7 @@ from google.protobuf.message import Message as Proto
 MAX_TEXT_BYTES = 256 * 1024
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 MAX_ID_CHARS = 256
+MAX_PARTS = 1000
 
 
 def check_message(params: SendMessageRequest) -> None:
@@ -29,6 +30,10 @@ def check_message(params: SendMessageRequest) -> None:
     texts = [part.text for part in message.parts if part.HasField("text")]
     if not message.parts or (len(texts) == len(message.parts) and not "".join(texts).strip()):
         raise InvalidParamsError("the message is empty: say in a text part what is to be done")
+    if len(message.parts) > MAX_PARTS:
+        raise InvalidParamsError(
+            f"the message has {len(message.parts):,} parts, more than the {MAX_PARTS:,} allowed"
+        )
     size = sum(len(text.encode()) for text in texts)
     if size > MAX_TEXT_BYTES:
         raise InvalidParamsError(

@@ -13,7 +13,7 @@ class UnknownTask(TaskError, NotFoundError):
     """No such task for this caller; unknown and somebody else's look the same."""
 
     def __init__(self, task_id: str) -> None:
-        super().__init__(f"there is no task {task_id!r}")
+        super().__init__(f"there is no task {task_id[:100]!r}")
 
 
 class TaskExists(TaskError, InvalidInputError):

@@ -14,7 +14,9 @@ class UnknownPushConfig(PushError, NotFoundError):
     """No such config for this caller; unknown and somebody else's look the same."""
 
     def __init__(self, task_id: str, config_id: str) -> None:
-        super().__init__(f"task {task_id} has no push notification config {config_id!r}")
+        super().__init__(
+            f"task {task_id[:100]} has no push notification config {config_id[:100]!r}"
+        )
 
 
 class PushConfigRefused(PushError, InvalidInputError):
