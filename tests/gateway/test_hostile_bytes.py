@@ -235,7 +235,7 @@ def nested(depth: int, around: str) -> str:
 @pytest.mark.parametrize("around", ["list", "dict"])
 async def test_nesting_of_any_depth(http: httpx.AsyncClient, around: str) -> None:
     held = []
-    for depth in (1, 10, 20, *range(28, 52, 2), 99, 100, 101, 500, 900, 990, 1000, 10_000):
+    for depth in (1, 10, *range(22, 52), 99, 100, 101, 500, 900, 990, 1000, 10_000):
         inner = nested(depth, around)
         for place in PLACES:
             answer = await http.post(
@@ -252,7 +252,7 @@ async def test_nesting_of_any_depth(http: httpx.AsyncClient, around: str) -> Non
             assert is_refused(answer), depth
         else:
             held.append(answer.json()["result"]["task"]["id"])
-    assert 3 <= len(held) < 15
+    assert len(held) == 2 + (3 if around == "dict" else 4)  # with what is in it, 25 levels
     for task_id in held:  # what was taken can be shown, in every way
         for path in (f"/agents/counter/tasks/{task_id}", "/agents/counter/tasks?pageSize=100"):
             assert (await http.get(path)).status_code == 200

@@ -14,6 +14,8 @@ from google.api.field_behavior_pb2 import FieldBehavior, field_behavior
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message as Proto
 
+from codin.task._depth import MAX_DEPTH, is_too_deep
+
 MAX_TEXT_BYTES = 256 * 1024
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 MAX_ID_CHARS = 256
@@ -24,7 +26,7 @@ def check_message(params: SendMessageRequest) -> None:
     """Return when the message can be worked on.
 
     Raises:
-        InvalidParamsError: it is empty, too long, or lacks what A2A requires.
+        InvalidParamsError: it is empty, too long or too deep, or lacks what A2A requires.
     """
     message = params.message
     texts = [part.text for part in message.parts if part.HasField("text")]
@@ -50,6 +52,10 @@ def check_message(params: SendMessageRequest) -> None:
             raise InvalidParamsError(
                 f"the message's {name} is longer than {MAX_ID_CHARS} characters"
             )
+    if is_too_deep(message):
+        raise InvalidParamsError(
+            f"the message's data is nested deeper than the {MAX_DEPTH} levels allowed"
+        )
     validate_history_length(params.configuration)
     if not _is_whole(params):
         validate_proto_required_fields(params)  # says what is missing
