@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,12 @@ from schemathesis import GenerationMode
 from schemathesis.core.result import Ok
 
 from codin.gateway.api import PageApi
+from codin.gateway.app import create_app
 from codin.gateway.page import page_routes
+from codin.gateway.server import HttpServer
+from codin.security import LOCAL_USER, Principal
+from codin.task.push import DeadLetter, PushConfig, PushNotifications
+from codin.task.push.stored import StoredPushConfigs
 from codin.testing.push import AnyUrl
 from codin.testing.serving import Served, serve_agents
 from codin.testing.team import TEAM, FixedPlanner
@@ -151,3 +156,34 @@ def _hold(operation: Any, one: Target, mode: GenerationMode) -> None:
         case.call_and_validate(base_url=one.served.url, timeout=20)
 
     hold()
+
+
+async def test_a_letter_is_shown_to_its_owner_alone(one: Target, tmp_path: Path) -> None:
+    push = one.served.parts.push
+    assert push is not None
+    # a store of its own: nobody else delivers what is in it
+    store = await StoredPushConfigs.open(tmp_path / "letters.db")
+    push = PushNotifications(store, AnyUrl(), push._delivery)
+    app = create_app(replace(one.served.parts, push=push))
+    for who in (LOCAL_USER, Principal("other", "ann")):
+        config = PushConfig("c", f"{who.tenant}-task", "https://x.example/c")
+        await store.put(who, config, after=0, most=5)
+    for claim in await store.claim("me", 60.0, lambda _: False):
+        for seq in range(1, 56):
+            letter = DeadLetter(
+                claim.config.task_id, "c", seq, claim.config.url, "no answer", None, 4, 1.5, 2.5
+            )
+            assert await store.advance(claim, seq, letter=letter)
+    async with (
+        HttpServer(app, port=0) as web,
+        httpx.AsyncClient(base_url=web.url, trust_env=False) as http,
+    ):
+        first = (await http.get("/api/push/dead-letters")).json()
+        rest = (await http.get("/api/push/dead-letters", params={"page": first["next"]})).json()
+        seen = [letter["seq"] for letter in first["letters"] + rest["letters"]]
+        assert seen == list(range(55, 0, -1))
+        assert {letter["task_id"] for letter in first["letters"]} == {"local-task"}
+        assert rest["next"] == ""
+        others = (await http.get("/api/push/dead-letters", params={"task": "other-task"})).json()
+        assert others["letters"] == []
+    await store.close()

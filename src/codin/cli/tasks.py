@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,6 +19,7 @@ from codin.config import load_settings
 from codin.errors import InvalidInputError
 
 if TYPE_CHECKING:
+    from codin.database import Database
     from codin.task import EventLog
     from codin.task.log.base import TaskRow
 
@@ -125,6 +127,31 @@ def cancel(config: Path | None, task_id: str) -> None:
     click.echo(f"{task.task_id}: {_plain(task.state)}")
 
 
+@tasks.command("dead-letters")
+@config_option
+@json_option
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
+def dead_letters(config: Path | None, as_json: bool, limit: int) -> None:
+    """Push notifications that their receivers did not take, the latest first."""
+
+    async def read() -> list[dict[str, Any]]:
+        from codin.security import LOCAL_USER
+        from codin.task.push.stored import StoredPushConfigs
+
+        async with _database(config) as database:
+            store = await StoredPushConfigs.over(database)
+            page = await store.dead_letters(LOCAL_USER, limit=limit)
+            return [asdict(letter) for letter in page.letters]
+
+    rows = asyncio.run(read())
+    if not as_json:
+        rows = [
+            row | {"last": f"{datetime.fromtimestamp(row['last']):%b %d %H:%M}"} for row in rows
+        ]
+    columns = ("task_id", "seq", "url", "status", "attempts", "last", "reason")
+    print_rows(rows, columns, as_json=as_json)
+
+
 def _renderer() -> Any:
     from rich.console import Console
 
@@ -144,19 +171,23 @@ def _with_log(config: Path | None, use: Callable[[EventLog], Awaitable[T]]) -> T
 @asynccontextmanager
 async def open_log(config: Path | None) -> AsyncIterator[EventLog]:
     """The task log of the settings."""
-    from codin.database import database_at
     from codin.task.log import open_log as log_of
 
-    settings = load_settings(config)
-    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    async with database_at(
-        settings.database_place, durability=settings.database.durability
-    ) as database:
+    async with _database(config) as database:
         log = await log_of(database)
         try:
             yield log
         finally:
             await log.close()
+
+
+def _database(config: Path | None) -> AbstractAsyncContextManager[Database]:
+    """The database of the settings."""
+    from codin.database import database_at
+
+    settings = load_settings(config)
+    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return database_at(settings.database_place, durability=settings.database.durability)
 
 
 async def _named(log: EventLog, beginning: str) -> str:
