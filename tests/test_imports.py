@@ -22,7 +22,9 @@ ROWS = [
     {"config"},
     {"security"},
     {"database"},
-    {"errors", "ids", "jsontext", "lazy", "loop", "private_file", "signals", "unix_socket"},
+    {"private_folder"},
+    {"errors", "ids", "jsontext", "lazy", "loop", "private_file", "process_name", "signals"},
+    {"unix_socket"},
 ]
 LEVEL = {room: level for level, row in enumerate(ROWS) for room in row}
 # Known by name to everybody above, and knowing nothing of what is above them.

@@ -2,6 +2,7 @@
 
 import pytest
 
+from codin.process_name import process_name
 from codin.sandbox import _cgroup
 from codin.sandbox._meter import GroupMeter, Sample
 from codin.sandbox.base import MIB, Limits
@@ -66,8 +67,8 @@ def test_a_meter_keeps_what_it_last_saw(root):
 
 
 def test_groups_of_a_platform_that_is_gone_are_swept(root):
-    namespace = _cgroup.owner().partition(".")[2]
-    names = [_cgroup.owner(), f"{2**22 + 1}.{namespace}", f"{2**22 + 1}.5"]
+    namespace = process_name().rpartition(".")[2]
+    names = [process_name(), f"{2**22 + 1}.1.{namespace}", f"{2**22 + 1}.1.5"]
     for name in names:
         (root / "memory/codin" / name / "a/b").mkdir(parents=True)
     _cgroup.sweep()

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from codin.sandbox import Limits, LocalSandboxProvider, Mount, SandboxSpec, _bwrap, _cgroup
+from codin.process_name import process_name
+from codin.sandbox import Limits, LocalSandboxProvider, Mount, SandboxSpec, _bwrap
 from codin.sandbox.errors import PermissionDenied, SandboxUnavailable
 from codin.testing.sandbox_conformance import SandboxConformance
 
@@ -94,9 +95,9 @@ async def test_closing_leaves_nothing_on_disk(monkeypatch, tmp_path):
 
 async def test_what_a_killed_platform_left_is_removed(monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    alive = _cgroup.owner()
-    dead = f"{2**22 + 1}.{alive.partition('.')[2]}"
-    elsewhere = f"{2**22 + 1}.5"
+    alive = process_name()
+    dead = f"{2**22 + 1}.1.{alive.rpartition('.')[2]}"
+    elsewhere = f"{2**22 + 1}.1.5"
     for owner in (alive, dead, elsewhere):
         (tmp_path / f"codin-sandboxes-{owner}-x" / "etc").mkdir(parents=True)
     provider = LocalSandboxProvider()

@@ -18,8 +18,10 @@ def test_a_dead_process_is() -> None:
 
 
 def test_a_reused_process_id_is_not_taken_for_the_old_process() -> None:
-    host, pid, _, nonce = new_owner().split("/")
-    assert is_dead(f"{host}/{pid}/12345/{nonce}")
+    machine, process, nonce = new_owner().split("/")
+    pid, _, namespace = process.split(".")
+    assert is_dead(f"{machine}/{pid}.12345.{namespace}/{nonce}")
+    assert not is_dead(f"{machine}/{pid}.12345.5/{nonce}"), "in another container"
 
 
 def test_of_others_nothing_is_known() -> None:

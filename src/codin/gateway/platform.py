@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
@@ -32,6 +30,7 @@ from codin.gateway.tools import register_tools
 from codin.gateway.trust import Trust, open_trust
 from codin.memory import MemorySystem, SQLiteMemory
 from codin.model import ModelChoice, ModelService
+from codin.private_folder import private_folder
 from codin.runtime import LocalRuntime, OmniRuntime, Runtime
 from codin.sandbox.local import LocalSandboxProvider
 from codin.security import LOCAL_USER, Principal, RunGrants
@@ -190,8 +189,7 @@ async def open_team(settings: Settings, *, say: Say = _quiet) -> AsyncIterator[T
 
 async def _open_hosts(stack: AsyncExitStack, runtime: Runtime, app: ASGIApp) -> AgentHosts:
     """Hosts that reach ``app`` as their platform."""
-    # A short path: that of a Unix socket may have no more than some hundred bytes.
-    folder = Path(tempfile.mkdtemp(prefix="codin-"))
+    folder = await asyncio.to_thread(private_folder, "platform")
     stack.callback(shutil.rmtree, folder, ignore_errors=True)
     socket = folder / "platform.sock"
     await stack.enter_async_context(UnixServer(app, socket))

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from time import sleep
 
+from codin.process_name import process_lives, process_name
 from codin.sandbox.base import Limits
 
 ROOT = Path("/sys/fs/cgroup")
@@ -125,23 +126,12 @@ class GroupV2(Group):
         return _field(self._folder / "memory.events", "oom_kill")
 
 
-def owner() -> str:
-    """The name under which this process keeps its groups."""
-    return f"{os.getpid()}.{os.stat('/proc/self/ns/pid').st_ino}"
-
-
-def owner_lives(name: str) -> bool:
-    """Whether the process of that name is there, or could be: one elsewhere cannot be seen."""
-    pid, _, namespace = name.partition(".")
-    return namespace != owner().partition(".")[2] or Path("/proc", pid).exists()
-
-
 def find_kind() -> GroupKind | None:
     """The kind of group that can be made on this machine, found by making one."""
     kinds: tuple[GroupKind, ...] = (GroupV1, GroupV2)
     for kind in kinds:
         try:
-            group = kind(f"{owner()}/probe")
+            group = kind(f"{process_name()}/probe")
             group.limit(Limits())
         except OSError:
             continue
@@ -158,7 +148,7 @@ def sweep() -> None:
     ):
         with contextlib.suppress(OSError):
             for left in list(base.iterdir()):
-                if left.is_dir() and not owner_lives(left.name):
+                if left.is_dir() and not process_lives(left.name):
                     for folder, _, _ in os.walk(left, topdown=False):
                         _remove(Path(folder))
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from codin.errors import InvalidInputError
+from codin.process_name import process_name
 from codin.sandbox import _bwrap, _cgroup, _layout
 from codin.sandbox._box import Box
 from codin.sandbox._files import LocalFileSystem, Tree
@@ -209,7 +210,7 @@ class LocalSandbox(Sandbox):
     def _make_group(self, box: str | None, limits: Limits) -> _cgroup.Group | None:
         if self._groups is None:
             return None
-        name = f"{_cgroup.owner()}/{self.id}" + (f"/{box}" if box else "")
+        name = f"{process_name()}/{self.id}" + (f"/{box}" if box else "")
         group = self._groups(name)
         group.limit(limits, processes=box is not None)
         return group

@@ -8,13 +8,14 @@ import os
 import shutil
 import stat
 import subprocess
-import tempfile
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
+from codin.private_folder import private_folder
+from codin.process_name import process_name
 from codin.sandbox import _bwrap, _cgroup, _layout, _seccomp
 from codin.sandbox._local_sandbox import LIMITED, LocalSandbox
 from codin.sandbox._probe import probe
@@ -31,7 +32,6 @@ from codin.sandbox.errors import (
 )
 
 _ORDER = list(Isolation)
-_PREFIX = "codin-sandboxes-"
 
 
 class LocalSandboxProvider(SandboxProvider):
@@ -103,7 +103,7 @@ class LocalSandboxProvider(SandboxProvider):
             await asyncio.to_thread(shutil.rmtree, self._folder, True)
             self._folder = None
         if self._groups is not None:
-            self._groups(_cgroup.owner()).remove()  # refused while another provider uses it
+            self._groups(process_name()).remove()  # refused while another provider uses it
 
     async def _open(self, spec: SandboxSpec) -> LocalSandbox:
         """A sandbox, without asking first whether its limits can be enforced."""
@@ -133,8 +133,7 @@ class LocalSandboxProvider(SandboxProvider):
             return self._folder
 
     def _prepare(self) -> Path:
-        _sweep_folders()
-        folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{_cgroup.owner()}-"))
+        folder = private_folder("sandboxes", remove=_remove_tree)
         _layout.write_etc(folder / "etc")
         _cgroup.sweep()
         self._groups = _cgroup.find_kind()
@@ -144,16 +143,6 @@ class LocalSandboxProvider(SandboxProvider):
         self._sandboxes.discard(sandbox)
         if own:
             await asyncio.to_thread(_remove_tree, sandbox.workspace)
-
-
-def _sweep_folders() -> None:
-    """Remove what platforms of this user that were killed have left on disk."""
-    for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        with contextlib.suppress(OSError):
-            if left.lstat().st_uid == os.geteuid() and not _cgroup.owner_lives(
-                left.name.removeprefix(_PREFIX).partition("-")[0]
-            ):
-                _remove_tree(left)
 
 
 def _prepare_workspace(folder: Path) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import httpx
 from pydantic import ValidationError
@@ -25,6 +25,7 @@ from codin.agent.host.wire import (
     HostRuns,
     HostStartError,
 )
+from codin.private_folder import private_folder
 from codin.runtime.base import Deployment, RuntimeFailure
 from codin.sandbox.base import Mount
 from codin.sandbox.errors import SandboxError
@@ -78,7 +79,7 @@ class HostProcess:
         self._deploy = deploy
         self._run_root = run_root
         self._clock = clock
-        self._run_dir: TemporaryDirectory[str] | None = None
+        self._run_dir: Path | None = None
         self._deployment: Deployment | None = None
         self._deaths: deque[float] = deque(maxlen=CRASHES)
         self._lock = asyncio.Lock()
@@ -147,18 +148,18 @@ class HostProcess:
             if deployment is not None:
                 await deployment.stop()
             if self._run_dir is not None:
-                self._run_dir.cleanup()
+                await asyncio.to_thread(shutil.rmtree, self._run_dir, ignore_errors=True)
                 self._run_dir = None
 
     async def _start(self) -> Deployment:
         if self._run_dir is None:
-            self._run_dir = TemporaryDirectory(prefix="codin-", dir=self._run_root)
+            self._run_dir = await asyncio.to_thread(private_folder, "host", within=self._run_root)
         with contextlib.suppress(FileNotFoundError):
             # The file of the process before, if any: nobody listens there any more.
-            (Path(self._run_dir.name) / SERVICE_SOCKET).unlink()
+            (self._run_dir / SERVICE_SOCKET).unlink()
         self.starts += 1
         try:
-            deployment = await self._deploy(self.spec, self._run_dir.name)
+            deployment = await self._deploy(self.spec, str(self._run_dir))
         except (RuntimeFailure, SandboxError) as error:
             self._deaths.append(self._clock())
             self._last_words = str(error)

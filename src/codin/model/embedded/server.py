@@ -10,7 +10,6 @@ import os
 import secrets
 import shutil
 import sys
-import tempfile
 import time
 from collections import deque
 from dataclasses import dataclass, field
@@ -18,13 +17,13 @@ from pathlib import Path
 
 from codin.model.embedded import weights
 from codin.model.errors import ModelUnavailable
+from codin.private_folder import private_folder
 
 _START_SECONDS = 120.0
 _STOP_SECONDS = 3.0
 _DYING_SECONDS = 1.0
 _QUICK_DEATH_SECONDS = 20.0
 _MAX_QUICK_DEATHS = 3
-_PREFIX = "codin-model-"
 
 
 def default_threads() -> int:
@@ -157,8 +156,7 @@ class EmbeddedServer:
             raise ModelUnavailable(
                 "the engine of the embedded model is not installed: pip install 'codin[local]'"
             )
-        _sweep()
-        folder = tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-")
+        folder = str(await asyncio.to_thread(private_folder, "model"))
         endpoint = Endpoint(os.path.join(folder, "m.sock"), secrets.token_urlsafe(24))
         self._started_at = time.monotonic()
         self._endpoint = endpoint
@@ -250,21 +248,3 @@ def _environment() -> dict[str, str]:
     kept = {name: os.environ[name] for name in names if name in os.environ}
     # Spinning threads would take the processor from the tools that run between two turns.
     return kept | {"OMP_WAIT_POLICY": "passive"}
-
-
-def _sweep() -> None:
-    """Remove the socket folders of platforms that were killed."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        owner = folder.name.removeprefix(_PREFIX).partition("-")[0]
-        if owner.isdigit() and not _alive(int(owner)):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

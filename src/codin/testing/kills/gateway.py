@@ -9,6 +9,7 @@ import socket
 import sys
 from pathlib import Path
 
+from codin.process_name import began
 from codin.testing.kills.doom import Moment
 
 READY_SECONDS = 90.0
@@ -100,7 +101,7 @@ class GatewayProcess:
     async def _left(self, below: dict[int, str]) -> list[str]:
         deadline = asyncio.get_running_loop().time() + _GONE_SECONDS
         while True:
-            left = [f"process {pid}" for pid, began in below.items() if _began(pid) == began]
+            left = [f"process {pid}" for pid, start in below.items() if began(pid) == start]
             left += self._listening()
             if not left or asyncio.get_running_loop().time() > deadline:
                 return left
@@ -125,15 +126,9 @@ def descendants(pid: int) -> dict[int, str]:
     left = [pid]
     while left:
         for child in children.get(left.pop(), []):
-            found[child] = _began(child)
+            found[child] = began(child)
             left.append(child)
     return found
-
-
-def _began(pid: int) -> str:
-    """When a process began, in the kernel's ticks; empty when it is none any more."""
-    fields = _stat(pid)
-    return "" if not fields or fields[0] in "ZX" else fields[19]
 
 
 def _stat(pid: int) -> list[str]:
