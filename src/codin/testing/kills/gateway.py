@@ -101,7 +101,7 @@ class GatewayProcess:
     async def _left(self, below: dict[int, str]) -> list[str]:
         deadline = asyncio.get_running_loop().time() + _GONE_SECONDS
         while True:
-            left = [f"process {pid}" for pid, start in below.items() if began(pid) == start]
+            left = [_named(pid) for pid, start in below.items() if began(pid) == start]
             left += self._listening()
             if not left or asyncio.get_running_loop().time() > deadline:
                 return left
@@ -129,6 +129,17 @@ def descendants(pid: int) -> dict[int, str]:
             found[child] = began(child)
             left.append(child)
     return found
+
+
+def _named(pid: int) -> str:
+    """A process in words: its state, its parent, and the end of its command."""
+    state, parent, *_ = _stat(pid) or ["?", "?"]
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ")
+    except OSError:
+        command = b""
+    said = command[-200:].decode("utf-8", "replace")
+    return f"process {pid} (state {state}, parent {parent}): ...{said}"
 
 
 def _stat(pid: int) -> list[str]:
