@@ -44,7 +44,7 @@ class LocalDeployment(Deployment):
         if len(self.endpoint.encode()) > _SOCKET_PATH_BYTES:
             raise RuntimeFailure(f"the path of a socket is too long: {self.endpoint}")
         await self._remove_socket()
-        self._process = await self._sandbox.start(self.service.argv)
+        self._process = await self._sandbox.start(self.service.argv, stdin=True)
         self._reading = asyncio.create_task(self._read(self._process))
         try:
             async with asyncio.timeout(self.service.ready_seconds):

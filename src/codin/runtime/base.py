@@ -160,7 +160,8 @@ class Service(WorkloadOptions):
 
     It is started with ``argv`` in a sandbox and serves on the Unix socket at ``socket`` inside
     ``run_dir``, a folder of this machine that is shown writable in the sandbox at ``/run/codin``.
-    It is ready when that socket answers ``GET health_path`` with 200.
+    It is ready when that socket answers ``GET health_path`` with 200. Its stdin ends when whoever
+    deployed it does, however that happens.
     """
 
     name: str

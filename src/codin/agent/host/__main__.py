@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import sys
+import threading
 from pathlib import Path
 
 import click
@@ -25,8 +26,11 @@ from codin.agent.host.wire import (
 @click.command()
 @click.argument("sources", nargs=-1, required=True)
 @click.option("--run-dir", default=INSIDE, type=click.Path(path_type=Path), show_default=True)
-def main(sources: tuple[str, ...], run_dir: Path) -> None:
+@click.option("--end-with-stdin", is_flag=True, help="End when stdin does, as its platform's pipe.")
+def main(sources: tuple[str, ...], run_dir: Path, *, end_with_stdin: bool) -> None:
     """Serve the agents of SOURCES (a file, file:attr, a folder, or module:attr)."""
+    if end_with_stdin:
+        _end_with(_taken_stdin())
     logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     loopback = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     loopback.bind(("127.0.0.1", 0))
@@ -52,6 +56,27 @@ def main(sources: tuple[str, ...], run_dir: Path) -> None:
             platform=run_dir / PLATFORM_SOCKET,
         )
     )
+
+
+def _taken_stdin() -> int:
+    """What stdin was; agents find an empty one in its place."""
+    taken = os.dup(0)
+    empty = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(empty, 0)
+    os.close(empty)
+    return taken
+
+
+def _end_with(pipe: int) -> None:
+    """End this process when ``pipe`` does. The kernel ends a sandbox with the process that began
+    it, but not when that one is killed in the moment between the two."""
+
+    def wait() -> None:
+        while os.read(pipe, 4096):
+            pass
+        os._exit(0)
+
+    threading.Thread(target=wait, name="codin-lifeline", daemon=True).start()
 
 
 if __name__ == "__main__":

@@ -122,7 +122,7 @@ class AgentHosts:
         sources, mounts = shown_inside(spec.sources)
         service = Service(
             name=spec.name,
-            argv=(sys.executable, "-m", "codin.agent.host", *sources),
+            argv=(sys.executable, "-m", "codin.agent.host", "--end-with-stdin", *sources),
             run_dir=run_dir,
             mounts=(
                 *mounts,
