@@ -48,7 +48,8 @@ class Writer:
         self._connection = connection
         self._place = place
         self._full = full
-        self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[_Write] | None] = queue.SimpleQueue()
+        self._turns: dict[asyncio.AbstractEventLoop, list[_Write]] = {}
         self._closing = False
         connection.execute(f"PRAGMA synchronous = {'FULL' if full else 'NORMAL'}")
         self._thread = threading.Thread(target=self._run, name="codin-database-writer", daemon=True)
@@ -68,34 +69,49 @@ class Writer:
             raise DatabaseError(self._place, "is closed")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._queue.put(_Write(operation, loop, future, touches, told, lasting))
+        write = _Write(operation, loop, future, touches, told, lasting)
+        # Waking the thread costs more than many a write: once a turn of the loop.
+        turn = self._turns.get(loop)
+        if turn is None:
+            self._turns[loop] = [write]
+            loop.call_soon(self._pass_on, loop)
+        else:
+            turn.append(write)
         return future
 
     def close(self) -> None:
         """Finish what was handed in, and end the thread. Blocks meanwhile."""
         if not self._closing:
             self._closing = True
+            for loop in list(self._turns):
+                self._pass_on(loop)
             self._queue.put(None)
         self._thread.join()
+
+    def _pass_on(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Give the thread what was handed in from ``loop`` in this turn."""
+        writes = self._turns.pop(loop, None)
+        if writes:
+            self._queue.put(writes)
 
     def _run(self) -> None:
         while (first := self._queue.get()) is not None:
             group, more = self._collect(first)
-            self._commit(group)
+            for begin in range(0, len(group), _GROUP):
+                self._commit(group[begin : begin + _GROUP])
             if not more:
                 break
         self._connection.close()
 
-    def _collect(self, first: _Write) -> tuple[list[_Write], bool]:
-        group = [first]
+    def _collect(self, group: list[_Write]) -> tuple[list[_Write], bool]:
         while len(group) < _GROUP:
             try:
-                write = self._queue.get_nowait()
+                writes = self._queue.get_nowait()
             except queue.Empty:
                 break
-            if write is None:
+            if writes is None:
                 return group, False
-            group.append(write)
+            group += writes
         return group, True
 
     def _commit(self, group: list[_Write]) -> None:

@@ -17,6 +17,7 @@ from typing import Any, Self
 import uvicorn
 from starlette.types import ASGIApp
 
+from codin.gateway._joined import JoinedProtocol
 from codin.gateway.address import check_guarded, joined, parsed_address
 from codin.gateway.draining import DrainingApp
 from codin.gateway.errors import AddressInUse, GatewayError
@@ -75,6 +76,7 @@ class AppServer(ABC):
     async def _serve(self, listener: socket.socket) -> None:
         config = uvicorn.Config(
             self._app,
+            http=JoinedProtocol,
             lifespan="off",
             ws="none",
             access_log=False,
