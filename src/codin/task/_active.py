@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from codin.agent.events import Canceled, EndEvent, Failed
 from codin.agent.response import failure
@@ -30,24 +29,21 @@ class ActiveRun:
         self._journal = journal
         self._grace = grace_seconds
         self._stop_reason: str | None = None
-        self._stopping: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._lost = False
+        self._timed_out = False
 
     def stop(self, reason: str) -> None:
         """Ask for the end of the work. Only the first reason counts."""
         if self._stop_reason is None:
             self._stop_reason = reason
-            self._stop()
+            self._go_on()
 
     def lose(self) -> None:
         """Ask for the end of the work, of which nothing more is to be told: the task is in other
         hands now."""
         self._lost = True
-        self._stop()
-
-    def _stop(self) -> None:
-        if not self._stopping.done():
-            self._stopping.set_result(None)
+        self._go_on()
 
     async def cancel(self, reason: str) -> None:
         """Stop the work, and return when its end is in the log."""
@@ -61,36 +57,43 @@ class ActiveRun:
             FencedError: the task is in other hands now; the work is stopped.
             TaskError: the log took it no more; the work is stopped.
         """
-        writing = asyncio.create_task(self._journal.run())
+        loop = asyncio.get_running_loop()
+        seconds = self._work.seconds
+        timer = None if seconds is None else loop.call_later(seconds, self._time_out)
+        self._journal.open(self._go_on)
         performing = asyncio.create_task(self._work.perform(self.run))
+        performing.add_done_callback(self._go_on)
         try:
-            ends: list[asyncio.Future[Any]] = [writing, self._stopping, performing]
-            done, _ = await asyncio.wait(
-                ends,
-                timeout=self._work.seconds,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
+            await self._turn
             halted = await self._halt(performing)
             if self._lost:
                 raise FencedError(f"task {self.run.task_id} is in other hands now: it was stopped")
-            if writing.done():
-                await writing  # what ended it: nothing of this run is to show anywhere
-            end = self._outcome(performing, halted=halted, timed_out=not done)
+            self._journal.check()  # what ended it: nothing of this run is to show anywhere
+            end = self._outcome(performing, halted=halted)
             await ending(end)
             self._journal.end(end)
-            await writing
+            await self._journal.finish()
         finally:
-            writing.cancel()
-            self._stopping.cancel()
+            if timer is not None:
+                timer.cancel()
+            self._journal.close()
+            self._turn.cancel()
             performing.cancel()
 
-    def _outcome(
-        self, performing: asyncio.Task[EndEvent], *, halted: bool, timed_out: bool
-    ) -> EndEvent:
+    def _go_on(self, _: object = None) -> None:
+        if not self._turn.done():
+            self._turn.set_result(None)
+
+    def _time_out(self) -> None:
+        if not self._turn.done():
+            self._timed_out = True
+            self._go_on()
+
+    def _outcome(self, performing: asyncio.Task[EndEvent], *, halted: bool) -> EndEvent:
         left = "" if halted else "; it did not stop when it was told to, and was left behind"
         if self._stop_reason is not None:
             return Canceled(message=self._stop_reason + left)
-        if timed_out:
+        if self._timed_out:
             limit = f"{self._work.seconds:g} s"
             message = f"it took longer than the {limit} allowed, and was stopped{left}"
             return Failed(error_type="Timeout", message=message)

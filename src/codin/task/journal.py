@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from codin.agent.a2a import EventEncoder
 from codin.agent.events import AgentEvent, EndEvent, TextDelta
+from codin.task._signal import Signal
 from codin.task.log.base import Adopt, Entry, EventLog, Lease, StepRow
 
 FLUSH_SECONDS = 0.02
@@ -22,7 +23,8 @@ _ROOM = 1000
 
 
 class Journal:
-    """Collects what a run says; ``run`` writes it. What is put in after the end is dropped.
+    """Collects what a run says, and writes it: by ``run``, or from ``open`` on, when something has
+    waited, and by ``finish``. What is put in after the end is dropped.
 
     ``put`` and ``end`` encode at once, so that an event that cannot be said is its sender's error.
     """
@@ -46,18 +48,19 @@ class Journal:
         self._over = False
         self._count = 0
         self._done = 0
-        self._filled = asyncio.Event()
-        self._urgent = asyncio.Event()
-        self._now = asyncio.Event()
+        self._filled = Signal()
+        self._urgent = Signal()
+        self._now = Signal()
         self._flushed = 0.0
-        self._written = asyncio.Event()
+        self._written: asyncio.Event | None = None
+        self._broken: Callable[[], None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._writer: asyncio.Task[None] | None = None
 
     async def put(self, item: AgentEvent | Entry | Adopt, steps: Sequence[StepRow] = ()) -> None:
         """Add ``item``, and ``steps`` in the same transaction. Waits while there is no room."""
         while len(self._entries) >= _ROOM and not (self._closed or self._over):
-            self._written.clear()
-            self._now.set()
-            await self._written.wait()
+            await self._pressed()
         if self._closed or self._over:
             return
         self._steps += steps
@@ -71,7 +74,35 @@ class Journal:
         self._steps += steps
         self._add(event)
         self._now.set()
-        self._written.set()
+        self._tell()
+
+    def open(self, broken: Callable[[], None]) -> None:
+        """From now on what has been put in is written without being asked; ``broken`` is called
+        when the log does not take it. Most runs are over before: so there is no task for it until
+        there is something to do."""
+        self._broken = broken
+
+    async def finish(self) -> None:
+        """Return once the end, which has been put in, is written. Raises as ``run``."""
+        self._stop_timer()
+        if self._writer is None:
+            await self.run()
+        else:
+            await self._writer
+
+    def close(self) -> None:
+        """Write no more, and let nobody wait for it."""
+        self._broken = None
+        self._over = True
+        self._tell()
+        self._stop_timer()
+        if self._writer is not None:
+            self._writer.cancel()
+
+    def check(self) -> None:
+        """Return when nothing has gone wrong so far. Raises as ``run``."""
+        if self._writer is not None and self._writer.done():
+            self._writer.result()
 
     async def run(self) -> None:
         """Write until the end is written.
@@ -84,7 +115,7 @@ class Journal:
             await self._write()
         finally:
             self._over = True
-            self._written.set()
+            self._tell()
 
     async def _write(self) -> None:
         while True:
@@ -101,7 +132,7 @@ class Journal:
             self._flushed = asyncio.get_running_loop().time()
             await self._log.append(self._lease, entries, steps=steps)
             self._done = count
-            self._written.set()
+            self._tell()
             if ending:
                 return
 
@@ -109,17 +140,48 @@ class Journal:
         """Return when all that was put in before is committed, or nothing more will be."""
         target = self._count
         self._urgent.set()
-        self._now.set()
         while self._done < target and not self._over:
-            self._written.clear()
-            await self._written.wait()
+            await self._pressed()
+
+    async def _pressed(self) -> None:
+        """Have what there is written at once, and return when something has been, or is over."""
+        if self._broken is not None:
+            self._begin()
+        self._now.set()
+        if self._written is None:
+            self._written = asyncio.Event()
+        self._written.clear()
+        await self._written.wait()
+
+    def _tell(self) -> None:
+        if self._written is not None:
+            self._written.set()
+
+    def _begin(self) -> None:
+        """Write in a task of its own, what there is at once."""
+        self._stop_timer()
+        if self._writer is None and not self._over:
+            self._now.set()  # it has waited enough
+            self._writer = asyncio.create_task(self.run())
+            self._writer.add_done_callback(self._ended)
+
+    def _ended(self, writer: asyncio.Task[None]) -> None:
+        failed = not writer.cancelled() and writer.exception() is not None
+        if failed and self._broken is not None:
+            self._broken()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     async def _linger(self) -> None:
         """Return when what there is should be written. The first text after a pause goes at once,
         what follows it when it is worth a commit."""
         since = asyncio.get_running_loop().time() - self._flushed
-        await _at_most(self._flush_seconds - since, self._urgent)
-        await _at_most(SETTLE_SECONDS, self._now)
+        if since < self._flush_seconds:
+            await self._urgent.wait(self._flush_seconds - since)
+        await self._now.wait(SETTLE_SECONDS)
 
     def _add(self, item: AgentEvent | Entry | Adopt) -> None:
         if isinstance(item, TextDelta):
@@ -132,6 +194,8 @@ class Journal:
             self._urgent.set()
         self._count += 1
         self._filled.set()
+        if self._writer is None and self._timer is None and self._broken and not self._closed:
+            self._timer = asyncio.get_running_loop().call_later(SETTLE_SECONDS, self._begin)
 
     def _add_delta(self, delta: TextDelta) -> None:
         if self._delta is not None and self._delta.message_id == delta.message_id:
@@ -150,14 +214,3 @@ class Journal:
 
     def _encode(self, event: AgentEvent) -> Entry:
         return Entry(*self._encoder.encode_json(event))
-
-
-async def _at_most(seconds: float, event: asyncio.Event) -> None:
-    """Wait for ``event``, but no longer than that."""
-    if seconds <= 0 or event.is_set():
-        return
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        return

@@ -12,6 +12,8 @@ from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterable
 
+from codin.task._signal import Signal
+
 
 class Subscription(ABC):
     """Wake-ups about one task, from the moment it is made until it is closed."""
@@ -92,19 +94,15 @@ class _LocalSubscription(Subscription):
         self.task_id = task_id
         self._notifier = notifier
         self.loop = asyncio.get_running_loop()
-        self._woken = asyncio.Event()
+        self._woken = Signal()
 
     def wake(self) -> None:
         self._woken.set()
 
     async def wait(self, timeout: float) -> bool:
-        try:
-            async with asyncio.timeout(timeout):
-                await self._woken.wait()
-        except TimeoutError:
-            return False
+        woken = await self._woken.wait(timeout)
         self._woken.clear()
-        return True
+        return woken
 
     def close(self) -> None:
         self._notifier.forget(self)

@@ -35,6 +35,9 @@ GRACE_SECONDS = 5.0
 
 _T = TypeVar("_T")
 
+_Drive = Callable[[], Coroutine[Any, Any, None]]
+"""Drives a run that has begun, to its end."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -85,7 +88,8 @@ class TaskRunner:
             lease_seconds=lease_seconds,
             pulse_seconds=pulse_seconds,
         )
-        self._beginnings: set[asyncio.Task[Any]] = set()
+        self._beginnings: set[asyncio.Future[Any]] = set()
+        self._drivers: set[asyncio.Task[None]] = set()
         self._closing = False
 
     async def start(
@@ -115,7 +119,7 @@ class TaskRunner:
         *,
         context_id: str | None,
         parent: ParentTask | None,
-    ) -> str:
+    ) -> tuple[str, _Drive]:
         self._check_open()
         task_id = new_id()
         given, context_id = bool(context_id), context_id or new_id()
@@ -134,8 +138,9 @@ class TaskRunner:
                 dedupe=message.message_id if self.idempotent and parent is None else None,
             )
         journal = Journal(self.log, lease, EventEncoder(task_id, context_id))
-        await self._begin(principal, work, message, journal=journal, lease=lease, new=new)
-        return task_id
+        return task_id, await self._begin(
+            principal, work, message, journal=journal, lease=lease, new=new
+        )
 
     async def resume(self, principal: Principal, work: Work, row: TaskRow, message: Message) -> int:
         """Go on with an interrupted task now that ``message`` answers it; gives the seq
@@ -148,7 +153,7 @@ class TaskRunner:
 
     async def _resume(
         self, principal: Principal, work: Work, row: TaskRow, message: Message
-    ) -> int:
+    ) -> tuple[int, _Drive]:
         self._check_open()
         await self.wait(row.task_id)  # the run that asked may still be letting go of what it used
         message.task_id, message.context_id = row.task_id, row.context_id
@@ -161,8 +166,9 @@ class TaskRunner:
             seq = await self.log.append(lease, [answer, _working(message)])
         journal = Journal(self.log, lease, EventEncoder(row.task_id, row.context_id))
         new = NewTask(row.task_id, row.context_id, row.agent_id, row.goal_id, row.parent_id)
-        await self._begin(principal, work, message, journal=journal, lease=lease, new=new)
-        return seq
+        return seq, await self._begin(
+            principal, work, message, journal=journal, lease=lease, new=new
+        )
 
     async def cancel(self, principal: Principal, task_id: str, reason: str = "") -> TaskRow:
         """Stop a task, in whatever process it runs, and give how it stands once that is logged.
@@ -218,13 +224,16 @@ class TaskRunner:
         await asyncio.gather(*(run.cancel(reason) for run in runs), return_exceptions=True)
         await self._watch.stop()
 
-    async def _whole(self, beginning: Coroutine[Any, Any, _T]) -> _T:
-        """Begin a run wholly or not at all: a caller that is cancelled in between must not leave a
-        task that nobody runs."""
-        task = asyncio.create_task(beginning)
-        self._beginnings.add(task)
-        task.add_done_callback(self._beginnings.discard)
-        return await asyncio.shield(task)
+    async def _whole(self, beginning: Coroutine[Any, Any, tuple[_T, _Drive]]) -> _T:
+        """Begin a run wholly or not at all, and have it driven: a caller that is cancelled in
+        between must not leave a task that nobody runs."""
+        begun: asyncio.Future[_T] = asyncio.get_running_loop().create_future()
+        self._beginnings.add(begun)
+        begun.add_done_callback(self._beginnings.discard)
+        driver = asyncio.create_task(_led(beginning, begun))
+        self._drivers.add(driver)
+        driver.add_done_callback(self._drivers.discard)
+        return await asyncio.shield(begun)
 
     @contextmanager
     def _doubting(self, principal: Principal, task_id: str) -> Iterator[None]:
@@ -265,7 +274,8 @@ class TaskRunner:
         journal: Journal,
         lease: Lease,
         new: NewTask,
-    ) -> None:
+    ) -> _Drive:
+        """Have the run known from now on; what is given drives it."""
         scope = Scope.of(principal, agent=new.agent_id, session=new.context_id)
         run = Run(
             task_id=new.task_id,
@@ -280,9 +290,12 @@ class TaskRunner:
         # Work that dispatches has to wait for the work that it stops.
         grace = self._grace_seconds * (3 if new.parent_id is None else 1)
         active = ActiveRun(run, work, journal, grace_seconds=grace)
+        driver = asyncio.current_task()
+        assert driver is not None
+        active.driver = driver
         self._runs[new.task_id] = active
-        active.driver = asyncio.create_task(self._drive(active, scope, lease, new))
         self._watch.start()
+        return partial(self._drive, active, scope, lease, new)
 
     async def _drive(self, active: ActiveRun, scope: Scope, lease: Lease, new: NewTask) -> None:
         stopped = False
@@ -349,6 +362,22 @@ class TaskRunner:
                     self.log, principal, row.task_id, until=TERMINAL | INTERRUPTED
                 ):
                     pass
+
+
+async def _led(
+    beginning: Coroutine[Any, Any, tuple[_T, _Drive]], begun: asyncio.Future[_T]
+) -> None:
+    """Drive what ``beginning`` has begun, after telling of it."""
+    try:
+        answer, drive = await beginning
+    except asyncio.CancelledError:
+        begun.cancel()
+        raise
+    except Exception as error:
+        begun.set_exception(error)
+        return
+    begun.set_result(answer)
+    await drive()
 
 
 def _submitted(message: Message) -> Entry:
