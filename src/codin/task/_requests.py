@@ -71,11 +71,26 @@ def _is_whole(message: Proto) -> bool:
 
 def _messages(field: FieldDescriptor, value: Any) -> Iterable[Proto]:
     kind = field.message_type
-    if kind is None or kind.file.package.startswith("google."):
+    if kind is None or not _demands(kind):
         return ()
     if kind.GetOptions().map_entry:
         return [one for one in value.values() if isinstance(one, Proto)]
     return [value] if isinstance(value, Proto) else value
+
+
+@cache
+def _demands(kind: Descriptor) -> bool:
+    """Whether anything in messages of this type, however deep, has to be there."""
+    seen, left = set[str](), [kind]
+    while left:
+        one = left.pop()
+        if one.full_name in seen or one.file.package.startswith("google."):
+            continue
+        seen.add(one.full_name)
+        if _required(one):
+            return True
+        left += [field.message_type for field in one.fields if field.message_type is not None]
+    return False
 
 
 @cache

@@ -37,7 +37,8 @@ class AgentCalls(CallContexts):
 def address_of(request: Request, path: str, public_url: str | None = None) -> str:
     """Where the agent at ``path`` is reached: below ``public_url``, else where the caller says
     that it reached it, which a tunnel may have changed."""
-    base = public_url or f"{request.url.scheme}://{request.url.netloc}"
+    # the guard lets nobody in without a Host
+    base = public_url or f"{request.scope['scheme']}://{request.headers.get('host', '')}"
     return f"{base.rstrip('/')}{path}/"
 
 
