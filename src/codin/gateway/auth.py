@@ -139,15 +139,15 @@ class GuardMiddleware:
             return
         if scope["type"] != "http":
             return  # websockets are not served; the server closes the handshake
-        connection = HTTPConnection(scope)
-        refusal = self._host_problem(connection) or _origin_problem(connection, scope["method"])
+        caller = _caller(scope)
+        refusal = self._host_problem(caller) or _origin_problem(caller, scope["method"])
         if refusal:
             await error_response(403, "forbidden", refusal)(scope, receive, send)
             return
         try:
-            principal = await self._principal(connection, scope)
+            principal = await self._principal(caller, scope)
         except Unauthenticated as error:
-            await self._unknown(error, connection)(scope, receive, send)
+            await self._unknown(error, caller)(scope, receive, send)
             return
         except SecurityFailure as error:
             _log.error("who calls cannot be told: %s", error)
@@ -157,17 +157,15 @@ class GuardMiddleware:
         scope.setdefault("state", {})["principal"] = principal
         await self._app(scope, receive, send)
 
-    def _unknown(self, error: Unauthenticated, connection: HTTPConnection) -> Response:
-        client = connection.client
+    def _unknown(self, error: Unauthenticated, caller: Caller) -> Response:
         try:
-            self._quota.failed(client.host if client else None)
+            self._quota.failed(caller.host)
         except LimitReached as reached:
             return limit_response(reached)
         headers = {"www-authenticate": "Bearer"}  # RFC 9110, section 11.6.1
         return error_response(401, "unauthenticated", str(error), headers=headers)
 
-    async def _principal(self, connection: HTTPConnection, scope: Scope) -> Principal:
-        caller = _caller(connection)
+    async def _principal(self, caller: Caller, scope: Scope) -> Principal:
         try:
             return await self._authenticator.authenticate(caller)
         except Unauthenticated:
@@ -176,9 +174,9 @@ class GuardMiddleware:
                 return NOBODY
             raise
 
-    def _host_problem(self, connection: HTTPConnection) -> str | None:
-        hosts = connection.headers.getlist("host")
-        if len(hosts) == 1 and _host_name(hosts[0]) in self._names:
+    def _host_problem(self, caller: Caller) -> str | None:
+        # said twice it is no name
+        if _host_name(caller.headers.get("host", "")) in self._names:
             return None
         return (
             "the Host header must name this machine: open the page at http://localhost, or say by"
@@ -205,14 +203,20 @@ class CallContexts(DefaultServerCallContextBuilder):
 
 def principal_of(request: HTTPConnection) -> Principal:
     """The principal that the guard put there; a request without one never gets this far."""
-    principal = request.state.principal
+    return principal_in(request.scope)
+
+
+def principal_in(scope: Scope) -> Principal:
+    """As ``principal_of``, by the request's scope."""
+    principal = scope["state"]["principal"]
     assert isinstance(principal, Principal)
     return principal
 
 
-def _caller(connection: HTTPConnection) -> Caller:
-    client = connection.client
-    return Caller.of(connection.headers.items(), client.host if client else None)
+def _caller(scope: Scope) -> Caller:
+    pairs = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
+    client = scope.get("client")
+    return Caller.of(pairs, client[0] if client else None)
 
 
 def _is_loopback(host: str) -> bool:
@@ -231,17 +235,16 @@ def _host_name(host: str) -> str | None:
     return name.lower() if port.isascii() and port.isdigit() else None
 
 
-def _origin_problem(connection: HTTPConnection, method: str) -> str | None:
-    headers = connection.headers
+def _origin_problem(caller: Caller, method: str) -> str | None:
+    headers = caller.headers
     site = headers.get("sec-fetch-site", "none")
     navigating = method == "GET" and headers.get("sec-fetch-mode") == "navigate"
     if site not in {"none", "same-origin"} and not navigating:
         return "requests that pages of other sites make are refused"
     if method in _SAFE_METHODS or "origin" not in headers:
         return None
-    origins = headers.getlist("origin")
-    origin = urlsplit(origins[0])
+    origin = urlsplit(headers["origin"])
     ours = origin.scheme in {"http", "https"} and origin.netloc.lower() == headers["host"].lower()
-    if len(origins) == 1 and ours:
+    if ours:
         return None
     return "requests that pages of other sites make are refused"

@@ -6,12 +6,12 @@ import re
 from contextlib import suppress
 
 from starlette.datastructures import Headers
-from starlette.requests import ClientDisconnect, HTTPConnection
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from codin.gateway.attended import Attended
-from codin.gateway.auth import principal_of
+from codin.gateway.auth import principal_in
 from codin.gateway.errors import LimitReached
 from codin.gateway.quota import TURN, Quota, Turn
 from codin.gateway.responses import (
@@ -71,7 +71,7 @@ class QuotaMiddleware:
         host = client[0] if client else None
         if scope["path"] in _HEALTH:
             return self._quota.enter_address(host)
-        return self._quota.enter(principal_of(HTTPConnection(scope)), host)
+        return self._quota.enter(principal_in(scope), host)
 
 
 def limit_answer(scope: Scope, error: LimitReached) -> Response:

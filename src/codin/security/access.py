@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any
 
 from codin.security.authorizer import Authorizer
@@ -37,11 +36,12 @@ class Access:
         try:
             self.authorizer.require(principal, permission)
         except ForbiddenError:
-            await self._record(principal, permission, resource, origin, allowed=False)
+            writing = self.begin(principal, permission, resource, origin, allowed=False)
+            if writing is not None:
+                await writing
             raise
 
-    @asynccontextmanager
-    async def doing(
+    def doing(
         self,
         principal: Principal,
         permission: str,
@@ -49,7 +49,7 @@ class Access:
         resource: str = "",
         origin: str = "",
         detail: Mapping[str, Any] | None = None,
-    ) -> AsyncIterator[None]:
+    ) -> AbstractAsyncContextManager[None]:
         """Around what ``permission`` allows. It is written down while it is done, and has been by
         the end of the block: what is acknowledged after it stands in the audit log.
 
@@ -57,18 +57,9 @@ class Access:
             ForbiddenError: ``principal`` lacks the permission; nothing has been done.
             SecurityFailure: it cannot be written down.
         """
-        await self.require(principal, permission, resource=resource, origin=origin)
-        if self._audit is None:
-            yield
-            return
-        entry = self._record(principal, permission, resource, origin, allowed=True, detail=detail)
-        writing = asyncio.ensure_future(entry)
-        try:
-            yield
-        finally:
-            await writing
+        return _Doing(self, principal, permission, resource, origin, detail or {})
 
-    async def _record(
+    def begin(
         self,
         principal: Principal,
         action: str,
@@ -77,10 +68,31 @@ class Access:
         *,
         allowed: bool,
         detail: Mapping[str, Any] | None = None,
-    ) -> None:
+    ) -> Awaitable[object] | None:
+        """Begin to write it down; what is to be awaited, if anything is written."""
         if self._audit is None:
-            return
+            return None
         from codin.security.audit import AuditEntry
 
         entry = AuditEntry(action, resource, allowed, principal.actors, origin, detail or {})
-        await self._audit.record(principal, entry)
+        return self._audit.begin(principal, entry)
+
+
+class _Doing:
+    """One thing that is done: who, by which permission, to what, from where, small facts."""
+
+    def __init__(self, access: Access, *what: Any) -> None:
+        self._access = access
+        self._what = what
+        self._writing: Awaitable[object] | None = None
+
+    async def __aenter__(self) -> None:
+        principal, permission, resource, origin, detail = self._what
+        await self._access.require(principal, permission, resource=resource, origin=origin)
+        self._writing = self._access.begin(
+            principal, permission, resource, origin, allowed=True, detail=detail
+        )
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._writing is not None:
+            await self._writing

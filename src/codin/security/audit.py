@@ -64,6 +64,11 @@ class AuditLog(ABC):
     async def record(self, principal: Principal, entry: AuditEntry) -> int:
         """Write ``entry`` down for ``principal``; its seq. Texts are cut at 2,000 characters."""
 
+    def begin(self, principal: Principal, entry: AuditEntry) -> asyncio.Future[int]:
+        """``record``, begun: what it gives or raises comes by the future, which has to be awaited.
+        It is written also when nobody waits any more."""
+        return asyncio.ensure_future(self.record(principal, entry))
+
     @abstractmethod
     async def list(
         self, principal: Principal, *, before: int | None = None, limit: int = 100
@@ -92,11 +97,14 @@ class StoredAudit(AuditLog):
         self._writing: set[asyncio.Task[None]] = set()
 
     async def record(self, principal: Principal, entry: AuditEntry) -> int:
+        return await self.begin(principal, entry)
+
+    def begin(self, principal: Principal, entry: AuditEntry) -> asyncio.Future[int]:
         row = (
             self._clock(),
             _text(principal.tenant),
             _text(principal.subject),
-            json.dumps(entry.behalf),
+            json.dumps(entry.behalf) if entry.behalf else "[]",
             _text(entry.action)[:_CHARS],
             _text(entry.resource)[:_CHARS],
             entry.allowed,
@@ -108,7 +116,7 @@ class StoredAudit(AuditLog):
         if not self._waiting:
             loop.call_soon(self._hand_in)
         self._waiting.append((row, written))
-        return await written
+        return written
 
     def _hand_in(self) -> None:
         # What is recorded in one turn of the loop goes into one statement, in a task of its own:

@@ -10,6 +10,8 @@ from codin.security.errors import ForbiddenError
 from codin.security.principal import Principal
 from codin.security.scopes import NOTHING, checked_scopes, common, covered
 
+_REMEMBERED = 4096
+
 
 class Authorizer(ABC):
     """Decides on a permission, named ``room.verb:resource`` (``tool.call:run_python``).
@@ -38,8 +40,19 @@ class RoleAuthorizer(Authorizer):
 
     def __init__(self, roles: Mapping[str, frozenset[str]]) -> None:
         self._roles = dict(roles)
+        self._decided: dict[tuple[frozenset[str], frozenset[str], str], bool] = {}
 
     def allows(self, principal: Principal, permission: str) -> bool:
+        # It is asked several times a request, and always says the same of the same.
+        question = (principal.roles, principal.scopes, permission)
+        decision = self._decided.get(question)
+        if decision is None:
+            if len(self._decided) >= _REMEMBERED:
+                self._decided.clear()
+            decision = self._decided[question] = self._decide(principal, permission)
+        return decision
+
+    def _decide(self, principal: Principal, permission: str) -> bool:
         granted = any(
             fnmatchcase(permission, pattern)
             for role in principal.roles

@@ -54,7 +54,7 @@ from codin.task._requests import check_message, check_modes
 from codin.task.door import PARENT, Door, admit_task
 from codin.task.errors import LogError, TaskEnded, TaskError, TaskRepeated, UnknownTask
 from codin.task.log.base import EventLog, TaskRow
-from codin.task.projection import Json
+from codin.task.projection import Json, TaskProjection
 from codin.task.runner import TaskRunner
 from codin.task.updates import (
     A2AEvent,
@@ -215,8 +215,12 @@ class AgentRequestHandler(RequestHandler):
         """GetTask: A2A's JSON of the task, to be read only."""
         principal = await self._door.enter(context, "task.read", params.id)
         validate_history_length(params)
-        row = await self._row(principal, params.id)
-        projection = await self._reader.project(principal, row.task_id)
+        whole = self._log.whole(principal, params.id)
+        if whole is not None and whole[0] == self.agent_id:
+            projection = TaskProjection(whole[1])
+        else:
+            row = await self._row(principal, params.id)
+            projection = await self._reader.project(principal, row.task_id)
         return projection.json(_history_length(params))
 
     async def on_cancel_task(

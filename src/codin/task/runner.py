@@ -21,7 +21,7 @@ from codin.task.journal import Journal
 from codin.task.log.base import Entry, EventLog, Lease, NewTask, TaskRow
 from codin.task.log.follow import follow
 from codin.task.owner import is_dead, new_owner
-from codin.task.projection import to_json
+from codin.task.projection import Json, to_json
 from codin.task.recovery import Recovery
 from codin.task.states import INTERRUPTED, SUBMITTED, TERMINAL, WORKING
 from codin.task.work import ParentTask, Run, Work
@@ -124,6 +124,7 @@ class TaskRunner:
         task_id = new_id()
         given, context_id = bool(context_id), context_id or new_id()
         message.task_id, message.context_id = task_id, context_id
+        said = to_json(message)
         goal_id = parent.goal_id if parent else task_id
         parent_id = parent.task_id if parent else None
         new = NewTask(task_id, context_id, work.id, goal_id, parent_id, given)
@@ -131,7 +132,7 @@ class TaskRunner:
             lease = await self.log.create(
                 principal,
                 new,
-                _submitted(message),
+                _submitted(message, said),
                 _working(message),
                 owner=self.owner,
                 ttl=self._lease_seconds,
@@ -139,7 +140,7 @@ class TaskRunner:
             )
         journal = Journal(self.log, lease, EventEncoder(task_id, context_id))
         return task_id, await self._begin(
-            principal, work, message, journal=journal, lease=lease, new=new
+            principal, work, message, said, journal=journal, lease=lease, new=new
         )
 
     async def resume(self, principal: Principal, work: Work, row: TaskRow, message: Message) -> int:
@@ -162,12 +163,13 @@ class TaskRunner:
             if lease is None:
                 raise TaskError(f"task {row.task_id} does not wait for an answer any more")
             # In one transaction: who reads the answer must not find the task still waiting for it.
-            answer = Entry("message", to_json(message))
+            said = to_json(message)
+            answer = Entry("message", said)
             seq = await self.log.append(lease, [answer, _working(message)])
         journal = Journal(self.log, lease, EventEncoder(row.task_id, row.context_id))
         new = NewTask(row.task_id, row.context_id, row.agent_id, row.goal_id, row.parent_id)
         return seq, await self._begin(
-            principal, work, message, journal=journal, lease=lease, new=new
+            principal, work, message, said, journal=journal, lease=lease, new=new
         )
 
     async def cancel(self, principal: Principal, task_id: str, reason: str = "") -> TaskRow:
@@ -270,6 +272,7 @@ class TaskRunner:
         principal: Principal,
         work: Work,
         message: Message,
+        said: Json,
         *,
         journal: Journal,
         lease: Lease,
@@ -295,12 +298,14 @@ class TaskRunner:
         active.driver = driver
         self._runs[new.task_id] = active
         self._watch.start()
-        return partial(self._drive, active, scope, lease, new)
+        return partial(self._drive, active, said, scope, lease, new)
 
-    async def _drive(self, active: ActiveRun, scope: Scope, lease: Lease, new: NewTask) -> None:
+    async def _drive(
+        self, active: ActiveRun, said: Json, scope: Scope, lease: Lease, new: NewTask
+    ) -> None:
         stopped = False
         try:
-            await active.drive(partial(self._before_end, active.run, scope))
+            await active.drive(partial(self._before_end, active.run, said, scope))
             stopped = True  # the lease was given back with the last event
         except FencedError as error:
             _log.warning("%s", error)
@@ -331,19 +336,19 @@ class TaskRunner:
             _log.exception("the history of session %s could not be read", scope.session)
             return ()
 
-    async def _before_end(self, run: Run, scope: Scope, end: EndEvent) -> None:
+    async def _before_end(self, run: Run, said: Json, scope: Scope, end: EndEvent) -> None:
         if run.goal_id == run.task_id:
             await self._end_below(run.goal_id)
-        await self._remember(run, scope, end)
+        await self._remember(run, said, scope, end)
 
-    async def _remember(self, run: Run, scope: Scope, end: EndEvent) -> None:
+    async def _remember(self, run: Run, said: Json, scope: Scope, end: EndEvent) -> None:
         """Before the end is seen: whoever goes on with the conversation must find it there."""
-        said = end.prompt if isinstance(end, InputRequest) else run.text
+        answer = end.prompt if isinstance(end, InputRequest) else run.text
         if isinstance(end, Completed) and end.reply:
-            said = end.reply
-        messages = [to_json(run.message)]
-        if said:
-            messages.append(text_message(said, context_id=run.context_id, task_id=run.task_id))
+            answer = end.reply
+        messages = [said]
+        if answer:
+            messages.append(text_message(answer, context_id=run.context_id, task_id=run.task_id))
         try:
             await self._conversation.append(scope, *messages)
         except Exception:
@@ -380,12 +385,12 @@ async def _led(
     await drive()
 
 
-def _submitted(message: Message) -> Entry:
+def _submitted(message: Message, said: Json) -> Entry:
     task = {
         "id": message.task_id,
         "contextId": message.context_id,
         "status": bare_status(SUBMITTED),
-        "history": [to_json(message)],
+        "history": [said],
     }
     return Entry("task", task)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from a2a.utils.constants import AGENT_CARD_WELL_KNOWN_PATH
 from starlette.exceptions import HTTPException
-from starlette.requests import HTTPConnection
+from starlette.requests import Request
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -17,7 +17,7 @@ from codin.gateway.a2a.card import CardEndpoint
 from codin.gateway.a2a.jsonrpc import JsonRpc
 from codin.gateway.a2a.rest import rest_routes
 from codin.gateway.a2a.v03 import old_routes
-from codin.gateway.auth import principal_of
+from codin.gateway.auth import principal_in
 from codin.gateway.base import ServedAgent
 from codin.gateway.streams import StreamLimits
 from codin.security import Principal
@@ -39,10 +39,21 @@ def a2a_routes(agent: ServedAgent, serving: Serving, path: str = "") -> list[Bas
     card = CardEndpoint(agent.info, serving.cards, path, public_url=serving.public_url)
     return [
         Route(AGENT_CARD_WELL_KNOWN_PATH, card.answer, methods=["GET"]),
-        Route("/", JsonRpc(agent.handler, calls, serving.limits).answer, methods=["POST"]),
+        Route("/", _rpc(agent, serving, path).answer, methods=["POST"]),
         *old_routes(agent.handler, calls),
         *rest_routes(agent.handler, calls, serving.limits),
     ]
+
+
+def _rpc(agent: ServedAgent, serving: Serving, path: str) -> JsonRpc:
+    return JsonRpc(agent.handler, AgentCalls(path, serving.public_url), serving.limits)
+
+
+@dataclass(frozen=True, slots=True)
+class _Served:
+    agent: ServedAgent
+    rpc: JsonRpc
+    router: ASGIApp
 
 
 class AgentsApp:
@@ -56,15 +67,20 @@ class AgentsApp:
     ) -> None:
         self._agents = agents
         self._serving = serving
-        self._routers: dict[str, tuple[ServedAgent, ASGIApp]] = {}
+        self._served: dict[str, _Served] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         below = scope["path"].removeprefix(scope["root_path"]).lstrip("/")
         agent_id, _, rest = below.partition("/")
-        served = self._find(principal_of(HTTPConnection(scope)), agent_id)
+        served = self._kept(self._find(principal_in(scope), agent_id))
         root = f"{scope['root_path']}/{agent_id}"
         inner = {**scope, "root_path": root, "path": f"{root}/{rest}"}
-        await self._router(served)(inner, receive, send)
+        if rest or scope["method"] != "POST":
+            await served.router(inner, receive, send)
+            return
+        # most requests are JSON-RPC: they need not be matched against all routes
+        response = await served.rpc.answer(Request(inner, receive, send))
+        await response(inner, receive, send)
 
     def _find(self, principal: Principal, agent_id: str) -> ServedAgent:
         for served in self._agents(principal):
@@ -72,11 +88,12 @@ class AgentsApp:
                 return served
         raise HTTPException(404, f"no agent {agent_id!r} here: GET /api/agents lists them")
 
-    def _router(self, served: ServedAgent) -> ASGIApp:
-        agent_id = served.info.id
-        kept = self._routers.get(agent_id)
-        if kept is None or kept[0] != served:
+    def _kept(self, agent: ServedAgent) -> _Served:
+        agent_id = agent.info.id
+        kept = self._served.get(agent_id)
+        if kept is None or kept.agent != agent:
             path = f"/agents/{agent_id}"
-            routes = a2a_routes(served, self._serving, path)
-            kept = self._routers[agent_id] = (served, Router(routes, redirect_slashes=False))
-        return kept[1]
+            rpc = _rpc(agent, self._serving, path)
+            router = Router(a2a_routes(agent, self._serving, path), redirect_slashes=False)
+            kept = self._served[agent_id] = _Served(agent, rpc, router)
+        return kept

@@ -10,6 +10,7 @@ from typing import Any
 
 from codin.security import Principal
 from codin.task.log.base import LogEvent
+from codin.task.states import TERMINAL
 
 _MOST_BYTES = 1024 * 1024
 """Of bodies, as they are written down: a reader that is awake needs what came in milliseconds."""
@@ -18,11 +19,13 @@ _MOST_BYTES = 1024 * 1024
 @dataclass(slots=True)
 class Noted:
     """What a write gave, and the events that it wrote to a task of ``principal``, up to its last:
-    those before a gap, which is known only by reading, are left out."""
+    those before a gap, which is known only by reading, are left out. Who creates a task knows its
+    ``agent_id``."""
 
     principal: Principal
     task_id: str
     result: Any = None
+    agent_id: str | None = None
     events: list[tuple[LogEvent, int]] = field(default_factory=list)
 
     def add(self, event: LogEvent, size: int) -> None:
@@ -39,7 +42,14 @@ class _Window:
     """The last events of a task, without gaps."""
 
     principal: Principal
+    agent_id: str | None
     events: deque[tuple[LogEvent, int]] = field(default_factory=deque)
+
+    def of(self, principal: Principal) -> bool:
+        return (self.principal.tenant, self.principal.subject) == (
+            principal.tenant,
+            principal.subject,
+        )
 
     @property
     def first(self) -> int:
@@ -72,7 +82,7 @@ class RecentEvents:
                 self._forget(noted.task_id)
                 window = None
             if window is None:
-                window = self._windows[noted.task_id] = _Window(noted.principal)
+                window = self._windows[noted.task_id] = _Window(noted.principal, noted.agent_id)
             self._windows.move_to_end(noted.task_id)
             window.events.extend(noted.events)
             self._size += sum(size for _, size in noted.events)
@@ -85,11 +95,21 @@ class RecentEvents:
             window = self._windows.get(task_id)
             if window is None or not window.first <= seq + 1 <= window.last:
                 return []
-            owner = window.principal
-            if (owner.tenant, owner.subject) != (principal.tenant, principal.subject):
+            if not window.of(principal):
                 return []
             start = seq + 1 - window.first
             return [event for event, _ in islice(window.events, start, None)]
+
+    def whole(self, principal: Principal, task_id: str) -> tuple[str, list[LogEvent]] | None:
+        """The agent and the events of a task that has ended, if all are here and the
+        principal's."""
+        with self._lock:
+            window = self._windows.get(task_id)
+            if window is None or window.agent_id is None or not window.of(principal):
+                return None
+            if window.first != 1 or window.events[-1][0].state not in TERMINAL:
+                return None
+            return window.agent_id, [event for event, _ in window.events]
 
     def _forget(self, task_id: str) -> None:
         self._size -= sum(size for _, size in self._windows.pop(task_id).events)

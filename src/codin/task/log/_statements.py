@@ -105,7 +105,8 @@ def create(
     )
     if not made.rowcount:
         raise TaskExists(f"there is a task {task.task_id!r} already: choose another id")
-    noted = Noted(principal, task.task_id, Lease(task.task_id, owner, 1, now + ttl))
+    lease = Lease(task.task_id, owner, 1, now + ttl)
+    noted = Noted(principal, task.task_id, lease, task.agent_id)
     for seq, entry in enumerate(entries, 1):
         _insert(connection, noted, entry, seq, now)
     return noted

@@ -281,6 +281,11 @@ class EventLog(ABC):
         wrote them lately and has them at hand; often none. They are to be read only."""
         return []
 
+    def whole(self, principal: Principal, task_id: str) -> tuple[str, list[LogEvent]] | None:
+        """The agent and all events of a task that has ended, if this process wrote them lately and
+        has them at hand: nothing can follow them. They are to be read only."""
+        return None
+
     @abstractmethod
     async def read(
         self,

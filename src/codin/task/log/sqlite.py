@@ -55,6 +55,9 @@ class SqliteEventLog(StoredLog):
     def recent(self, principal: Principal, task_id: str, after: int) -> list[LogEvent]:
         return self._recent.after(principal, task_id, after)
 
+    def whole(self, principal: Principal, task_id: str) -> tuple[str, list[LogEvent]] | None:
+        return self._recent.whole(principal, task_id)
+
     async def close(self) -> None:
         await self._tables.close()
 
