@@ -85,7 +85,7 @@ class SqliteDatabase(Database):
         lasting: bool = False,
     ) -> T:
         """Run ``operation`` on the writer's thread, in one transaction with whatever else waits
-        there, and give its result once it is committed.
+        there, and give its result once it is committed. It may be run again after it was undone.
 
         ``told`` is called with what it ``touches`` and with its result, and those of others in the
         same commit, after that and before the result is given, from the writer's thread.

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Sequence
+from functools import cache
+from itertools import chain
 from typing import Any
 
 from codin.database import storable
@@ -31,7 +34,10 @@ from codin.task.log.base import (
 )
 from codin.task.states import STOPPED, TERMINAL
 
-_INSERT = "INSERT INTO task_event (task_id, seq, kind, body, time) VALUES (?, ?, ?, ?, ?)"
+_INSERT = "INSERT INTO task_event (task_id, seq, kind, body, time)"
+_AT_ONCE = 16
+
+_Row = tuple[str, int, str, str, float]
 
 
 def row_of(found: Sequence[Any]) -> TaskRow:
@@ -60,9 +66,10 @@ def find(connection: sqlite3.Connection, principal: Principal, task_id: str) -> 
     return row_of(found)
 
 
-def clock(connection: sqlite3.Connection) -> float:
-    """The database's clock, in seconds since the epoch."""
-    return float(connection.execute(f"SELECT {NOW}").fetchone()[0])
+def clock() -> float:
+    """The database's clock, in seconds since the epoch. SQLite reads that of this machine, and
+    counts milliseconds: asking it would be one statement more for each write."""
+    return round(time.time(), 3)
 
 
 def create(
@@ -76,7 +83,7 @@ def create(
     dedupe: str | None,
 ) -> Noted:
     check_new(principal, task)
-    now = clock(connection)
+    now = clock()
     last = last_status(entries)
     if task.parent_id is not None:
         find(connection, principal, task.parent_id)
@@ -107,8 +114,8 @@ def create(
         raise TaskExists(f"there is a task {task.task_id!r} already: choose another id")
     lease = Lease(task.task_id, owner, 1, now + ttl)
     noted = Noted(principal, task.task_id, lease, task.agent_id)
-    for seq, entry in enumerate(entries, 1):
-        _insert(connection, noted, entry, seq, now)
+    rows = [_noted(noted, entry, seq, now) for seq, entry in enumerate(entries, 1)]
+    _insert(connection, rows)
     return noted
 
 
@@ -146,25 +153,29 @@ def append(
             f"task {lease.task_id} is in other hands now: what {lease.owner} wanted to add was not"
             " written"
         )
-    state, seq, now = str(found[2]), int(found[3]), clock(connection)
+    state, seq, now = str(found[2]), int(found[3]), clock()
     owner: str | None = lease.owner
     status: Any = None
     noted = Noted(Principal(*found[4:]), lease.task_id)
+    rows: list[_Row] = []
     for entry in entries:
         if state in TERMINAL:
             raise TaskEnded(f"task {lease.task_id} has ended ({state}): nothing can follow")
         if isinstance(entry, Adopt):
+            _insert(connection, rows)
+            rows.clear()
             seq = _adopt(connection, lease.task_id, entry, seq)
             noted.gap()
             continue
         seq += 1
-        _insert(connection, noted, entry, seq, now)
+        rows.append(_noted(noted, entry, seq, now))
         said = state_of(entry.kind, entry.body)
         if said is None:
             continue
         owner = None if said in STOPPED else lease.owner
         if said != state:
             state, status = said, entry.body["status"]
+    _insert(connection, rows)
     _put_steps(connection, lease.task_id, steps)
     if status is None:
         connection.execute(
@@ -180,15 +191,26 @@ def append(
     return noted
 
 
-def _insert(
-    connection: sqlite3.Connection, noted: Noted, entry: Entry, seq: int, now: float
-) -> None:
+def _insert(connection: sqlite3.Connection, rows: Sequence[_Row]) -> None:
+    for begin in range(0, len(rows), _AT_ONCE):
+        some = rows[begin : begin + _AT_ONCE]
+        connection.execute(_inserting(len(some)), list(chain.from_iterable(some)))
+
+
+@cache
+def _inserting(count: int) -> str:
+    """One statement for several rows: between two of them other threads get the interpreter."""
+    return f"{_INSERT} VALUES {', '.join(['(?, ?, ?, ?, ?)'] * count)}"
+
+
+def _noted(noted: Noted, entry: Entry, seq: int, now: float) -> _Row:
+    """The row of an event, which ``noted`` takes in."""
     text = dump(entry.body)
-    connection.execute(_INSERT, (noted.task_id, seq, entry.kind, text, now))
     if entry.kind == "call":
         noted.gap()  # whatever a tool was given may read back as another type
     else:
         noted.add(LogEvent(noted.task_id, seq, entry.kind, now, entry.body), len(text))
+    return noted.task_id, seq, entry.kind, text, now
 
 
 def _adopt(connection: sqlite3.Connection, task_id: str, entry: Adopt, seq: int) -> int:
@@ -256,7 +278,7 @@ def claim(
     free = row.expired or (dead is not None and row.owner == dead)
     if row.ended or not free:
         return None
-    expires = clock(connection) + ttl
+    expires = clock() + ttl
     connection.execute(
         """UPDATE task SET owner = ?, fence = fence + 1, lease_expires = ?, cancel_requested = 0
             WHERE task_id = ?""",
@@ -274,7 +296,7 @@ def claim_lost(
             AND (owner IS NULL OR lease_expires < {NOW}) ORDER BY created LIMIT ?""",  # noqa: S608
         (limit,),
     ).fetchall()
-    expires = clock(connection) + ttl
+    expires = clock() + ttl
     claimed = []
     for task_id, fence in found:
         connection.execute(
