@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -66,6 +67,10 @@ async def connected(served: Served, binding: str, *, agent: str) -> AsyncIterato
         await client.close()
 
 
+async def _rest(stream: AsyncIterator[StreamResponse]) -> list[StreamResponse]:
+    return [event async for event in stream]
+
+
 def last_state(events: list[StreamResponse]) -> int:
     last = events[-1]
     status = last.status_update.status if last.HasField("status_update") else last.task.status
@@ -91,9 +96,12 @@ async def test_it_waits_and_goes_on(served: Served, binding: str, kind: str, age
         assert f"give {kind}" in str(task.status.message)
         watching = client.subscribe(SubscribeToTaskRequest(id=task.id))
         assert (await anext(watching)).task.status.state == STATES[kind]
-        await watching.aclose()
+        seeing = asyncio.create_task(_rest(watching))
         answer = user_message("it", task_id=task.id, context_id=task.context_id)
         after = [one async for one in client.send_message(SendMessageRequest(message=answer))]
         assert last_state(after) == TaskState.TASK_STATE_COMPLETED
+        async with asyncio.timeout(10):
+            seen = await seeing
+        assert last_state(seen) == TaskState.TASK_STATE_COMPLETED, "who waited sees what came of it"
         done: Task = await client.get_task(GetTaskRequest(id=task.id))
         assert "thanks for it" in str(done)

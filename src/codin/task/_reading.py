@@ -66,8 +66,10 @@ class TaskReader:
         self, principal: Principal, task_id: str, context_id: str, after: int
     ) -> AsyncGenerator[TaskUpdate, None]:
         """What comes after ``after``, up to the first state in which nothing more will come by
-        itself (A2A 1.0, section 11.7)."""
-        following = follow_batches(self._log, principal, task_id, after=after, until=STOPPED)
+        itself (A2A 1.0, section 11.7). Of a task that waits already, what comes of the answer."""
+        following = follow_batches(
+            self._log, principal, task_id, after=after, until=STOPPED, over=TERMINAL
+        )
         async with aclosing(following) as batches:
             async for events in batches:
                 for update in updates_of(events, context_id):

@@ -42,9 +42,13 @@ async def follow_batches(
     *,
     after: int = 0,
     until: Collection[str] = TERMINAL,
+    over: Collection[str] | None = None,
     poll: float = POLL_SECONDS,
 ) -> AsyncGenerator[Sequence[LogEvent], None]:
     """What ``follow`` gives, in the pieces in which it was read; none is empty.
+
+    A task that has no event after ``after`` and is in a state of ``over`` (``until`` when not
+    given) is not waited for.
 
     Raises:
         UnknownTask: there is no such task for this principal.
@@ -66,7 +70,7 @@ async def follow_batches(
                 row = await log.task(principal, task_id)
                 if row.last_seq > after:
                     continue
-                if row.state in until:
+                if row.state in (until if over is None else over):
                     return
             begun = True
             if not _has_more(events, recent=bool(recent)):
