@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import io
+import os
 import sqlite3
+import subprocess
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from codin.process_name import began
 from codin.security import LOCAL_USER
 from codin.task import SqliteEventLog
 from codin.task.log import Entry, EventLog, NewTask
 from codin.task.updates import update_of
 from codin.testing.kills.audit import Audit, Findings
+from codin.testing.kills.gateway import descendants
 from codin.testing.kills.ledger import Followed, Ledger
 
 
@@ -155,3 +160,13 @@ async def test_a_task_that_hangs_or_fails_by_itself_is_found(
     assert wrong(await Audit(log, ledger).findings()) == {"unfinished": 1}
     damage(path, "UPDATE task SET state = 'TASK_STATE_FAILED'")
     assert wrong(await Audit(log, ledger).findings()) == {"failed": 1}
+
+
+def test_a_process_that_has_ended_is_not_left() -> None:
+    with subprocess.Popen(["true"]) as ended, subprocess.Popen(["sleep", "60"]) as alive:
+        while began(ended.pid):  # it has ended, and nobody has asked how
+            time.sleep(0.01)
+        below = descendants(os.getpid())
+        alive.kill()
+    assert alive.pid in below
+    assert ended.pid not in below

@@ -126,7 +126,8 @@ def descendants(pid: int) -> dict[int, str]:
     left = [pid]
     while left:
         for child in children.get(left.pop(), []):
-            found[child] = began(child)
+            if start := began(child):  # it may have ended since the listing
+                found[child] = start
             left.append(child)
     return found
 
