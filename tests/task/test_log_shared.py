@@ -4,7 +4,7 @@ gateway serves any task."""
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -18,7 +18,6 @@ from codin.task import (
     AgentRequestHandler,
     AgentWork,
     EventLog,
-    PostgresEventLog,
     RunServices,
     SqliteEventLog,
     TaskRunner,
@@ -78,21 +77,15 @@ async def test_the_file_is_its_users_alone(tmp_path: Path) -> None:
 Gateway = Callable[[Events], AgentRequestHandler]
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture
 async def gateways(
-    request: pytest.FixtureRequest, tmp_path: Path
+    open_log: Callable[[], Awaitable[EventLog]],
 ) -> AsyncIterator[tuple[Gateway, Gateway]]:
     """Two gateways over one database: each with a log and a runner of its own."""
-    url = request.getfixturevalue("database") if request.param == "postgres" else None
     async with AsyncExitStack() as stack:
 
         async def gateway() -> Gateway:
-            log: EventLog
-            if url is not None:
-                log = await PostgresEventLog.open(url)
-            else:
-                log = await SqliteEventLog.open(tmp_path / "codin.db")
-            stack.push_async_callback(log.close)
+            log = await open_log()
             runner = TaskRunner(log, grace_seconds=0.5, pulse_seconds=0.1, lease_seconds=5.0)
             stack.push_async_callback(runner.aclose)
 

@@ -45,6 +45,7 @@ class JoinedTransport:
             self._transport.write(held)
 
 
+# uvicorn chooses by what is installed, so that mypy sees a variable where a class stands
 class JoinedProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
     """HTTP as uvicorn has it, over such a transport."""
 

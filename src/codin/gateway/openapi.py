@@ -7,10 +7,10 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic.json_schema import models_json_schema
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -75,6 +75,10 @@ ERRORS = {
 _ALWAYS = (401, 403, 429, 503)
 
 
+SchemaOf = Callable[[type[BaseModel], JsonSchemaMode | Literal["inline"]], Json]
+"""Gives the schema of a model that is read or written, by reference; or as it is, in place."""
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """One operation: ``answers`` is asked what it answers with ``status``, a model of the type
@@ -108,13 +112,16 @@ class Endpoint:
         return JSONResponse(found.model_dump(mode="json"), self.status)
 
     @property
-    def models(self) -> list[tuple[type[BaseModel], str]]:
+    def models(self) -> list[tuple[type[BaseModel], JsonSchemaMode]]:
         """The models in it, and whether each is read or written."""
-        read = [(one, "validation") for one in (self.body, self.query, self.headers) if one]
-        wrote = [(self.gives, "serialization")] if isinstance(self.gives, type) else []
-        return [*read, *wrote]
+        found: list[tuple[type[BaseModel], JsonSchemaMode]] = [
+            (one, "validation") for one in (self.body, self.query, self.headers) if one
+        ]
+        if isinstance(self.gives, type):
+            found.append((self.gives, "serialization"))
+        return found
 
-    def described(self, schemas: Callable[[type[BaseModel], str], Json]) -> Json:
+    def described(self, schemas: SchemaOf) -> Json:
         """The operation as OpenAPI has it; ``schemas`` gives the schema of a model."""
         found: Json = {
             "operationId": self.answers.__name__,
@@ -132,13 +139,13 @@ class Endpoint:
             schema = {"type": "string", "minLength": 1}
             yield {"name": name, "in": "path", "required": True, "schema": schema}
 
-    def _parameters(self, schemas: Callable[[type[BaseModel], str], Json]) -> Iterable[Json]:
+    def _parameters(self, schemas: SchemaOf) -> Iterable[Json]:
         for model, place in ((self.query, "query"), (self.headers, "header")):
             properties = schemas(model, "inline")["properties"] if model else {}
             for name, schema in properties.items():
                 yield {"name": name, "in": place, "schema": schema}
 
-    def _answer(self, schemas: Callable[[type[BaseModel], str], Json]) -> Json:
+    def _answer(self, schemas: SchemaOf) -> Json:
         if isinstance(self.gives, Media):
             reference = {"$ref": _REF.format(model=self.gives.schema)}
             content = {self.gives.kind: {"schema": reference} if self.gives.schema else {}}
@@ -146,7 +153,7 @@ class Endpoint:
             content = {"application/json": {"schema": schemas(self.gives, "serialization")}}
         return {"description": self.summary, "content": content}
 
-    def _refusals(self, schemas: Callable[[type[BaseModel], str], Json]) -> Json:
+    def _refusals(self, schemas: SchemaOf) -> Json:
         own = {400} if self.query or self.headers else set()
         own |= {400, 413} if self.body else set()
         content = {"application/json": {"schema": schemas(ErrorAnswer, "serialization")}}
@@ -160,14 +167,14 @@ def document(
     endpoints: Sequence[Endpoint], *, title: str, version: str, schemas: dict[str, Json]
 ) -> Json:
     """The OpenAPI document of ``endpoints``; ``schemas`` are those that no model has."""
-    wanted: list[Any] = [(ErrorAnswer, "serialization")]
+    wanted: list[tuple[type[BaseModel], JsonSchemaMode]] = [(ErrorAnswer, "serialization")]
     for endpoint in endpoints:
         wanted += [(model, mode) for model, mode in endpoint.models if (model, mode) not in wanted]
     references, definitions = models_json_schema(wanted, ref_template=_REF)
 
-    def schema_of(model: type[BaseModel], mode: str) -> Json:
+    def schema_of(model: type[BaseModel], mode: JsonSchemaMode | Literal["inline"]) -> Json:
         if mode != "inline":
-            return references[(model, mode)]  # type: ignore[index]
+            return references[(model, mode)]
         named: str = references[(model, "validation")]["$ref"]
         found: Json = definitions["$defs"][named.rpartition("/")[2]]
         return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 
 Json = dict[str, Any]
+
+_log = logging.getLogger(__name__)
 
 
 class Conversation(Protocol):
@@ -35,6 +38,26 @@ class NoConversation:
 
     async def append(self, scope: Scope, *messages: Json) -> None:
         """Do nothing."""
+
+
+class ForgivingConversation:
+    """``conversation``, whose failures are logged and cost a run its past, never the run."""
+
+    def __init__(self, conversation: Conversation) -> None:
+        self._conversation = conversation
+
+    async def history(self, scope: Scope) -> Sequence[Message]:
+        try:
+            return await self._conversation.history(scope)
+        except Exception:
+            _log.exception("the history of session %s could not be read", scope.session)
+            return ()
+
+    async def append(self, scope: Scope, *messages: Json) -> None:
+        try:
+            await self._conversation.append(scope, *messages)
+        except Exception:
+            _log.exception("session %s could not be remembered", scope.session)
 
 
 class MemoryConversation:

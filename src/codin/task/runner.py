@@ -15,7 +15,7 @@ from codin.ids import new_id
 from codin.security import Principal, RunGrant, Scope
 from codin.task._active import ActiveRun
 from codin.task._watch import Watch
-from codin.task.conversation import Conversation, NoConversation
+from codin.task.conversation import Conversation, ForgivingConversation, NoConversation
 from codin.task.errors import FencedError, LogError, TaskEnded, TaskError
 from codin.task.journal import Journal
 from codin.task.log.base import Entry, EventLog, Lease, NewTask, TaskRow
@@ -73,7 +73,7 @@ class TaskRunner:
         self.log = log
         self.idempotent = idempotent
         self.owner = owner or new_owner()
-        self._conversation = conversation or NoConversation()
+        self._conversation = ForgivingConversation(conversation or NoConversation())
         self._root_ended = root_ended
         self._lease_seconds = lease_seconds
         self._pulse_seconds = pulse_seconds
@@ -287,7 +287,7 @@ class TaskRunner:
             principal=principal,
             message=message,
             # a context that was made for this task has none
-            history=await self._history(scope) if new.context_given else (),
+            history=tuple(await self._conversation.history(scope)) if new.context_given else (),
             journal=journal,
         )
         # Work that dispatches has to wait for the work that it stops.
@@ -329,13 +329,6 @@ class TaskRunner:
         except Exception:
             _log.exception("what task %s used could not be let go", run.task_id)
 
-    async def _history(self, scope: Scope) -> tuple[Message, ...]:
-        try:
-            return tuple(await self._conversation.history(scope))
-        except Exception:
-            _log.exception("the history of session %s could not be read", scope.session)
-            return ()
-
     async def _before_end(self, run: Run, said: Json, scope: Scope, end: EndEvent) -> None:
         if run.goal_id == run.task_id:
             await self._end_below(run.goal_id)
@@ -349,10 +342,7 @@ class TaskRunner:
         messages = [said]
         if answer:
             messages.append(text_message(answer, context_id=run.context_id, task_id=run.task_id))
-        try:
-            await self._conversation.append(scope, *messages)
-        except Exception:
-            _log.exception("task %s could not be remembered", run.task_id)
+        await self._conversation.append(scope, *messages)
 
     async def _cancel_elsewhere(self, principal: Principal, row: TaskRow, reason: str) -> None:
         lease = await self._claim(row)
