@@ -3,23 +3,23 @@
 import pytest
 
 from codin.process_name import process_name
-from codin.sandbox import _cgroup
-from codin.sandbox._meter import GroupMeter, Sample
 from codin.sandbox.base import MIB, Limits
+from codin.sandbox.box import cgroup
+from codin.sandbox.box.meter import GroupMeter, Sample
 
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
-    monkeypatch.setattr(_cgroup, "ROOT", tmp_path)
+    monkeypatch.setattr(cgroup, "ROOT", tmp_path)
     return tmp_path
 
 
 def test_version_1(root):
-    group = _cgroup.GroupV1("1.2/a/b")
+    group = cgroup.GroupV1("1.2/a/b")
     group.limit(Limits(memory_bytes=100 * MIB, processes=20))
     memory, pids, cpu = (root / name / "codin/1.2/a/b" for name in ("memory", "pids", "cpuacct"))
     assert (memory / "memory.limit_in_bytes").read_text() == str(100 * MIB)
-    assert (pids / "pids.max").read_text() == str(20 + _cgroup.OWN_PROCESSES)
+    assert (pids / "pids.max").read_text() == str(20 + cgroup.OWN_PROCESSES)
     assert group.join == [folder / "cgroup.procs" for folder in (memory, pids, cpu)]
     assert (group.memory_peak(), group.cpu_seconds(), group.oom_kills()) == (None, 0, 0)
     (memory / "memory.oom_control").write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 2\n")
@@ -29,12 +29,12 @@ def test_version_1(root):
 
 
 def test_version_2(root):
-    group = _cgroup.GroupV2("1.2/a/b")
+    group = cgroup.GroupV2("1.2/a/b")
     group.limit(Limits(memory_bytes=100 * MIB, processes=20))
     folder = root / "codin/1.2/a/b"
     assert (folder / "memory.max").read_text() == str(100 * MIB)
     assert (folder / "memory.oom.group").read_text() == "1"
-    assert (folder / "pids.max").read_text() == str(20 + _cgroup.OWN_PROCESSES)
+    assert (folder / "pids.max").read_text() == str(20 + cgroup.OWN_PROCESSES)
     for above in (root, root / "codin", root / "codin/1.2", root / "codin/1.2/a"):
         assert (above / "cgroup.subtree_control").read_text() == "+memory +pids"
     assert not (folder / "cgroup.subtree_control").exists()
@@ -45,7 +45,7 @@ def test_version_2(root):
 
 
 def test_no_limit_is_not_written(root):
-    _cgroup.GroupV1("1.2/a").limit(Limits(memory_bytes=None, processes=None))
+    cgroup.GroupV1("1.2/a").limit(Limits(memory_bytes=None, processes=None))
     assert not list(root.rglob("*.limit_in_bytes"))
     assert not list(root.rglob("pids.max"))
 
@@ -53,11 +53,11 @@ def test_no_limit_is_not_written(root):
 def test_where_no_group_can_be_made_there_is_none(root):
     root.joinpath("memory").write_text("not a folder")
     root.joinpath("codin").write_text("not a folder")
-    assert _cgroup.find_kind() is None
+    assert cgroup.find_kind() is None
 
 
 def test_a_meter_keeps_what_it_last_saw(root):
-    group = _cgroup.GroupV1("1.2/a")
+    group = cgroup.GroupV1("1.2/a")
     usage = root / "cpuacct/codin/1.2/a/cpuacct.usage"
     usage.write_text("1000000000")
     meter = GroupMeter(group)
@@ -71,5 +71,5 @@ def test_groups_of_a_platform_that_is_gone_are_swept(root):
     names = [process_name(), f"{2**22 + 1}.1.{namespace}", f"{2**22 + 1}.1.5"]
     for name in names:
         (root / "memory/codin" / name / "a/b").mkdir(parents=True)
-    _cgroup.sweep()
+    cgroup.sweep()
     assert {path.name for path in (root / "memory/codin").iterdir()} == {names[0], names[2]}

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from codin.sandbox import Limits, SandboxSpec, _cgroup
-from codin.sandbox._watchdog import disk_usage
+from codin.sandbox import Limits, SandboxSpec
 from codin.sandbox.base import MIB
+from codin.sandbox.box import cgroup
+from codin.sandbox.box.watchdog import disk_usage
 from codin.sandbox.errors import (
     DiskLimit,
     OutOfMemory,
@@ -310,7 +311,7 @@ async def test_secrets_of_a_run_are_on_no_command_line(provider):
 
 async def test_ending_it_at_any_moment_of_its_start_leaves_nothing(provider, monkeypatch):
     """Without a control group, which would take what is left behind."""
-    monkeypatch.setattr(_cgroup, "find_kind", lambda: None)
+    monkeypatch.setattr(cgroup, "find_kind", lambda: None)
     mark = f"codin-start-{os.getpid()}"
     async with await provider.create(SandboxSpec()) as sandbox:
         for step in range(40):

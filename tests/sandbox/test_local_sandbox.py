@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from codin.process_name import process_name
-from codin.sandbox import Limits, LocalSandboxProvider, Mount, SandboxSpec, _bwrap
+from codin.sandbox import Limits, LocalSandboxProvider, Mount, SandboxSpec
 from codin.sandbox.errors import PermissionDenied, SandboxUnavailable
+from codin.sandbox.local import bwrap
 from codin.testing.sandbox_conformance import SandboxConformance
 
 
@@ -52,7 +53,7 @@ async def test_a_bubblewrap_that_does_not_work_is_told_with_its_own_words(
     broken = tmp_path / "bwrap"
     broken.write_text("#!/bin/sh\necho 'bwrap: No permissions to create a namespace' >&2; exit 1")
     broken.chmod(0o755)
-    monkeypatch.setattr(_bwrap, "find", lambda: broken)
+    monkeypatch.setattr(bwrap, "find", lambda: broken)
     with pytest.raises(SandboxUnavailable, match="No permissions to create a namespace"):
         await provider.create(SandboxSpec())
 
@@ -62,7 +63,7 @@ async def test_a_limit_that_is_not_enforced_is_refused_by_name(provider, monkeyp
 
     support = await provider.probe()
     weaker = replace(support, enforced=support.enforced - {"memory_bytes"})
-    monkeypatch.setitem(LocalSandboxProvider._found, _bwrap.find(), weaker)
+    monkeypatch.setitem(LocalSandboxProvider._found, bwrap.find(), weaker)
     with pytest.raises(SandboxUnavailable, match="memory_bytes"):
         await provider.create(SandboxSpec())
     async with await provider.create(SandboxSpec(limits=Limits(memory_bytes=None))) as sandbox:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Literal, Self
 
+from codin.errors import InvalidInputError
 from codin.sandbox.outcome import CodeResult, ExecResult, OnOutput, OutputChunk
 from codin.sandbox.worker.base import Worker
 
@@ -30,6 +32,17 @@ class Isolation(StrEnum):
     CONTAINER = "container"
 
 
+LIMITED = (
+    "cpu_seconds",
+    "memory_bytes",
+    "processes",
+    "disk_bytes",
+    "wall_seconds",
+    "output_bytes",
+)
+"""The limits that are numbers."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What a sandbox may use. ``None`` means: no limit asked for.
@@ -40,6 +53,9 @@ class Limits:
     start), ``processes``, ``wall_seconds`` and ``output_bytes`` are of each command, or of each
     call of a Worker. ``network`` is ``"none"`` (the default), ``"open"``, or a tuple of allowed
     ``host:port``.
+
+    Raises:
+        InvalidInputError: a limit that is not above zero, or an entry that is no ``host:port``.
     """
 
     cpu_seconds: float | None = None
@@ -49,6 +65,20 @@ class Limits:
     wall_seconds: float | None = 60.0
     output_bytes: int | None = 1 * MIB
     network: Literal["none", "open"] | tuple[str, ...] = "none"
+
+    def __post_init__(self) -> None:
+        for name in LIMITED:
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise InvalidInputError(
+                    f"{name} is above zero, not {value!r}; None asks for no limit"
+                )
+        if self.network in ("none", "open"):
+            return
+        for entry in self.network:
+            host, _, port = entry.rpartition(":")
+            if not host or not port.isdigit() or not 0 < int(port) < 65536:
+                raise InvalidInputError(f"the network allows host:port, not {entry!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +94,8 @@ class Mount:
 class SandboxSpec:
     """What a sandbox is to be.
 
+    ``machine`` asks for one machine: its commands share processes, ``/tmp`` and the network inside,
+    and ``expose`` works. Without it a backend may keep each command apart from the others.
     ``workspace`` is the host folder shown at ``/workspace``, writable; ``None`` gives a fresh one
     that goes with the sandbox. ``env`` is all of the environment that code inside sees besides a
     minimal one; nothing of the host's is inherited.
@@ -74,6 +106,7 @@ class SandboxSpec:
     workspace: Path | None = None
     mounts: tuple[Mount, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
+    machine: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +190,10 @@ class Process(ABC):
             LimitExceeded: ``SandboxTimeout``, ``OutOfMemory``, ``OutputLimit``, ``DiskLimit``.
             CommandNotFound, PermissionDenied
         """
+
+    @abstractmethod
+    async def signal(self, number: int) -> None:
+        """Send a signal, by its number, to the command itself. Nothing happens after its end."""
 
     @abstractmethod
     async def kill(self) -> None:

@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from codin.sandbox._watchdog import disk_usage
 from codin.sandbox.base import MAX_READ_BYTES, WORKSPACE, FileInfo, FileSystem, Mount
+from codin.sandbox.box.watchdog import disk_usage
 from codin.sandbox.errors import DiskLimit, OutputLimit, PermissionDenied, SandboxFileNotFound
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -151,7 +151,7 @@ class Tree:
         return Place(folder, mount.source.name, mount.target, mount.writable)
 
 
-class LocalFileSystem(FileSystem):
+class BoxFileSystem(FileSystem):
     """The tree of a sandbox, asked in a thread."""
 
     def __init__(self, tree: Callable[[], Tree], disk_bytes: int | None, workspace: Path) -> None:

@@ -6,13 +6,12 @@ import asyncio
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Protocol
 
 from codin.sandbox import worker as worker_package
-from codin.sandbox._box import Box
 from codin.sandbox.base import Limits
+from codin.sandbox.box.base import Box
 from codin.sandbox.errors import SandboxError
 from codin.sandbox.outcome import OutputChunk, Usage
 from codin.sandbox.worker.client import WorkerClient, WorkerLink, frame_limit
@@ -34,20 +33,20 @@ _START_BYTES = 64 * 1024
 _TOLD_BYTES = 1000
 
 
-class OpenBox(Protocol):
-    """Starts a box. See ``LocalSandbox.open_box``."""
+def worker_command(connection: int, limits: Limits) -> list[str]:
+    """The command that starts a Worker on the socket that it inherits as ``connection``."""
+    program = str(Path(worker_package.__file__).parent)
+    numbers = [str(connection), str(frame_limit(limits))]
+    return [sys.executable, "-I", "-B", "-X", "utf8", "-c", _BOOT, program, *numbers]
 
-    def __call__(self, argv: Sequence[str], *, keep: Sequence[int]) -> Awaitable[Box]: ...
 
-
-async def start_worker(open_box: OpenBox, limits: Limits, wake: Callable[[], None]) -> WorkerClient:
+async def start_worker(
+    open_worker: Callable[[int], Awaitable[Box]], limits: Limits, wake: Callable[[], None]
+) -> WorkerClient:
     """A Worker in a new box. ``wake`` is called when a call begins."""
     here, inside = socket.socketpair()
-    program = str(Path(worker_package.__file__).parent)
-    numbers = [str(inside.fileno()), str(frame_limit(limits))]
-    argv = [sys.executable, "-I", "-B", "-X", "utf8", "-c", _BOOT, program, *numbers]
     try:
-        box = await open_box(argv, keep=[inside.fileno()])
+        box = await open_worker(inside.fileno())
     except BaseException:
         here.close()
         raise

@@ -7,8 +7,8 @@ import contextlib
 from collections import deque
 from collections.abc import AsyncIterator
 
-from codin.sandbox._box import Box
 from codin.sandbox.base import Process
+from codin.sandbox.box.base import Box
 from codin.sandbox.errors import SandboxGone, SandboxTimeout
 from codin.sandbox.outcome import ExecResult, OutputChunk
 
@@ -16,7 +16,7 @@ _AHEAD = 4 * 1024 * 1024
 """Bytes that are kept for a slow reader before the command has to wait."""
 
 
-class LocalProcess(Process):
+class BoxProcess(Process):
     """A box as a command. Output that is limited is kept whole; the rest waits for its reader."""
 
     def __init__(self, box: Box) -> None:
@@ -68,6 +68,9 @@ class LocalProcess(Process):
         err = b"".join(chunk.data for chunk in self._chunks if chunk.stream == "stderr")
         self._chunks.clear()
         return ExecResult(code, out, err, self._box.usage())
+
+    async def signal(self, number: int) -> None:
+        self._box.signal(number)
 
     async def kill(self) -> None:
         self._box.end(SandboxGone("the command was killed"))

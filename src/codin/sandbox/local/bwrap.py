@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from codin.sandbox import _layout
 from codin.sandbox.base import WORKSPACE, Limits
 from codin.sandbox.errors import SandboxUnavailable
+from codin.sandbox.local import layout
 
 HOW_TO_GET_IT = "`codin doctor` shows what this machine can do; `make system` installs it"
 
@@ -86,7 +86,7 @@ def command_line(bwrap: Path, launch: Launch, *, args_fd: int, note_fd: int) -> 
 
 
 def _isolation(status_fd: int) -> list[str]:
-    uid = str(_layout.UID)
+    uid = str(layout.UID)
     return [
         *("--unshare-all", "--unshare-user", "--disable-userns", "--uid", uid, "--gid", uid),
         *("--die-with-parent", "--new-session", "--hostname", "sandbox", "--clearenv"),

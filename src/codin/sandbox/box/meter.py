@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from codin.sandbox._cgroup import OWN_PROCESSES, Group
+from codin.sandbox.box.cgroup import OWN_PROCESSES, Group
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICKS = os.sysconf("SC_CLK_TCK")

@@ -7,77 +7,51 @@ import contextlib
 import json
 import os
 import signal
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from codin.sandbox import _bwrap, _seccomp
-from codin.sandbox._meter import Meter, Sample
-from codin.sandbox._pump import OutputPump
 from codin.sandbox.base import Limits
-from codin.sandbox.errors import (
-    CommandNotFound,
-    CpuLimit,
-    DiskLimit,
-    LimitExceeded,
-    OutOfMemory,
-    OutputLimit,
-    PermissionDenied,
-    SandboxError,
-    SandboxFileNotFound,
-    SandboxUnavailable,
-)
-from codin.sandbox.outcome import Usage
+from codin.sandbox.box.base import Box
+from codin.sandbox.box.meter import Meter, Sample
+from codin.sandbox.errors import DiskLimit, SandboxError, SandboxUnavailable
+from codin.sandbox.local import bwrap as bubblewrap
+from codin.sandbox.local import seccomp
 
 _NOTE_BYTES = 64
 _SETUP_SECONDS = 5.0
 """How long bubblewrap may take to end after what it runs, before it is killed all the same."""
 _STATUS_BYTES = 64 * 1024
-_NOTES: dict[bytes, tuple[type[SandboxError], str]] = {
-    b"missing": (CommandNotFound, "is no command inside the sandbox"),
-    b"denied": (PermissionDenied, "is not a program that may be run"),
-    b"nowhere": (SandboxFileNotFound, "has no working directory: it is not there, inside"),
-}
 
 
-class Box:
-    """A started command.
-
-    It ends by itself, by ``end``, or with the platform; all that it started ends with it, because
-    they share a process namespace whose init the kernel kills first. ``verdict`` is why it was
-    ended, where it did not end by itself.
-    """
+class BwrapBox(Box):
+    """A command in a process namespace of its own: the kernel kills its init first, and with it
+    everything else in there."""
 
     def __init__(self, limits: Limits, argv: Sequence[str]) -> None:
-        self.limits = limits
-        self.argv = list(argv)
-        self.active = True
-        self.verdict: SandboxError | None = None
-        self.pump = OutputPump(self._over)
-        self.started = time.monotonic()
+        super().__init__(limits, argv)
         self._process: asyncio.subprocess.Process
-        self._meter: Meter
-        self._loop = asyncio.get_running_loop()
         self._status = bytearray()
         self._ending = False
         self._init_pid: int | None = None
         self._init_fd: int | None = None
         self._status_fd = self._note_fd = -1
-        self._finished: asyncio.Future[int] | None = None
 
     @property
     def stdin(self) -> asyncio.StreamWriter | None:
         return self._process.stdin
 
-    @property
-    def alive(self) -> bool:
-        return self._finished is None or not self._finished.done()
+    def signal(self, number: int) -> None:
+        if self._init_pid is None or not self.alive:
+            return
+        children = Path(f"/proc/{self._init_pid}/task/{self._init_pid}/children")
+        with contextlib.suppress(OSError, IndexError):
+            os.kill(int(children.read_text().split()[0]), number)
 
     async def launch(
         self,
         bwrap: Path,
-        launch: _bwrap.Launch,
+        launch: bubblewrap.Launch,
         meter: Callable[[int], Meter],
         *,
         keep: Sequence[int] = (),
@@ -104,7 +78,7 @@ class Box:
     async def _start(
         self,
         bwrap: Path,
-        launch: _bwrap.Launch,
+        launch: bubblewrap.Launch,
         meter: Callable[[int], Meter],
         keep: Sequence[int],
         *,
@@ -113,17 +87,17 @@ class Box:
         self._status_fd, status = os.pipe()
         self._note_fd, note = os.pipe()
         out, err = self.pump.pipe("stdout"), self.pump.pipe("stderr")
-        program = _seccomp.program()
-        seccomp = [] if program is None else [_memory_file(program)]
-        filter_fd = seccomp[0] if seccomp else None
-        args = _memory_file(_bwrap.arguments(launch, status_fd=status, filter_fd=filter_fd))
+        program = seccomp.program()
+        filters = [] if program is None else [_memory_file(program)]
+        filter_fd = filters[0] if filters else None
+        args = _memory_file(bubblewrap.arguments(launch, status_fd=status, filter_fd=filter_fd))
         try:
             self._process = await asyncio.create_subprocess_exec(
-                *_bwrap.command_line(bwrap, launch, args_fd=args, note_fd=note),
+                *bubblewrap.command_line(bwrap, launch, args_fd=args, note_fd=note),
                 stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
-                pass_fds=(status, note, args, *seccomp, *keep),
+                pass_fds=(status, note, args, *filters, *keep),
                 env={},
                 cwd="/",
                 start_new_session=True,  # Ctrl-C is for the platform, which ends it in order
@@ -134,7 +108,7 @@ class Box:
             os.close(self._note_fd)
             raise SandboxUnavailable(f"the sandbox could not be started: {error}") from error
         finally:
-            for fd in (status, note, args, *seccomp, out, err):
+            for fd in (status, note, args, *filters, out, err):
                 os.close(fd)
         self._meter = meter(self._process.pid)
         os.set_blocking(self._status_fd, False)
@@ -142,12 +116,7 @@ class Box:
         self._loop.add_reader(self._status_fd, self._read_status)
         self._finished = asyncio.ensure_future(self._finish())
 
-    def end(self, reason: SandboxError | None = None) -> None:
-        """Kill it and all that it started. Returns at once; ``wait`` waits until it is so."""
-        if not self.alive:
-            return
-        if self.verdict is None:
-            self.verdict = reason
+    def _kill(self) -> None:
         if not self._ending:
             self._ending = True
             self._loop.call_later(_SETUP_SECONDS, self._kill_all)
@@ -170,47 +139,6 @@ class Box:
             self._kill_init()
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
-
-    async def wait(self) -> int:
-        """Until nothing of it is left; gives the exit code, negative for a signal.
-
-        Raises:
-            LimitExceeded: a limit ended it.
-            CommandNotFound, PermissionDenied, SandboxFileNotFound: nothing to start, or nowhere.
-            SandboxUnavailable: bubblewrap itself failed.
-        """
-        assert self._finished is not None
-        code = await asyncio.shield(self._finished)
-        if self.verdict is not None:
-            raise self.verdict
-        return code
-
-    def check(self, sample: Sample) -> None:
-        """End it when it has used more than it may."""
-        limits = self.limits
-        if limits.cpu_seconds is not None and sample.cpu_seconds > limits.cpu_seconds:
-            used = f"more than {limits.cpu_seconds:g} s of processor time was used"
-            self.end(CpuLimit(f"{used} by {self._name}; ask for more cpu_seconds, or do less"))
-        elif sample.oom_kills or (
-            limits.memory_bytes is not None and sample.memory_bytes > limits.memory_bytes
-        ):
-            self.end(self._out_of_memory())
-        elif limits.processes is not None and sample.processes > 2 * limits.processes:
-            self.end(PermissionDenied(f"{self._name} started too many processes"))
-
-    def sample(self) -> Sample:
-        return self._meter.sample()
-
-    def reset_usage(self) -> float:
-        """Begin the peak of memory anew; gives the processor time until now."""
-        self._meter.reset()
-        return self._meter.sample().cpu_seconds
-
-    def usage(self, *, since: float | None = None, cpu_before: float = 0.0) -> Usage:
-        """What it used since its start, or since the given moment and processor time."""
-        sample = self._meter.sample()
-        wall = time.monotonic() - (self.started if since is None else since)
-        return Usage(wall, max(sample.cpu_seconds - cpu_before, 0.0), self._meter.peak())
 
     async def _finish(self) -> int:
         code = await self._process.wait()
@@ -241,15 +169,15 @@ class Box:
 
     def _judge(self, code: int, note: bytes, sample: Sample) -> SandboxError | None:
         if sample.oom_kills:
-            return self._out_of_memory()
+            return self.out_of_memory()
         if code - 128 == signal.SIGXFSZ:
             return DiskLimit(f"{self._name} wrote more than {self.limits.disk_bytes} bytes")
         if b'"exit-code"' not in self._status and code > 0:
             return SandboxUnavailable(
-                f"bubblewrap could not make the sandbox (exit code {code}); " + _bwrap.HOW_TO_GET_IT
+                f"bubblewrap could not make the sandbox (exit code {code}); "
+                + bubblewrap.HOW_TO_GET_IT
             )
-        kind, why = _NOTES.get(note.strip(), (None, ""))
-        return None if kind is None else kind(f"{self.argv[0]!r} {why}")
+        return self.told(note)
 
     def _read_status(self) -> None:
         if self._status_fd < 0:
@@ -276,23 +204,6 @@ class Box:
                 os.close(fd)
         self._status_fd, self._init_fd = -1, None
         return note
-
-    def _over(self) -> None:
-        self.end(
-            OutputLimit(
-                f"{self._name} printed more than {self.limits.output_bytes} bytes; "
-                "print less, or write to a file"
-            )
-        )
-
-    def _out_of_memory(self) -> LimitExceeded:
-        return OutOfMemory(
-            f"{self._name} used more than {self.limits.memory_bytes} bytes of memory"
-        )
-
-    @property
-    def _name(self) -> str:
-        return repr(Path(self.argv[0]).name)
 
 
 async def _whatever_comes(future: asyncio.Future[Any]) -> None:

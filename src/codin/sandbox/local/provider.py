@@ -16,20 +16,22 @@ from typing import ClassVar
 
 from codin.private_folder import private_folder
 from codin.process_name import process_name
-from codin.sandbox import _bwrap, _cgroup, _layout, _seccomp
-from codin.sandbox._local_sandbox import LIMITED, LocalSandbox
-from codin.sandbox._probe import probe
 from codin.sandbox.base import (
+    LIMITED,
     Isolation,
     Sandbox,
     SandboxProvider,
     SandboxSpec,
     SandboxSupport,
 )
+from codin.sandbox.box import cgroup
 from codin.sandbox.errors import (
     PermissionDenied,
     SandboxUnavailable,
 )
+from codin.sandbox.local import bwrap, layout, seccomp
+from codin.sandbox.local.probe import probe
+from codin.sandbox.local.sandbox import LocalSandbox
 
 _ORDER = list(Isolation)
 
@@ -49,18 +51,18 @@ class LocalSandboxProvider(SandboxProvider):
         self._probing = asyncio.Lock()
         self._preparing = asyncio.Lock()
         self._folder: Path | None = None
-        self._groups: _cgroup.GroupKind | None = None
+        self._groups: cgroup.GroupKind | None = None
         self._sandboxes: set[LocalSandbox] = set()
 
     async def probe(self) -> SandboxSupport:
         try:
-            bwrap = _bwrap.find()
+            program = bwrap.find()
         except SandboxUnavailable as error:
             return SandboxSupport(Isolation.NAMESPACE, available=False, reason=str(error))
         async with self._probing:
-            if bwrap not in self._found:
-                self._found[bwrap] = await probe(self._open)
-            return self._found[bwrap]
+            if program not in self._found:
+                self._found[program] = await probe(self._open)
+            return self._found[program]
 
     async def describe(self) -> dict[str, object]:
         """What this machine gives, as data: for ``codin doctor``."""
@@ -72,7 +74,7 @@ class LocalSandboxProvider(SandboxProvider):
             "available": support.available,
             "enforced": sorted(support.enforced),
             "kept_by": "control group" if self._groups else "watchdog",
-            "system_calls_filtered": _seccomp.program() is not None,
+            "system_calls_filtered": seccomp.program() is not None,
             "reason": support.reason,
         }
 
@@ -109,7 +111,7 @@ class LocalSandboxProvider(SandboxProvider):
         """A sandbox, without asking first whether its limits can be enforced."""
         place = await self._place()
         for mount in spec.mounts:
-            _layout.check_mount(mount)
+            layout.check_mount(mount)
         identity = uuid.uuid4().hex[:12]
         own = spec.workspace is None
         workspace = place / identity if spec.workspace is None else spec.workspace.resolve()
@@ -117,7 +119,7 @@ class LocalSandboxProvider(SandboxProvider):
         sandbox = LocalSandbox(
             identity,
             replace(spec, workspace=workspace),
-            bwrap=_bwrap.find(),
+            program=bwrap.find(),
             etc=place / "etc",
             groups=self._groups,
             on_end=lambda ended: self._forget(ended, own=own),
@@ -134,9 +136,9 @@ class LocalSandboxProvider(SandboxProvider):
 
     def _prepare(self) -> Path:
         folder = private_folder("sandboxes", remove=_remove_tree)
-        _layout.write_etc(folder / "etc")
-        _cgroup.sweep()
-        self._groups = _cgroup.find_kind()
+        layout.write_etc(folder / "etc")
+        cgroup.sweep()
+        self._groups = cgroup.find_kind()
         return folder
 
     async def _forget(self, sandbox: LocalSandbox, *, own: bool) -> None:

@@ -1,33 +1,29 @@
-"""One sandbox on this machine: a workspace, and boxes around whatever runs on it."""
+"""A sandbox on this machine: a workspace, and boxes around whatever runs on it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import os
-import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from codin.errors import InvalidInputError
-from codin.process_name import process_name
-from codin.sandbox import _bwrap, _cgroup, _layout
-from codin.sandbox._box import Box
-from codin.sandbox._files import LocalFileSystem, Tree
-from codin.sandbox._link import start_worker
-from codin.sandbox._meter import GroupMeter, Meter, TreeMeter
-from codin.sandbox._process import LocalProcess
-from codin.sandbox._watchdog import Watchdog
 from codin.sandbox.base import (
+    LIMITED,
     WORKSPACE,
     FileSystem,
-    Isolation,
     Limits,
     Process,
     Sandbox,
     SandboxSpec,
 )
+from codin.sandbox.box.base import Box
+from codin.sandbox.box.files import BoxFileSystem, Tree
+from codin.sandbox.box.link import start_worker
+from codin.sandbox.box.process import BoxProcess
+from codin.sandbox.box.watchdog import Watchdog
 from codin.sandbox.errors import SandboxGone, WorkerGone
 from codin.sandbox.outcome import CodeResult, ExecResult, OnOutput
 from codin.sandbox.worker.client import LANGUAGES, WorkerClient
@@ -35,48 +31,22 @@ from codin.sandbox.worker.client import LANGUAGES, WorkerClient
 MAX_SESSIONS = 16
 """Sessions of one sandbox that hold state at the same time."""
 
-LIMITED = (
-    "cpu_seconds",
-    "memory_bytes",
-    "processes",
-    "disk_bytes",
-    "wall_seconds",
-    "output_bytes",
-)
-"""The limits that are numbers."""
 
+class BoxSandbox(Sandbox):
+    """One workspace of this machine, and boxes around whatever runs on it."""
 
-class LocalSandbox(Sandbox):
-    """One workspace, and boxes around whatever runs on it."""
-
-    isolation = Isolation.NAMESPACE
-
-    def __init__(
-        self,
-        identity: str,
-        spec: SandboxSpec,
-        *,
-        bwrap: Path,
-        etc: Path,
-        groups: _cgroup.GroupKind | None,
-        on_end: Callable[[LocalSandbox], Awaitable[None]],
-    ) -> None:
+    def __init__(self, identity: str, spec: SandboxSpec) -> None:
         assert spec.workspace is not None
         self.id = identity
         self.limits = spec.limits
         self.workspace = spec.workspace
         self._spec = spec
-        self._bwrap = bwrap
-        self._etc = etc
-        self._groups = groups
-        self._on_end = on_end
         self._boxes: set[Box] = set()
         self._sessions: dict[str, WorkerClient] = {}
         self._gone = False
         writable = [mount.source for mount in spec.mounts if mount.writable]
         self._watchdog = Watchdog(spec.limits, [spec.workspace, *writable])
-        self._fs = LocalFileSystem(self.tree, spec.limits.disk_bytes, spec.workspace)
-        self._group = self._make_group(None, spec.limits)
+        self._fs = BoxFileSystem(self.tree, spec.limits.disk_bytes, spec.workspace)
 
     @property
     def fs(self) -> FileSystem:
@@ -102,7 +72,7 @@ class LocalSandbox(Sandbox):
         stdin: bool = False,
     ) -> Process:
         box = await self.open_box(argv, cwd=cwd, env=env, limits=limits, stdin=stdin)
-        return LocalProcess(box)
+        return BoxProcess(box)
 
     async def exec(
         self,
@@ -150,7 +120,7 @@ class LocalSandbox(Sandbox):
 
     async def worker(self) -> WorkerClient:
         self.check_alive()
-        return await start_worker(self.open_box, self.limits, self._watchdog.wake)
+        return await start_worker(self.open_worker, self.limits, self._watchdog.wake)
 
     async def kill(self) -> None:
         if self._gone:
@@ -162,10 +132,9 @@ class LocalSandbox(Sandbox):
             with contextlib.suppress(Exception):
                 await box.wait()
         await self._watchdog.stop()
-        if self._group is not None:
-            await asyncio.to_thread(self._group.remove)
-        await self._on_end(self)
+        await self._end()
 
+    @abstractmethod
     async def open_box(
         self,
         argv: Sequence[str],
@@ -174,46 +143,27 @@ class LocalSandbox(Sandbox):
         env: Mapping[str, str] | None = None,
         limits: Limits | None = None,
         stdin: bool = False,
-        keep: Sequence[int] = (),
     ) -> Box:
-        """Start a command in a box of its own.
+        """Start a command in a box. Raises what ``Sandbox.start`` does."""
 
-        Raises:
-            SandboxGone, SandboxUnavailable, InvalidInputError
+    @abstractmethod
+    async def open_worker(self, connection: int) -> Box:
+        """Start the program of a Worker on the connected socket of that descriptor, in a box.
+
+        Raises what ``Sandbox.worker`` does.
         """
-        self.check_alive()
-        _check_command(argv, env or {})
-        limits = tightest(self.limits, limits)
-        box = Box(limits, argv)
-        group = self._make_group(uuid.uuid4().hex[:8], limits)
-        launch = _bwrap.Launch(
-            argv=argv,
-            view=_layout.view(
-                etc=self._etc,
-                workspace=self.workspace,
-                mounts=self._spec.mounts,
-                disk=limits.disk_bytes,
-            ),
-            env=_layout.base_env({**self._spec.env, **(env or {})}),
-            cwd=_inside(cwd),
-            limits=limits,
-            join=group.join if group else (),
-        )
-        meter: Callable[[int], Meter] = TreeMeter if group is None else lambda _: GroupMeter(group)
-        await box.launch(self._bwrap, launch, meter, keep=keep, stdin=stdin)
+
+    @abstractmethod
+    async def _end(self) -> None:
+        """Take away what this sandbox holds besides its boxes, which have ended."""
+
+    def _watch(self, box: Box) -> Box:
+        """``box`` as one of this sandbox's, which may have been killed meanwhile."""
         self._boxes = {other for other in self._boxes if other.alive} | {box}
         self._watchdog.add(box)
-        if self._gone:  # it was killed while this was starting
+        if self._gone:
             box.end(SandboxGone(f"sandbox {self.id} was killed"))
         return box
-
-    def _make_group(self, box: str | None, limits: Limits) -> _cgroup.Group | None:
-        if self._groups is None:
-            return None
-        name = f"{process_name()}/{self.id}" + (f"/{box}" if box else "")
-        group = self._groups(name)
-        group.limit(limits, processes=box is not None)
-        return group
 
     async def _session(self, name: str) -> tuple[WorkerClient, bool]:
         """The Worker of a session, and whether its state has been lost since the last call."""
@@ -255,7 +205,8 @@ async def _collect(process: Process, on_output: OnOutput | None) -> tuple[bytes,
     return b"".join(parts["stdout"]), b"".join(parts["stderr"])
 
 
-def _check_command(argv: Sequence[str], env: Mapping[str, str]) -> None:
+def check_command(argv: Sequence[str], env: Mapping[str, str]) -> None:
+    """Raises ``InvalidInputError`` when no command can look so."""
     if not argv or not argv[0] or argv[0].startswith("-"):
         raise InvalidInputError("a command begins with the name of a program")
     for text in (*argv, *env.keys(), *env.values()):
@@ -265,5 +216,6 @@ def _check_command(argv: Sequence[str], env: Mapping[str, str]) -> None:
         raise InvalidInputError(f"{bad[0]!r} is no name of a variable")
 
 
-def _inside(cwd: str) -> str:
+def inside(cwd: str) -> str:
+    """A working directory as an absolute path inside."""
     return os.path.normpath(os.path.join(WORKSPACE, cwd))

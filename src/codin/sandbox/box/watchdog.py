@@ -9,8 +9,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from codin.sandbox._box import Box
 from codin.sandbox.base import Limits
+from codin.sandbox.box.base import Box
 from codin.sandbox.errors import DiskLimit, OutOfMemory
 
 BUSY_SECONDS = 0.05

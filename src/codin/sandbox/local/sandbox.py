@@ -1,0 +1,90 @@
+"""A sandbox in which each command has namespaces of its own, by bubblewrap."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+
+from codin.process_name import process_name
+from codin.sandbox.base import WORKSPACE, Isolation, Limits, SandboxSpec
+from codin.sandbox.box import cgroup
+from codin.sandbox.box.base import Box
+from codin.sandbox.box.link import worker_command
+from codin.sandbox.box.meter import GroupMeter, Meter, TreeMeter
+from codin.sandbox.box.sandbox import BoxSandbox, check_command, inside, tightest
+from codin.sandbox.local import bwrap, layout
+from codin.sandbox.local.box import BwrapBox
+
+
+class LocalSandbox(BoxSandbox):
+    """One workspace, and a box by bubblewrap around each command that runs on it."""
+
+    isolation = Isolation.NAMESPACE
+
+    def __init__(
+        self,
+        identity: str,
+        spec: SandboxSpec,
+        *,
+        program: Path,
+        etc: Path,
+        groups: cgroup.GroupKind | None,
+        on_end: Callable[[LocalSandbox], Awaitable[None]],
+    ) -> None:
+        super().__init__(identity, spec)
+        self._program = program
+        self._etc = etc
+        self._groups = groups
+        self._on_end = on_end
+        self._group = self._make_group(None, spec.limits)
+
+    async def open_box(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: str = WORKSPACE,
+        env: Mapping[str, str] | None = None,
+        limits: Limits | None = None,
+        stdin: bool = False,
+        keep: Sequence[int] = (),
+    ) -> Box:
+        """Start a command. ``keep`` are descriptors that it inherits, under the same numbers."""
+        self.check_alive()
+        check_command(argv, env or {})
+        limits = tightest(self.limits, limits)
+        box = BwrapBox(limits, argv)
+        group = self._make_group(uuid.uuid4().hex[:8], limits)
+        launch = bwrap.Launch(
+            argv=argv,
+            view=layout.view(
+                etc=self._etc,
+                workspace=self.workspace,
+                mounts=self._spec.mounts,
+                disk=limits.disk_bytes,
+            ),
+            env=layout.base_env({**self._spec.env, **(env or {})}),
+            cwd=inside(cwd),
+            limits=limits,
+            join=group.join if group else (),
+        )
+        meter: Callable[[int], Meter] = TreeMeter if group is None else lambda _: GroupMeter(group)
+        await box.launch(self._program, launch, meter, keep=keep, stdin=stdin)
+        return self._watch(box)
+
+    async def open_worker(self, connection: int) -> Box:
+        return await self.open_box(worker_command(connection, self.limits), keep=[connection])
+
+    async def _end(self) -> None:
+        if self._group is not None:
+            await asyncio.to_thread(self._group.remove)
+        await self._on_end(self)
+
+    def _make_group(self, box: str | None, limits: Limits) -> cgroup.Group | None:
+        if self._groups is None:
+            return None
+        name = f"{process_name()}/{self.id}" + (f"/{box}" if box else "")
+        group = self._groups(name)
+        group.limit(limits, processes=box is not None)
+        return group
