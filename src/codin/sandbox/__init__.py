@@ -9,6 +9,8 @@ from codin.lazy import lazy_names
 if TYPE_CHECKING:
     from codin.sandbox.base import (
         WORKSPACE,
+        ChangeKind,
+        FileChange,
         FileInfo,
         FileSystem,
         Isolation,
@@ -26,8 +28,10 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "base": (
+        "ChangeKind",
         "CodeResult",
         "ExecResult",
+        "FileChange",
         "FileInfo",
         "FileSystem",
         "Isolation",
@@ -50,8 +54,10 @@ _HOMES = {
 }
 __all__ = [
     "WORKSPACE",
+    "ChangeKind",
     "CodeResult",
     "ExecResult",
+    "FileChange",
     "FileInfo",
     "FileSystem",
     "Isolation",

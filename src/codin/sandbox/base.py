@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -111,12 +112,40 @@ class SandboxSpec:
 
 @dataclass(frozen=True, slots=True)
 class FileInfo:
-    """One entry of a folder. ``size`` in bytes, ``modified`` in seconds since the epoch."""
+    """One entry of a folder. ``size`` in bytes, ``modified`` in seconds since the epoch.
+
+    ``mode`` has the permission bits; ``link`` is where a symbolic link points to, as it says.
+    """
 
     path: str
     is_dir: bool
     size: int
     modified: float
+    mode: int = 0
+    link: str | None = None
+
+
+class ChangeKind(StrEnum):
+    """What happened to a file or folder.
+
+    What is moved is told as ``MOVED`` at its old path and as ``CREATED`` at its new one.
+    ``LOST`` says, at the watched folder, that more happened than could be kept: list it anew.
+    """
+
+    CREATED = "created"
+    MODIFIED = "modified"
+    REMOVED = "removed"
+    MOVED = "moved"
+    ATTRIBUTES = "attributes"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """Something that happened below a watched folder, to what is or was at ``path``."""
+
+    path: str
+    kind: ChangeKind
 
 
 class FileSystem(ABC):
@@ -154,6 +183,29 @@ class FileSystem(ABC):
 
     @abstractmethod
     async def move(self, source: str, target: str) -> None: ...
+
+    @abstractmethod
+    async def make_dir(self, path: str) -> bool:
+        """Make a folder, and those above it that are missing; false when it was there already.
+
+        Raises:
+            PermissionDenied: there is something else at that path.
+        """
+
+    @abstractmethod
+    def watch(
+        self, path: str = ".", *, recursive: bool = False
+    ) -> AbstractAsyncContextManager[AsyncIterator[FileChange]]:
+        """What happens in a folder, from entering the block on; with ``recursive`` also in all
+        folders below it, those that come later too.
+
+        The iteration ends when the folder itself goes (``REMOVED`` or ``MOVED``, at its path).
+
+        Raises:
+            PermissionDenied: there is no folder but something else at that path.
+            SandboxUnavailable: this machine lets no more folders be watched, or cannot watch.
+            SandboxGone: raised by the iteration when the sandbox has ended.
+        """
 
     async def upload(self, host_path: Path, path: str) -> None:
         """Copy a file of the host in."""

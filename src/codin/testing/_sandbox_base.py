@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from codin.sandbox.base import (
+    FileChange,
     Sandbox,
     SandboxProvider,
     SandboxSpec,
@@ -53,3 +54,12 @@ async def still(sandbox: Sandbox) -> None:
     before = await sandbox.fs.read("beat")
     await asyncio.sleep(0.25)
     assert await sandbox.fs.read("beat") == before
+
+
+async def until_change(changes: AsyncIterator[FileChange], last: FileChange) -> list[FileChange]:
+    """What ``changes`` tells up to ``last``."""
+    seen: list[FileChange] = []
+    async with asyncio.timeout(SOON):
+        while not seen or seen[-1] != last:
+            seen.append(await anext(changes))
+    return seen

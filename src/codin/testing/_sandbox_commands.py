@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 import time
 
@@ -69,6 +70,24 @@ class CommandConformance(SandboxBase):
         assert (await anext(output)).data == b"second\n"
         await process.close_stdin()
         assert (await process.wait()).exit_code == 0
+
+    async def test_a_signal_reaches_the_command(self, sandbox: Sandbox) -> None:
+        script = "trap 'echo caught; exit 7' INT; echo ready; while :; do sleep 0.05; done"
+        process = await sandbox.start(["sh", "-c", script])
+        output = process.output()
+        assert (await anext(output)).data == b"ready\n"
+        await process.signal(signal.SIGINT)
+        async with asyncio.timeout(SOON):
+            assert (await anext(output)).data == b"caught\n"
+            assert (await process.wait()).exit_code == 7
+        await process.signal(signal.SIGINT)
+
+    async def test_a_signal_that_ends_the_command(self, sandbox: Sandbox) -> None:
+        process = await sandbox.start(["sh", "-c", "echo ready; exec sleep 60"])
+        assert (await anext(process.output())).data == b"ready\n"
+        await process.signal(signal.SIGTERM)
+        async with asyncio.timeout(SOON):
+            assert (await process.wait()).exit_code == -signal.SIGTERM
 
     async def test_on_output_sees_all(self, sandbox: Sandbox) -> None:
         seen: list[OutputChunk] = []

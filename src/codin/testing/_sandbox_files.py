@@ -7,9 +7,12 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import anyio
 import pytest
 
 from codin.sandbox.base import (
+    ChangeKind,
+    FileChange,
     Sandbox,
     SandboxProvider,
     SandboxSpec,
@@ -20,7 +23,7 @@ from codin.sandbox.errors import (
     SandboxGone,
     SandboxUnavailable,
 )
-from codin.testing._sandbox_base import SOON, SandboxBase
+from codin.testing._sandbox_base import SOON, SandboxBase, until_change
 
 
 class FileConformance(SandboxBase):
@@ -74,6 +77,31 @@ class FileConformance(SandboxBase):
         await sandbox.fs.upload(tmp_path / "up", "there")
         await sandbox.fs.download("there", tmp_path / "down")
         assert (tmp_path / "down").read_bytes() == b"carried"
+
+    async def test_make_dir(self, sandbox: Sandbox) -> None:
+        assert await sandbox.fs.make_dir("a/b/c") is True
+        assert await sandbox.fs.make_dir("a/b/c") is False
+        assert (await sandbox.exec(["test", "-d", "a/b/c"])).exit_code == 0
+        await sandbox.fs.write("file", b"x")
+        for path in ("file", "file/below", "/etc/new", "../new"):
+            with pytest.raises((PermissionDenied, SandboxFileNotFound)):
+                await sandbox.fs.make_dir(path)
+
+    async def test_writing_keeps_the_permissions_of_a_file(self, sandbox: Sandbox) -> None:
+        await sandbox.fs.write("run", b"#!/bin/sh\necho one")
+        await sandbox.exec(["chmod", "750", "run"])
+        await sandbox.fs.write("run", b"#!/bin/sh\necho two")
+        assert (await sandbox.fs.stat("run")).mode == 0o750
+        assert (await sandbox.exec(["./run"])).stdout == b"two\n"
+
+    async def test_a_link_says_where_it_points(self, sandbox: Sandbox) -> None:
+        await sandbox.exec(["ln", "-s", "/nowhere/at all", "link"])
+        (info,) = await sandbox.fs.list()
+        assert (info.path, info.link, info.is_dir) == (
+            "/workspace/link",
+            "/nowhere/at all",
+            False,
+        )
 
     @pytest.mark.parametrize("verb", ["read", "stat", "remove", "list"])
     async def test_missing(self, sandbox: Sandbox, verb: str) -> None:
@@ -133,6 +161,114 @@ class FileConformance(SandboxBase):
         assert not (tmp_path / "new").exists()
 
 
+class WatchConformance(SandboxBase):
+    """``Sandbox.fs.watch``."""
+
+    async def test_what_commands_do_is_seen(self, sandbox: Sandbox) -> None:
+        await sandbox.fs.write("d/old", b"x")
+        await sandbox.fs.write("d/gone", b"x")
+        async with sandbox.fs.watch("d") as changes:
+            script = "echo a > new; chmod 600 new; mv old moved; rm gone; echo x > ../elsewhere"
+            await sandbox.exec(["sh", "-c", script], cwd="d")
+            seen = await until_change(changes, FileChange("/workspace/d/gone", ChangeKind.REMOVED))
+        assert seen == [
+            FileChange("/workspace/d/new", ChangeKind.CREATED),
+            FileChange("/workspace/d/new", ChangeKind.MODIFIED),
+            FileChange("/workspace/d/new", ChangeKind.ATTRIBUTES),
+            FileChange("/workspace/d/old", ChangeKind.MOVED),
+            FileChange("/workspace/d/moved", ChangeKind.CREATED),
+            FileChange("/workspace/d/gone", ChangeKind.REMOVED),
+        ]
+
+    async def test_what_is_written_from_outside_is_seen_as_it_looks(self, sandbox: Sandbox) -> None:
+        async with sandbox.fs.watch() as changes:
+            await sandbox.fs.write("file", b"one")
+            await sandbox.fs.write("file", b"two")
+            await sandbox.fs.remove("file")
+            seen = await until_change(changes, FileChange("/workspace/file", ChangeKind.REMOVED))
+        kinds = [change.kind for change in seen if change.path == "/workspace/file"]
+        assert kinds[0] == ChangeKind.CREATED
+        assert kinds.count(ChangeKind.MODIFIED) in {1, 2}
+        assert {change.path for change in seen} == {"/workspace/file"}
+
+    async def test_folders_below_are_seen_when_asked_for(self, sandbox: Sandbox) -> None:
+        await sandbox.fs.make_dir("d/e")
+        async with sandbox.fs.watch("d", recursive=True) as changes, sandbox.fs.watch() as flat:
+            script = "echo > d/e/1; mkdir -p d/f/g; echo > d/f/g/2; mv d/f d/h; echo > d/h/g/3"
+            await sandbox.exec(["sh", "-c", script])
+            last = FileChange("/workspace/d/h/g/3", ChangeKind.CREATED)
+            seen = await until_change(changes, last)
+            await sandbox.fs.write("end", b"")
+            above = await until_change(flat, FileChange("/workspace/end", ChangeKind.CREATED))
+        created = [change.path for change in seen if change.kind == ChangeKind.CREATED]
+        assert {"/workspace/d/e/1", "/workspace/d/f", "/workspace/d/h"} <= set(created)
+        assert len(created) == len(set(created))
+        assert {change.path for change in above} <= {"/workspace/d", "/workspace/end"}
+
+    async def test_what_no_folder_is_cannot_be_watched(self, sandbox: Sandbox) -> None:
+        await sandbox.exec(["sh", "-c", "echo > file; ln -s /etc out; ln -s / root"])
+        for path, kind in {
+            "file": PermissionDenied,
+            "nothing": SandboxFileNotFound,
+            "/etc": PermissionDenied,
+            "out": PermissionDenied,
+            "root/etc": PermissionDenied,
+        }.items():
+            with pytest.raises(kind):
+                async with sandbox.fs.watch(path, recursive=True):
+                    pass
+
+    async def test_links_are_not_followed_by_a_watch(
+        self, provider: SandboxProvider, tmp_path: Path
+    ) -> None:
+        (tmp_path / "outside").mkdir()
+        spec = SandboxSpec(workspace=tmp_path / "w")
+        async with await provider.create(spec) as sandbox:
+            async with sandbox.fs.watch(recursive=True) as changes:
+                (tmp_path / "w" / "link").symlink_to(tmp_path / "outside")
+                (tmp_path / "outside" / "secret").write_text("x")
+                await sandbox.fs.write("end", b"")
+                seen = await until_change(changes, FileChange("/workspace/end", ChangeKind.CREATED))
+            assert {change.path for change in seen} == {"/workspace/link", "/workspace/end"}
+
+    async def test_a_watch_ends_with_its_folder(self, sandbox: Sandbox) -> None:
+        await sandbox.fs.make_dir("d")
+        async with sandbox.fs.watch("d", recursive=True) as changes:
+            await sandbox.fs.remove("d")
+            async with asyncio.timeout(SOON):
+                seen = [change async for change in changes]
+        assert seen[-1] == FileChange("/workspace/d", ChangeKind.REMOVED)
+
+    async def test_a_watch_ends_with_its_sandbox(
+        self, provider: SandboxProvider, tmp_path: Path
+    ) -> None:
+        sandbox = await provider.create(SandboxSpec(workspace=tmp_path / "w"))
+        async with sandbox.fs.watch() as changes:
+            waiting = asyncio.ensure_future(anext(changes))
+            await asyncio.sleep(0.05)
+            await sandbox.kill()
+            with pytest.raises(SandboxGone):
+                await asyncio.wait_for(waiting, SOON)
+
+    async def test_too_much_is_told(self, sandbox: Sandbox) -> None:
+        kept = anyio.Path("/proc/sys/fs/inotify/max_queued_events")
+        most = int(await kept.read_text())
+        code = f"for i in range({most // 2 + 1000}): open(str(i), 'w').close(); os.unlink(str(i))"
+        async with sandbox.fs.watch() as changes:
+            assert (await sandbox.run_code(f"import os\n{code}")).error is None
+            lost = FileChange("/workspace", ChangeKind.LOST)
+            assert len(await until_change(changes, lost)) < 2 * most
+
+    async def test_who_stops_waiting_misses_nothing(self, sandbox: Sandbox) -> None:
+        async with sandbox.fs.watch() as changes:
+            for _ in range(5):
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(anext(changes), 0.02)
+            await sandbox.fs.write("file", b"")
+            async with asyncio.timeout(SOON):
+                assert await anext(changes) == FileChange("/workspace/file", ChangeKind.CREATED)
+
+
 class LifeConformance(SandboxBase):
     """The sandbox's own life."""
 
@@ -181,6 +317,20 @@ class LifeConformance(SandboxBase):
                 ["sh", "-c", "find /workspace /tmp /run /var /home /root -name secret 2>/dev/null"]
             )
             assert found.stdout == b""
+
+    async def test_a_hundred_at_once(self, provider: SandboxProvider) -> None:
+        async def one(number: int) -> bytes:
+            async with await provider.create(SandboxSpec()) as sandbox:
+                await sandbox.fs.write("number", str(number).encode())
+                first = (await sandbox.exec(["cat", "number"])).stdout
+                await together.wait()
+                assert (await sandbox.exec(["cat", "number"])).stdout == first
+                return first
+
+        together = asyncio.Barrier(100)
+        async with asyncio.timeout(6 * SOON):
+            found = await asyncio.gather(*(one(number) for number in range(100)))
+        assert found == [str(number).encode() for number in range(100)]
 
     async def test_the_environment_of_the_spec(self, provider: SandboxProvider) -> None:
         async with await provider.create(SandboxSpec(env={"A": "1", "B": "2"})) as sandbox:

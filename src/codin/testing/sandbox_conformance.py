@@ -18,6 +18,7 @@ from codin.testing._sandbox_files import (
     FileConformance,
     IsolationConformance,
     LifeConformance,
+    WatchConformance,
 )
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "LifeConformance",
     "LimitConformance",
     "SandboxConformance",
+    "WatchConformance",
     "WorkerConformance",
 ]
 
@@ -36,6 +38,7 @@ class SandboxConformance(
     CommandConformance,
     LimitConformance,
     FileConformance,
+    WatchConformance,
     CodeConformance,
     WorkerConformance,
     LifeConformance,

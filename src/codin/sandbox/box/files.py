@@ -13,11 +13,12 @@ import os
 import shutil
 import stat
 from asyncio import to_thread
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from codin.sandbox.base import MAX_READ_BYTES, WORKSPACE, FileInfo, FileSystem, Mount
+from codin.sandbox.base import MAX_READ_BYTES, WORKSPACE, FileChange, FileInfo, FileSystem, Mount
+from codin.sandbox.box.watch import FolderWatch, part_name
 from codin.sandbox.box.watchdog import disk_usage
 from codin.sandbox.errors import DiskLimit, OutputLimit, PermissionDenied, SandboxFileNotFound
 
@@ -61,15 +62,45 @@ class Tree:
 
     def write(self, path: str, data: bytes) -> None:
         with self._place(path, make=True, write=True) as place, _told(path):
-            part = f".{place.name[:200]}.{os.urandom(4).hex()}.part"
+            mode = _mode_of(place)
+            part = part_name(place.name, fresh=mode is None)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FILE
-            with open(os.open(part, flags, 0o644, dir_fd=place.folder), "wb") as file:
-                file.write(data)
+            fd = os.open(part, flags, 0o644, dir_fd=place.folder)
             try:
+                with open(fd, "wb") as file:
+                    file.write(data)
+                    if mode is not None:
+                        os.fchmod(fd, mode)
                 os.rename(part, place.name, src_dir_fd=place.folder, dst_dir_fd=place.folder)
             except OSError:
                 os.unlink(part, dir_fd=place.folder)
                 raise
+
+    def make_dir(self, path: str) -> bool:
+        with self._place(path, make=True, write=True) as place, _told(path):
+            if not place.name:
+                return False
+            try:
+                os.mkdir(place.name, 0o755, dir_fd=place.folder)
+            except FileExistsError:
+                found = os.stat(place.name, dir_fd=place.folder, follow_symlinks=False)
+                if stat.S_ISDIR(found.st_mode):
+                    return False
+                raise
+            return True
+
+    @contextlib.contextmanager
+    def folder(self, path: str, *, follow: bool = True) -> Iterator[int]:
+        """The folder at ``path``, open; with ``follow`` a link to one will do."""
+        with self._place(path, follow=follow) as place, _told(path):
+            try:
+                fd = os.open(place.name or ".", _FOLDER, dir_fd=place.folder)
+            except NotADirectoryError as error:
+                raise PermissionDenied(f"{path} is not a folder") from error
+        try:
+            yield fd
+        finally:
+            os.close(fd)
 
     def list(self, path: str, *, recursive: bool) -> list[FileInfo]:
         found: list[FileInfo] = []
@@ -82,7 +113,7 @@ class Tree:
             if not place.name:
                 return _info(place.path, os.fstat(place.folder))
             found = os.stat(place.name, dir_fd=place.folder, follow_symlinks=False)
-            return _info(place.path, found)
+            return _info(place.path, found, _link(place.folder, place.name))
 
     def remove(self, path: str) -> None:
         with self._place(path, write=True, follow=False) as place, _told(path):
@@ -158,6 +189,7 @@ class BoxFileSystem(FileSystem):
         self._tree = tree
         self._disk_bytes = disk_bytes
         self._workspace = workspace
+        self._watches: set[FolderWatch] = set()
 
     async def read(self, path: str, *, max_bytes: int | None = None) -> bytes:
         limit = MAX_READ_BYTES if max_bytes is None else max_bytes
@@ -177,6 +209,25 @@ class BoxFileSystem(FileSystem):
 
     async def move(self, source: str, target: str) -> None:
         await to_thread(self._tree().move, source, target)
+
+    async def make_dir(self, path: str) -> bool:
+        return await to_thread(self._tree().make_dir, path)
+
+    @contextlib.asynccontextmanager
+    async def watch(
+        self, path: str = ".", *, recursive: bool = False
+    ) -> AsyncIterator[AsyncIterator[FileChange]]:
+        async with FolderWatch(self._tree, str(_normal(path)), recursive=recursive) as watch:
+            self._watches.add(watch)
+            try:
+                yield watch
+            finally:
+                self._watches.discard(watch)
+
+    def wake(self) -> None:
+        """The sandbox has ended: whoever watches is told."""
+        for watch in self._watches:
+            watch.wake()
 
     def _write(self, tree: Tree, path: str, data: bytes) -> None:
         limit = self._disk_bytes
@@ -264,7 +315,8 @@ def _scan(folder: int, path: str, found: list[FileInfo], depth: int) -> None:
             if len(found) >= MAX_ENTRIES:
                 raise OutputLimit(f"more than {MAX_ENTRIES} files; list a smaller folder")
             with contextlib.suppress(FileNotFoundError):  # it went in the meantime
-                info = _info(f"{path}/{entry.name}", entry.stat(follow_symlinks=False))
+                link = os.readlink(entry.name, dir_fd=folder) if entry.is_symlink() else None
+                info = _info(f"{path}/{entry.name}", entry.stat(follow_symlinks=False), link)
                 found.append(info)
                 if info.is_dir and depth:
                     below = os.open(entry.name, _FOLDER, dir_fd=folder)
@@ -274,8 +326,20 @@ def _scan(folder: int, path: str, found: list[FileInfo], depth: int) -> None:
                         os.close(below)
 
 
-def _info(path: str, found: os.stat_result) -> FileInfo:
-    return FileInfo(path, stat.S_ISDIR(found.st_mode), found.st_size, found.st_mtime)
+def _info(path: str, found: os.stat_result, link: str | None = None) -> FileInfo:
+    mode = stat.S_IMODE(found.st_mode)
+    return FileInfo(
+        path, stat.S_ISDIR(found.st_mode), found.st_size, found.st_mtime, mode=mode, link=link
+    )
+
+
+def _mode_of(place: Place) -> int | None:
+    """The permissions of the file that is at a place, if there is one."""
+    try:
+        found = os.stat(place.name, dir_fd=place.folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    return found.st_mode & 0o777
 
 
 @contextlib.contextmanager

@@ -126,6 +126,7 @@ class BoxSandbox(Sandbox):
         if self._gone:
             return
         self._gone = True
+        self._fs.wake()
         for box in self._boxes:
             box.end(SandboxGone(f"sandbox {self.id} was killed"))
         for box in list(self._boxes):
