@@ -324,6 +324,17 @@ class Sandbox(ABC):
         """A fresh Worker inside this sandbox; the caller closes it."""
 
     @abstractmethod
+    async def expose(self, port: int) -> str:
+        """The URL at which a TCP port that is listened to inside is reached from this machine.
+
+        The same port has the same URL until the sandbox ends. Nothing has to listen yet: a
+        connection is refused while nothing does.
+
+        Raises:
+            SandboxUnavailable: the sandbox is no ``machine``, so no port is of all of it.
+        """
+
+    @abstractmethod
     async def kill(self) -> None:
         """End the sandbox and everything in it. Safe to call twice."""
 

@@ -80,6 +80,11 @@ class Box(ABC):
     def alive(self) -> bool:
         return self._finished is None or not self._finished.done()
 
+    @property
+    def launched(self) -> bool:
+        """Whether there has ever been anything to end."""
+        return self._finished is not None
+
     def end(self, reason: SandboxError | None = None) -> None:
         """Kill it and all that it started. Returns at once; ``wait`` waits until it is so."""
         if not self.alive:

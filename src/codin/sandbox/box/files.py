@@ -43,7 +43,7 @@ class Tree:
     """The files below the mounts of one sandbox, by their paths inside. Blocking calls."""
 
     def __init__(self, workspace: Path, mounts: Sequence[Mount]) -> None:
-        roots = [Mount(workspace, WORKSPACE, writable=True), *mounts]
+        roots = [*mounts, Mount(workspace, WORKSPACE, writable=True)]
         self._roots = {PurePosixPath(mount.target): mount for mount in roots}
 
     def read(self, path: str, limit: int, *, all_of_it: bool) -> bytes:
@@ -185,10 +185,12 @@ class Tree:
 class BoxFileSystem(FileSystem):
     """The tree of a sandbox, asked in a thread."""
 
-    def __init__(self, tree: Callable[[], Tree], disk_bytes: int | None, workspace: Path) -> None:
+    def __init__(
+        self, tree: Callable[[], Tree], disk_bytes: int | None, folders: Sequence[Path]
+    ) -> None:
         self._tree = tree
         self._disk_bytes = disk_bytes
-        self._workspace = workspace
+        self._folders = folders
         self._watches: set[FolderWatch] = set()
 
     async def read(self, path: str, *, max_bytes: int | None = None) -> bytes:
@@ -231,8 +233,8 @@ class BoxFileSystem(FileSystem):
 
     def _write(self, tree: Tree, path: str, data: bytes) -> None:
         limit = self._disk_bytes
-        if limit is not None and disk_usage(self._workspace) + len(data) > limit:
-            raise DiskLimit(f"{path} was not written: /workspace may hold {limit} bytes")
+        if limit is not None and sum(map(disk_usage, self._folders)) + len(data) > limit:
+            raise DiskLimit(f"{path} was not written: the sandbox may hold {limit} bytes")
         tree.write(path, data)
 
 

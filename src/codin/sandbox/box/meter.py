@@ -70,11 +70,13 @@ class GroupMeter(Meter):
 class TreeMeter(Meter):
     """Adds up what the processes below a root say in ``/proc``: approximate, and needs no rights.
 
-    Memory is resident memory, so shared pages count once for each process that has them.
+    ``own`` of them are not the code's. Memory is resident memory, so shared pages count once for
+    each process that has them.
     """
 
-    def __init__(self, root_pid: int) -> None:
+    def __init__(self, root_pid: int, *, own: int = OWN_PROCESSES) -> None:
         self._root = root_pid
+        self._own = own
         self._peak = 0
         self._cpu = 0.0
 
@@ -88,7 +90,7 @@ class TreeMeter(Meter):
                 count += 1
         self._peak = max(self._peak, memory)
         self._cpu = max(self._cpu, cpu)
-        return Sample(self._cpu, memory, max(count - OWN_PROCESSES, 0))
+        return Sample(self._cpu, memory, max(count - self._own, 0))
 
     def peak(self) -> int | None:
         return self._peak or None

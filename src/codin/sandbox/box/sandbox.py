@@ -8,6 +8,7 @@ import os
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from codin.errors import InvalidInputError
 from codin.sandbox.base import (
@@ -35,7 +36,9 @@ MAX_SESSIONS = 16
 class BoxSandbox(Sandbox):
     """One workspace of this machine, and boxes around whatever runs on it."""
 
-    def __init__(self, identity: str, spec: SandboxSpec) -> None:
+    def __init__(self, identity: str, spec: SandboxSpec, *folders: Path) -> None:
+        """``folders`` are all that is written to from inside besides the writable mounts: without
+        them, the workspace."""
         assert spec.workspace is not None
         self.id = identity
         self.limits = spec.limits
@@ -45,8 +48,9 @@ class BoxSandbox(Sandbox):
         self._sessions: dict[str, WorkerClient] = {}
         self._gone = False
         writable = [mount.source for mount in spec.mounts if mount.writable]
-        self._watchdog = Watchdog(spec.limits, [spec.workspace, *writable])
-        self._fs = BoxFileSystem(self.tree, spec.limits.disk_bytes, spec.workspace)
+        written = [*(folders or (spec.workspace,)), *writable]
+        self._watchdog = Watchdog(spec.limits, written)
+        self._fs = BoxFileSystem(self.tree, spec.limits.disk_bytes, written)
 
     @property
     def fs(self) -> FileSystem:

@@ -52,7 +52,8 @@ def find() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What to start, and in what. ``join`` are the control groups' files to enter by."""
+    """What to start, and in what. ``join`` are the control groups' files to enter by. ``as_init``
+    makes it the first process of its namespace, that nothing inside can signal."""
 
     argv: Sequence[str]
     view: Sequence[str]
@@ -60,12 +61,14 @@ class Launch:
     cwd: str
     limits: Limits
     join: Sequence[Path]
+    as_init: bool = False
 
 
 def arguments(launch: Launch, *, status_fd: int, filter_fd: int | None) -> bytes:
     """Bubblewrap's own arguments, for ``--args``: on a command line everybody could read them."""
     filtered = [] if filter_fd is None else ["--seccomp", str(filter_fd)]
-    args = [*_isolation(status_fd), *filtered, *launch.view, "--chdir", WORKSPACE]
+    init = ["--as-pid-1"] if launch.as_init else []
+    args = [*_isolation(status_fd), *init, *filtered, *launch.view, "--chdir", WORKSPACE]
     for name, value in launch.env.items():
         args += ["--setenv", name, value]
     return b"\0".join(os.fsencode(arg) for arg in args) + b"\0"

@@ -70,12 +70,37 @@ def write_etc(folder: Path) -> None:
 
 
 def view(*, etc: Path, workspace: Path, mounts: tuple[Mount, ...], disk: int | None) -> list[str]:
-    """Arguments for the file system: read-only but for the workspace, ``/tmp`` and ``/dev/shm``.
+    """Arguments for the file system: read-only but for the workspace, ``/tmp`` and ``/dev/shm``."""
+    size = str(disk or _DEFAULT_TMP)
+    args = [*_system(etc, size), "--perms", "1777", "--size", size, "--tmpfs", "/tmp"]  # noqa: S108
+    return [*args, *_shown(workspace, mounts), "--remount-ro", "/"]
+
+
+def machine_view(
+    root: Path, *, etc: Path, workspace: Path, mounts: tuple[Mount, ...], disk: int | None
+) -> list[str]:
+    """Arguments for a file system of which ``root`` is all that is not the system's."""
+    system = _system(etc, str(disk or _DEFAULT_TMP))
+    return ["--bind", str(root), "/", *system, *_shown(workspace, mounts)]
+
+
+def machine_mounts(etc: Path) -> list[Mount]:
+    """What ``machine_view`` shows of the system, as mounts to read by their paths inside."""
+    shown = [Mount(Path("/usr"), "/usr")]
+    shown += [Mount(Path("/", name), f"/{name}") for name in _LINKS if _is_folder(Path("/", name))]
+    shown += [
+        Mount(Path("/etc", name), f"/etc/{name}") for name in _ETC if Path("/etc", name).exists()
+    ]
+    shown += [Mount(etc / name, f"/etc/{name}") for name in _MADE]
+    return shown + [Mount(folder, str(folder)) for folder in python_folders()]
+
+
+def _system(etc: Path, size: str) -> list[str]:
+    """The system, read-only.
 
     ``/proc`` is read-only too: run by root, code inside is root to files that root owns, and
     ``/proc/sys`` is such files.
     """
-    size = str(disk or _DEFAULT_TMP)
     args = ["--ro-bind", "/usr", "/usr"]
     for name in _LINKS:
         system = Path("/", name)
@@ -88,14 +113,21 @@ def view(*, etc: Path, workspace: Path, mounts: tuple[Mount, ...], disk: int | N
     for name in _MADE:
         args += ["--ro-bind", str(etc / name), f"/etc/{name}"]
     args += ["--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev"]
-    args += ["--size", size, "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]  # noqa: S108
-    args += ["--perms", "1777", "--size", size, "--tmpfs", "/tmp"]  # noqa: S108
+    return [*args, "--size", size, "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]  # noqa: S108
+
+
+def _shown(workspace: Path, mounts: tuple[Mount, ...]) -> list[str]:
+    args = []
     for folder in python_folders():
         args += ["--ro-bind", str(folder), str(folder)]
     args += ["--bind", str(workspace), WORKSPACE]
     for mount in mounts:
         args += ["--bind" if mount.writable else "--ro-bind", str(mount.source), mount.target]
-    return [*args, "--remount-ro", "/"]
+    return args
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
 
 
 def check_mount(mount: Mount) -> None:

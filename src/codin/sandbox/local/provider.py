@@ -25,11 +25,13 @@ from codin.sandbox.base import (
     SandboxSupport,
 )
 from codin.sandbox.box import cgroup
+from codin.sandbox.box.sandbox import BoxSandbox
 from codin.sandbox.errors import (
     PermissionDenied,
     SandboxUnavailable,
 )
 from codin.sandbox.local import bwrap, layout, seccomp
+from codin.sandbox.local.machine import open_machine
 from codin.sandbox.local.probe import probe
 from codin.sandbox.local.sandbox import LocalSandbox
 
@@ -52,7 +54,7 @@ class LocalSandboxProvider(SandboxProvider):
         self._preparing = asyncio.Lock()
         self._folder: Path | None = None
         self._groups: cgroup.GroupKind | None = None
-        self._sandboxes: set[LocalSandbox] = set()
+        self._sandboxes: set[BoxSandbox] = set()
 
     async def probe(self) -> SandboxSupport:
         try:
@@ -107,25 +109,50 @@ class LocalSandboxProvider(SandboxProvider):
         if self._groups is not None:
             self._groups(process_name()).remove()  # refused while another provider uses it
 
-    async def _open(self, spec: SandboxSpec) -> LocalSandbox:
+    async def _open(self, spec: SandboxSpec) -> Sandbox:
         """A sandbox, without asking first whether its limits can be enforced."""
         place = await self._place()
         for mount in spec.mounts:
             layout.check_mount(mount)
         identity = uuid.uuid4().hex[:12]
+        if spec.machine:
+            sandbox = await self._machine(identity, spec, place)
+        else:
+            sandbox = await self._apart(identity, spec, place)
+        self._sandboxes.add(sandbox)
+        return sandbox
+
+    async def _apart(self, identity: str, spec: SandboxSpec, place: Path) -> BoxSandbox:
         own = spec.workspace is None
         workspace = place / identity if spec.workspace is None else spec.workspace.resolve()
         await asyncio.to_thread(_prepare_workspace, workspace)
-        sandbox = LocalSandbox(
+        return LocalSandbox(
             identity,
             replace(spec, workspace=workspace),
             program=bwrap.find(),
             etc=place / "etc",
             groups=self._groups,
-            on_end=lambda ended: self._forget(ended, own=own),
+            on_end=lambda ended: self._forget(ended, workspace if own else None),
         )
-        self._sandboxes.add(sandbox)
-        return sandbox
+
+    async def _machine(self, identity: str, spec: SandboxSpec, place: Path) -> BoxSandbox:
+        root = place / identity
+        await asyncio.to_thread(_prepare_root, root)
+        workspace = root / "workspace" if spec.workspace is None else spec.workspace.resolve()
+        await asyncio.to_thread(_prepare_workspace, workspace)
+        try:
+            return await open_machine(
+                identity,
+                replace(spec, workspace=workspace),
+                root,
+                program=bwrap.find(),
+                etc=place / "etc",
+                groups=self._groups,
+                on_end=lambda ended: self._forget(ended, root),
+            )
+        except BaseException:
+            await asyncio.shield(asyncio.to_thread(_remove_tree, root))
+            raise
 
     async def _place(self) -> Path:
         """The folder of this provider, made when it is first asked for."""
@@ -141,10 +168,17 @@ class LocalSandboxProvider(SandboxProvider):
         self._groups = cgroup.find_kind()
         return folder
 
-    async def _forget(self, sandbox: LocalSandbox, *, own: bool) -> None:
+    async def _forget(self, sandbox: BoxSandbox, folder: Path | None) -> None:
         self._sandboxes.discard(sandbox)
-        if own:
-            await asyncio.to_thread(_remove_tree, sandbox.workspace)
+        if folder is not None:
+            await asyncio.to_thread(_remove_tree, folder)
+
+
+def _prepare_root(folder: Path) -> None:
+    folder.mkdir(mode=0o755)
+    temporary = folder / "tmp"
+    temporary.mkdir()
+    temporary.chmod(0o1777)
 
 
 def _prepare_workspace(folder: Path) -> None:

@@ -14,6 +14,7 @@ from codin.sandbox.box.base import Box
 from codin.sandbox.box.link import worker_command
 from codin.sandbox.box.meter import GroupMeter, Meter, TreeMeter
 from codin.sandbox.box.sandbox import BoxSandbox, check_command, inside, tightest
+from codin.sandbox.errors import SandboxUnavailable
 from codin.sandbox.local import bwrap, layout
 from codin.sandbox.local.box import BwrapBox
 
@@ -75,6 +76,13 @@ class LocalSandbox(BoxSandbox):
 
     async def open_worker(self, connection: int) -> Box:
         return await self.open_box(worker_command(connection, self.limits), keep=[connection])
+
+    async def expose(self, port: int) -> str:
+        self.check_alive()
+        raise SandboxUnavailable(
+            f"port {port} cannot be exposed: each command here has a network of its own; "
+            "make the sandbox with machine=True"
+        )
 
     async def _end(self) -> None:
         if self._group is not None:

@@ -1,0 +1,141 @@
+"""A sandbox that is one machine: a supervisor inside starts all that runs in it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from codin.sandbox import worker as worker_package
+from codin.sandbox.base import WORKSPACE, Limits, SandboxSpec
+from codin.sandbox.box.base import Box
+from codin.sandbox.box.sandbox import BoxSandbox, check_command, inside, tightest
+from codin.sandbox.errors import SandboxGone
+from codin.sandbox.supervisor import messages
+from codin.sandbox.supervisor.box import Job, SupervisedBox
+from codin.sandbox.supervisor.client import Supervisor
+from codin.sandbox.supervisor.forward import Forward
+from codin.sandbox.worker.client import frame_limit
+
+# The programs are loaded by their paths, under names that no module of the code's has.
+BOOT = """
+import socket, sys
+where, supervisor, worker = sys.argv[1:4]
+sys.path += sys.argv[4:]
+for name, path in (("_codin_supervisor", supervisor), ("_codin_worker", worker)):
+    package = sys.modules[name] = type(sys)(name)
+    package.__path__ = [path]
+from _codin_supervisor._main import main
+if where.isdigit():
+    control = socket.socket(fileno=int(where))
+else:
+    control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    control.connect(where)
+main(control)
+"""
+
+PROGRAMS = (Path(messages.__file__).parent, Path(worker_package.__file__).parent)
+"""The folders of the supervisor's program and of the Worker's, on this machine."""
+
+
+class SupervisedSandbox(BoxSandbox):
+    """Commands and Workers share processes, ``/tmp`` and the network of one place."""
+
+    def __init__(
+        self, identity: str, spec: SandboxSpec, supervisor: Supervisor, *folders: Path
+    ) -> None:
+        super().__init__(identity, spec, *folders)
+        self._supervisor = supervisor
+        self._forwards: dict[int, Forward] = {}
+
+    @abstractmethod
+    def base_env(self, env: Mapping[str, str]) -> dict[str, str]:
+        """All of the environment of a command that is given ``env``."""
+
+    @abstractmethod
+    def oom_kills(self) -> int:
+        """How many processes in here the kernel has killed for want of memory."""
+
+    @property
+    @abstractmethod
+    def kernel_keeps_memory(self) -> bool:
+        """Whether the limit on memory is the kernel's, or has to be looked after."""
+
+    def check_alive(self) -> None:
+        super().check_alive()
+        if self._supervisor.gone.is_set():
+            raise SandboxGone(f"sandbox {self.id} has ended by itself; make a new one")
+
+    async def open_box(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: str = WORKSPACE,
+        env: Mapping[str, str] | None = None,
+        limits: Limits | None = None,
+        stdin: bool = False,
+    ) -> Box:
+        self.check_alive()
+        check_command(argv, env or {})
+        limits = tightest(self.limits, limits)
+        environment = self.base_env({**self._spec.env, **(env or {})})
+        job = Job(argv, environment, inside(cwd), rlimits=_rlimits(limits))
+        return await self._launch(job, limits, stdin=stdin)
+
+    async def open_worker(self, connection: int) -> Box:
+        self.check_alive()
+        job = Job(
+            ["worker"],
+            self.base_env(dict(self._spec.env)),
+            WORKSPACE,
+            connection=connection,
+            most=frame_limit(self.limits),
+            rlimits=_rlimits(self.limits),
+        )
+        return await self._launch(job, self.limits, stdin=False)
+
+    async def expose(self, port: int) -> str:
+        self.check_alive()
+        if port not in self._forwards:
+            self._forwards[port] = forward = Forward(self._supervisor, port)
+            await forward.start()
+        return self._forwards[port].url
+
+    async def _end(self) -> None:
+        for forward in self._forwards.values():
+            await forward.close()
+        self._supervisor.close()
+
+    def end_place(self) -> None:
+        """End all that runs here, at once: something in it did not end when it had to."""
+        self._supervisor.close()
+
+    async def _launch(self, job: Job, limits: Limits, *, stdin: bool) -> Box:
+        box = SupervisedBox(
+            limits,
+            job.argv,
+            oom_kills=self.oom_kills,
+            end_place=self.end_place,
+            counted=self.kernel_keeps_memory,
+        )
+        starting = asyncio.ensure_future(box.launch(self._supervisor, job, stdin=stdin))
+        try:
+            await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            with contextlib.suppress(Exception):
+                await starting
+                box.end()
+                await box.wait()
+            raise
+        return self._watch(box)
+
+
+def _rlimits(limits: Limits) -> dict[str, int]:
+    found = {}
+    if limits.disk_bytes is not None:
+        found["RLIMIT_FSIZE"] = limits.disk_bytes
+    if limits.cpu_seconds is not None:
+        found["RLIMIT_CPU"] = int(limits.cpu_seconds) + 1
+    return found
