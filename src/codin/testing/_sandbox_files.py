@@ -83,7 +83,7 @@ class FileConformance(SandboxBase):
         assert await sandbox.fs.make_dir("a/b/c") is False
         assert (await sandbox.exec(["test", "-d", "a/b/c"])).exit_code == 0
         await sandbox.fs.write("file", b"x")
-        for path in ("file", "file/below", "/etc/new", "../new"):
+        for path in ("file", "file/below", "/usr/new", "../../new"):
             with pytest.raises((PermissionDenied, SandboxFileNotFound)):
                 await sandbox.fs.make_dir(path)
 
@@ -206,15 +206,15 @@ class WatchConformance(SandboxBase):
         assert {change.path for change in above} <= {"/workspace/d", "/workspace/end"}
 
     async def test_what_no_folder_is_cannot_be_watched(self, sandbox: Sandbox) -> None:
-        await sandbox.exec(["sh", "-c", "echo > file; ln -s /etc out; ln -s / root"])
+        await sandbox.exec(["sh", "-c", "echo > file; ln -s /proc out; ln -s / root"])
         for path, kind in {
             "file": PermissionDenied,
             "nothing": SandboxFileNotFound,
-            "/etc": PermissionDenied,
+            "/proc": PermissionDenied,
             "out": PermissionDenied,
-            "root/etc": PermissionDenied,
+            "root/proc": PermissionDenied,
         }.items():
-            with pytest.raises(kind):
+            with pytest.raises((kind, SandboxFileNotFound)):
                 async with sandbox.fs.watch(path, recursive=True):
                     pass
 
