@@ -40,11 +40,17 @@ class Place:
 
 
 class Tree:
-    """The files below the mounts of one sandbox, by their paths inside. Blocking calls."""
+    """The files below the mounts of one sandbox, by their paths inside. Blocking calls.
 
-    def __init__(self, workspace: Path, mounts: Sequence[Mount]) -> None:
+    ``kernel`` are folders inside that only look like files.
+    """
+
+    def __init__(
+        self, workspace: Path, mounts: Sequence[Mount], kernel: Sequence[str] = ()
+    ) -> None:
         roots = [*mounts, Mount(workspace, WORKSPACE, writable=True)]
         self._roots = {PurePosixPath(mount.target): mount for mount in roots}
+        self._kernel = kernel
 
     def read(self, path: str, limit: int, *, all_of_it: bool) -> bytes:
         """At most ``limit`` bytes; more than that is an error when ``all_of_it`` is asked for."""
@@ -164,6 +170,8 @@ class Tree:
         raise PermissionDenied(f"{path} goes through too many links")
 
     def _root_of(self, wanted: PurePosixPath, path: str) -> PurePosixPath:
+        if any(wanted.is_relative_to(folder) for folder in self._kernel):
+            raise PermissionDenied(f"{path} is the kernel's; only what runs inside can ask it")
         roots = [root for root in self._roots if wanted.is_relative_to(root)]
         if not roots:
             raise PermissionDenied(

@@ -23,6 +23,8 @@ _MADE = {
     "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
 }
 _RESERVED = ("/usr", "/etc", "/proc", "/dev", "/sys", "/tmp", *(f"/{name}" for name in _LINKS))  # noqa: S108
+KERNEL_FOLDERS = ("/proc", "/dev", "/sys")
+"""What the kernel shows inside, and is no file of any folder of this machine."""
 _DEFAULT_TMP = 512 * MIB
 
 

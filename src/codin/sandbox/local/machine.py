@@ -69,7 +69,7 @@ class MachineSandbox(SupervisedSandbox):
     def tree(self) -> Tree:
         self.check_alive()
         system = [Mount(self._root, "/", writable=True), *layout.machine_mounts(self._etc)]
-        return Tree(self.workspace, [*system, *self._spec.mounts])
+        return Tree(self.workspace, [*system, *self._spec.mounts], layout.KERNEL_FOLDERS)
 
     def end_place(self) -> None:
         super().end_place()
