@@ -56,6 +56,9 @@ async def test_the_first_backend_that_can_is_chosen():
         def __init__(self, name, kinds):
             self.name, self.supports = name, frozenset(kinds)
 
+        async def misfit(self, workload, /):
+            return "" if type(workload) in self.supports else "no"
+
         async def run(self, workload, /, *, stream=False):
             return self.name
 

@@ -1,16 +1,57 @@
-"""Workloads, and the one call that runs them anywhere."""
+"""The one call that runs workloads anywhere, and what comes of it."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from codin.errors import CodinError
-from codin.sandbox.base import Limits, Mount
+from codin.runtime.secret import SecretRef
+from codin.runtime.workload import (
+    BACKENDS,
+    WORKLOAD_KINDS,
+    Class,
+    Command,
+    Container,
+    Endpoint,
+    Function,
+    Module,
+    Retry,
+    Workload,
+    WorkloadOptions,
+    backends_for,
+)
 from codin.sandbox.outcome import OutputChunk, Usage
+
+__all__ = [
+    "BACKENDS",
+    "WORKLOAD_KINDS",
+    "Artifact",
+    "Class",
+    "Command",
+    "Container",
+    "Deployment",
+    "Endpoint",
+    "Function",
+    "Health",
+    "InstanceGone",
+    "Module",
+    "Retry",
+    "RunFailure",
+    "Runtime",
+    "RuntimeFailure",
+    "RuntimeResult",
+    "SecretRef",
+    "Service",
+    "UnsupportedWorkload",
+    "Workload",
+    "WorkloadOptions",
+    "backends_for",
+    "unsupported",
+]
 
 
 class RuntimeFailure(CodinError):
@@ -21,92 +62,8 @@ class UnsupportedWorkload(RuntimeFailure):
     """This backend does not run that kind of workload; the message names those that do."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkloadOptions:
-    """What every kind of workload may ask for."""
-
-    limits: Limits | None = None
-    mounts: tuple[Mount, ...] = ()
-    env: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Function(WorkloadOptions):
-    """Call ``module:qualname``. With ``source``, the module is made from that text."""
-
-    target: str
-    args: tuple[Any, ...] = ()
-    kwargs: Mapping[str, Any] = field(default_factory=dict)
-    source: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Module(WorkloadOptions):
-    """Run a module of a source bundle, as ``python -m`` would. ``files`` is the bundle."""
-
-    name: str
-    files: Mapping[str, str] = field(default_factory=dict)
-    argv: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Class(WorkloadOptions):
-    """Construct ``module:qualname`` and call ``method`` on it; ``instance`` names one to keep."""
-
-    target: str
-    method: str
-    init_args: tuple[Any, ...] = ()
-    init_kwargs: Mapping[str, Any] = field(default_factory=dict)
-    args: tuple[Any, ...] = ()
-    kwargs: Mapping[str, Any] = field(default_factory=dict)
-    source: str | None = None
-    instance: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command(WorkloadOptions):
-    """Run an argv; never a shell."""
-
-    argv: tuple[str, ...]
-    stdin: bytes = b""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Container(WorkloadOptions):
-    """Run an image."""
-
-    image: str
-    argv: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint(WorkloadOptions):
-    """Call an HTTP endpoint."""
-
-    url: str
-    method: str = "POST"
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
-
-
-Workload = Function | Module | Class | Command | Container | Endpoint
-
-WORKLOAD_KINDS: tuple[type, ...] = (Function, Module, Class, Command, Container, Endpoint)
-
-_CODE = ("local", "docker", "kubernetes", "ray", "daytona", "e2b")
-_BACKENDS: Mapping[type, tuple[str, ...]] = {
-    Function: _CODE,
-    Module: _CODE,
-    Class: _CODE,
-    Command: _CODE,
-    Container: ("docker", "kubernetes", "daytona"),
-    Endpoint: ("local", "docker", "kubernetes", "ray", "http"),
-}
-
-
-def backends_for(kind: type) -> tuple[str, ...]:
-    """The names of the backends that run workloads of ``kind``, whether they are here or not."""
-    return _BACKENDS.get(kind, ())
+class InstanceGone(RuntimeFailure):
+    """The lease of an instance has ended, and its state is lost; ``fresh=True`` begins anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +75,24 @@ class RunFailure:
     traceback: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A file that a run left behind: its path below ``/workspace``, and what is in it.
+
+    ``file`` is where it is on this machine, and ``data`` is ``None`` then.
+    """
+
+    path: str
+    data: bytes | None = None
+    file: Path | None = None
+
+
 class RuntimeResult(ABC):
     """The run of a workload.
 
-    With ``stream=True`` it is given at once: iterate ``output()``, then ``await done()``.
-    Without, it is given when the run has ended, and ``done()`` returns at once.
+    With ``stream=True`` it is given at once: iterate ``output()`` or ``items()``, then
+    ``await done()``. Without, it is given when the run has ended, and ``done()`` returns at once.
+    ``attempts`` is how often it was tried; output is that of all of them.
     """
 
     value: Any
@@ -132,6 +102,8 @@ class RuntimeResult(ABC):
     usage: Usage
     failure: RunFailure | None
     limits_hit: tuple[str, ...]
+    artifacts: tuple[Artifact, ...]
+    attempts: int
 
     @property
     @abstractmethod
@@ -144,32 +116,52 @@ class RuntimeResult(ABC):
         return self.failure is None and self.exit_code in (None, 0)
 
     @abstractmethod
-    def output(self) -> AsyncIterator[OutputChunk]: ...
+    def output(self) -> AsyncIterator[OutputChunk]:
+        """Output from its beginning, and on until its end."""
+
+    @abstractmethod
+    def items(self) -> AsyncIterator[Any]:
+        """What a generator yields (or an endpoint's events), from the first, until the end.
+
+        Its failure is in ``failure``, after the last item, and not raised here.
+        """
 
     @abstractmethod
     async def done(self) -> RuntimeResult:
-        """This result, complete."""
+        """This result, complete.
+
+        Raises:
+            asyncio.CancelledError: the run was cancelled.
+        """
 
     @abstractmethod
-    async def cancel(self) -> None: ...
+    async def cancel(self) -> None:
+        """End the run; nothing of it is left. Safe to call twice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service(WorkloadOptions):
     """Something long-running: an agent host, a tool server.
 
-    It is started with ``argv`` in a sandbox and serves on the Unix socket at ``socket`` inside
-    ``run_dir``, a folder of this machine that is shown writable in the sandbox at ``/run/codin``.
-    It is ready when that socket answers ``GET health_path`` with 200. Its stdin ends when whoever
-    deployed it does, however that happens.
+    It is started with ``argv`` in a sandbox. It serves on the Unix socket at ``socket`` inside
+    ``run_dir``, a folder of this machine that is shown writable in the sandbox at ``/run/codin``;
+    or, without a ``run_dir``, on the first of its ``ports``, each of which is reached from this
+    machine only. It is ready when that answers ``GET health_path`` with 200. Its stdin ends when
+    whoever deployed it does, however that happens.
+
+    With ``restart="on-failure"`` it is started again when it ends with an error, up to
+    ``restarts`` times, after waits that begin with half a second and double up to 30 s.
     """
 
     name: str
     argv: tuple[str, ...]
-    run_dir: str
+    run_dir: str = ""
     socket: str = "service.sock"
+    ports: tuple[int, ...] = ()
     health_path: str = "/healthz"
     ready_seconds: float = 60.0
+    restart: Literal["never", "on-failure"] = "never"
+    restarts: int = 5
 
     @property
     def run_path(self) -> Path:
@@ -185,6 +177,16 @@ class Deployment(ABC):
 
     service: Service
     endpoint: str
+
+    @property
+    def ports(self) -> Mapping[int, str]:
+        """The URL on this machine of each port of the service."""
+        return {}
+
+    @property
+    def restarts(self) -> int:
+        """How often it has been started again."""
+        return 0
 
     @abstractmethod
     async def health(self) -> Health: ...
@@ -224,16 +226,44 @@ class Runtime(ABC):
             RuntimeFailure: it ended or did not get ready in time; the message has its last lines.
         """
 
+    async def misfit(self, workload: Workload, /) -> str:
+        """Why this backend cannot run ``workload`` here, and how it could; empty when it can."""
+        return "" if type(workload) in self.supports else str(unsupported(self.name, workload))
+
     def run_sync(self, workload: Workload, /) -> RuntimeResult:
         """``run`` for code that has no event loop.
+
+        Each such call has a loop and a runtime of its own, like this one: nothing is kept warm,
+        and an instance that is kept by name is kept until the end of the call only.
 
         Raises:
             RuntimeError: when called from a running event loop.
         """
         import anyio
 
-        return anyio.run(self.run, workload)
+        async def alone() -> RuntimeResult:
+            twin = self._twin()
+            try:
+                return await twin.run(workload)
+            finally:
+                if twin is not self:
+                    await twin.close()
+
+        return anyio.run(alone)
+
+    def _twin(self) -> Runtime:
+        """One like this for a loop of its own; this one, where it holds nothing of a loop."""
+        return self
 
     @abstractmethod
     async def close(self) -> None:
         """End all that runs here."""
+
+
+def unsupported(backend: str, workload: object) -> UnsupportedWorkload:
+    """The error of a backend that does not run workloads of that kind."""
+    kind = type(workload)
+    does = ", ".join(backends_for(kind)) or "none"
+    return UnsupportedWorkload(
+        f"the {backend} backend does not run {kind.__name__}; these do: {does}"
+    )

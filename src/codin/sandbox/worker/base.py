@@ -84,6 +84,14 @@ class Worker(ABC):
         """
 
     @abstractmethod
+    async def python(self) -> str:
+        """The version of the Python that it is, as it says: ``"3.12.4"``.
+
+        Raises:
+            WorkerGone, WorkerProtocolError
+        """
+
+    @abstractmethod
     async def close(self) -> None:
         """End the process. Safe to call twice."""
 

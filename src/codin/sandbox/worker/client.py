@@ -80,6 +80,7 @@ class WorkerClient(Worker):
         self._turn = asyncio.Lock()
         self._last_id = 0
         self._greeted = False
+        self._python = ""
         self._closed = False
         self._max_frame = frame_limit(link.limits)
 
@@ -96,6 +97,10 @@ class WorkerClient(Worker):
         """
         async with self._turn:
             await self._greet()
+
+    async def python(self) -> str:
+        await self.greet()
+        return self._python
 
     def call(
         self,
@@ -235,6 +240,7 @@ class WorkerClient(Worker):
         hello = await self._receive()
         if hello["t"] != "hello" or hello.get("version") != frames.VERSION:
             raise frames.FrameError("it did not begin with the hello of this version")
+        self._python = _text(hello, "python") or ""
         self._greeted = True
 
     async def _answer(self, number: int, on_item: Callable[[Any], None]) -> dict[str, Any]:

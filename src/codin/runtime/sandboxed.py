@@ -1,0 +1,215 @@
+"""Workloads in sandboxes, whoever makes these."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from codin.runtime._artifacts import check_patterns, with_artifacts
+from codin.runtime._code import Coder
+from codin.runtime._instances import Instances
+from codin.runtime._result import Outcome, RunningResult, Sink, Work, complete
+from codin.runtime._retry import retried
+from codin.runtime._service import SandboxDeployment, deploy
+from codin.runtime._shipping import check_bundle
+from codin.runtime.base import (
+    Class,
+    Command,
+    Deployment,
+    Function,
+    Module,
+    Runtime,
+    RuntimeResult,
+    Service,
+    Workload,
+    unsupported,
+)
+from codin.runtime.workload import WorkloadOptions
+from codin.sandbox.base import Isolation, Sandbox, SandboxProvider, SandboxSpec
+from codin.sandbox.errors import SandboxError
+
+_ORDER = list(Isolation)
+
+
+class SandboxRuntime(Runtime):
+    """Runs code and commands in sandboxes of a provider, each run in one of its own.
+
+    One sandbox with a Worker is kept ready, so that a call does not wait for a start.
+    """
+
+    supports = frozenset({Function, Module, Class, Command})
+
+    def __init__(self, provider: SandboxProvider | None = None, *, keep_ready: bool = True) -> None:
+        self._own_provider = provider is None
+        self._given = provider
+        self._keep_ready = keep_ready
+        self._ready: asyncio.Task[Coder] | None = None
+        self._instances = Instances(self._take)
+        self._running: set[RunningResult] = set()
+        self._deployments: set[SandboxDeployment] = set()
+
+    @property
+    def provider(self) -> SandboxProvider:
+        """What makes the sandboxes."""
+        if self._given is None:
+            self._given = self._make_provider()
+        return self._given
+
+    @abstractmethod
+    def _make_provider(self) -> SandboxProvider:
+        """The provider of this backend, where none was given."""
+
+    async def misfit(self, workload: Workload, /) -> str:
+        if type(workload) not in self.supports:
+            return str(unsupported(self.name, workload))
+        support = await self.provider.probe()
+        if not support.available:
+            return support.reason
+        least = workload.least or SandboxSpec().least
+        if _ORDER.index(least) > _ORDER.index(support.isolation):
+            return f"gives isolation {support.isolation.value!r}, and {least.value!r} is asked for"
+        return ""
+
+    async def run(self, workload: Workload, /, *, stream: bool = False) -> RuntimeResult:
+        if type(workload) not in self.supports:
+            raise unsupported(self.name, workload)
+        check_patterns(workload)
+        result = RunningResult(await self._work_of(workload))
+        self._running = {other for other in self._running if not other.ended} | {result}
+        return result if stream else await complete(result)
+
+    async def deploy(self, service: Service) -> Deployment:
+        deployment = await deploy(service, self.provider)
+        self._deployments.add(deployment)
+        return deployment
+
+    async def close(self) -> None:
+        for deployment in self._deployments:
+            await deployment.stop()
+        for result in self._running:
+            await result.cancel()
+        await self._instances.close()
+        if self._ready is not None:
+            ready, self._ready = self._ready, None
+            ready.cancel()
+            with contextlib.suppress(asyncio.CancelledError, SandboxError):
+                await (await ready).end()
+        if self._own_provider and self._given is not None:
+            await self._given.close()
+            self._given = None
+
+    async def _work_of(self, workload: Workload) -> Work:
+        first = await self._attempt(workload)
+        if workload.retries is None or not workload.retries.times:
+            return first
+        return retried(workload.retries, first, lambda: self._attempt(workload))
+
+    async def _attempt(self, workload: Workload) -> Work:
+        """One run. What has to be there for it is made now, so that a refusal is raised here."""
+        match workload:
+            case Function():
+                return await self._function(workload)
+            case Class(instance=None):
+                return await self._class(workload)
+            case Class():
+                self._instances.check(workload)
+                return lambda sink: self._instances.use(workload, sink)
+            case Module() | Command():
+                return await self._command(workload)
+            case _:
+                raise unsupported(self.name, workload)
+
+    async def _function(self, workload: Function) -> Work:
+        coder = await self._take(workload)
+
+        async def work(sink: Sink) -> Outcome:
+            async with _ended(coder.sandbox):
+                return await _told(coder.call(workload, sink), coder.sandbox, workload)
+
+        return work
+
+    async def _class(self, workload: Class) -> Work:
+        coder = await self._take(workload)
+
+        async def use(sink: Sink) -> Outcome:
+            await coder.construct(workload, sink)
+            return await coder.method(workload, sink)
+
+        async def work(sink: Sink) -> Outcome:
+            async with _ended(coder.sandbox):
+                return await _told(use(sink), coder.sandbox, workload)
+
+        return work
+
+    async def _command(self, workload: Module | Command) -> Work:
+        if isinstance(workload, Module):
+            check_bundle(workload.files)
+        sandbox = await self.provider.create(spec_of(workload))
+
+        async def work(sink: Sink) -> Outcome:
+            async with _ended(sandbox):
+                return await _told(_execute(sandbox, workload, sink), sandbox, workload)
+
+        return work
+
+    async def _take(self, workload: Function | Class) -> Coder:
+        """A fresh sandbox with a Worker: the one that is ready, when it is as it should be."""
+        spec = spec_of(workload)
+        if spec != SandboxSpec():
+            return await self._prepare(spec)
+        ready, self._ready = self._ready, None
+        try:
+            if ready is not None:
+                return await ready
+            return await self._prepare(spec)
+        finally:
+            if self._keep_ready:
+                self._ready = asyncio.create_task(self._prepare(SandboxSpec()))
+
+    async def _prepare(self, spec: SandboxSpec) -> Coder:
+        sandbox = await self.provider.create(spec)
+        try:
+            return Coder(sandbox, await sandbox.worker())
+        except BaseException:
+            await asyncio.shield(sandbox.kill())
+            raise
+
+
+def spec_of(workload: WorkloadOptions) -> SandboxSpec:
+    """The sandbox that a workload asks for."""
+    spec = SandboxSpec(mounts=workload.mounts, env=dict(workload.env))
+    if workload.least is not None:
+        spec = replace(spec, least=workload.least)
+    return spec if workload.limits is None else replace(spec, limits=workload.limits)
+
+
+@asynccontextmanager
+async def _ended(sandbox: Sandbox) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        await asyncio.shield(sandbox.kill())
+
+
+async def _told(work: Awaitable[Outcome], sandbox: Sandbox, options: WorkloadOptions) -> Outcome:
+    """What came of ``work``, with the files that it left."""
+    try:
+        outcome = await work
+    except SandboxError as error:
+        outcome = Outcome.of_error(error)
+    return await with_artifacts(sandbox, options, outcome)
+
+
+async def _execute(sandbox: Sandbox, workload: Module | Command, sink: Sink) -> Outcome:
+    if isinstance(workload, Module):
+        for path, text in workload.files.items():
+            await sandbox.fs.write(path, text.encode())
+        argv, stdin = ("python", "-m", workload.name, *workload.argv), b""
+    else:
+        argv, stdin = workload.argv, workload.stdin
+    result = await sandbox.exec(argv, stdin=stdin, on_output=sink.chunk)
+    return Outcome(exit_code=result.exit_code, usage=result.usage)
