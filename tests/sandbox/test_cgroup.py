@@ -29,6 +29,7 @@ def test_version_1(root):
 
 
 def test_version_2(root):
+    (root / "cgroup.controllers").write_text("cpu memory pids\n")
     group = cgroup.GroupV2("1.2/a/b")
     group.limit(Limits(memory_bytes=100 * MIB, processes=20))
     folder = root / "codin/1.2/a/b"
@@ -42,6 +43,19 @@ def test_version_2(root):
     (folder / "memory.events").write_text("low 0\noom 1\noom_kill 3\noom_group_kill 1\n")
     (folder / "memory.peak").write_text("7000\n")
     assert (group.memory_peak(), group.cpu_seconds(), group.oom_kills()) == (7000, 2.5, 3)
+
+
+def test_a_folder_with_other_hierarchies_in_it_is_none_of_version_2(root):
+    with pytest.raises(OSError, match="no hierarchy of version 2"):
+        cgroup.GroupV2("1.2/a")
+    ended = process_name().replace(".", ".1", 1)  # another moment of its beginning
+    left = root / "codin" / ended
+    (left / "probe").mkdir(parents=True)
+    cgroup.sweep()
+    assert left.exists()
+    (root / "cgroup.controllers").write_text("memory pids\n")
+    cgroup.sweep()
+    assert not left.exists()
 
 
 def test_no_limit_is_not_written(root):

@@ -8,6 +8,7 @@ from codin.lazy import lazy_names
 
 if TYPE_CHECKING:
     from codin.sandbox.base import (
+        PACKAGES,
         WORKSPACE,
         ChangeKind,
         FileChange,
@@ -37,14 +38,19 @@ _HOMES = {
         "Isolation",
         "Limits",
         "Mount",
-        "OutputChunk",
+        "PACKAGES",
         "Process",
         "Sandbox",
         "SandboxProvider",
         "SandboxSpec",
         "SandboxSupport",
-        "Usage",
         "WORKSPACE",
+    ),
+    "outcome": (
+        "CodeResult",
+        "ExecResult",
+        "OutputChunk",
+        "Usage",
     ),
     "local": ("LocalSandboxProvider",),
     "worker.base": (
@@ -53,6 +59,7 @@ _HOMES = {
     ),
 }
 __all__ = [
+    "PACKAGES",
     "WORKSPACE",
     "ChangeKind",
     "CodeResult",

@@ -18,6 +18,9 @@ from codin.sandbox.worker.base import Worker
 WORKSPACE = "/workspace"
 """Where a sandbox's own files are, and the working directory of what runs in it."""
 
+PACKAGES = "/packages"
+"""Where the packages of ``SandboxSpec.requirements`` are: read-only, scripts in ``bin``."""
+
 MIB = 1024 * 1024
 
 MAX_READ_BYTES = 256 * MIB
@@ -99,7 +102,10 @@ class SandboxSpec:
     and ``expose`` works. Without it a backend may keep each command apart from the others.
     ``workspace`` is the host folder shown at ``/workspace``, writable; ``None`` gives a fresh one
     that goes with the sandbox. ``env`` is all of the environment that code inside sees besides a
-    minimal one; nothing of the host's is inherited.
+    minimal one; nothing of the host's is inherited. ``requirements`` are packages as PEP 508 writes
+    them (``"pandas>=2"``; no URLs, no paths): built once, shown read-only at ``/packages``, and
+    found by Workers, by Python (``PYTHONPATH``) and in ``PATH``. A ``PYTHONPATH`` or ``PATH`` in
+    ``env`` stands instead.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -108,6 +114,7 @@ class SandboxSpec:
     mounts: tuple[Mount, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     machine: bool = False
+    requirements: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,6 +383,7 @@ class SandboxProvider(ABC):
             SandboxUnavailable: the isolation, or a limit that was asked for, cannot be had here.
                 There is never a weaker one instead.
             PermissionDenied: a workspace or a mount that cannot be shown.
+            PackageError: the requirements cannot be had (``codin.sandbox.packages``).
         """
 
     async def close(self) -> None:  # noqa: B027 - a provider that holds nothing needs none

@@ -97,6 +97,8 @@ class GroupV2(Group):
     """A group of the one version 2 hierarchy."""
 
     def __init__(self, name: str) -> None:
+        if not _version_2():
+            raise OSError(f"{ROOT} is no hierarchy of version 2")
         self._folder = ROOT / "codin" / name
         for parent in reversed(self._folder.relative_to(ROOT).parents):
             above = ROOT / parent
@@ -142,15 +144,18 @@ def find_kind() -> GroupKind | None:
 
 def sweep() -> None:
     """Remove what platforms that were killed have left behind, with whatever runs in it."""
-    for base in (
-        *(ROOT / name / "codin" for name in ("memory", "pids", "cpuacct")),
-        ROOT / "codin",
-    ):
+    bases = [ROOT / name / "codin" for name in ("memory", "pids", "cpuacct")]
+    for base in [*bases, ROOT / "codin"] if _version_2() else bases:
         with contextlib.suppress(OSError):
             for left in list(base.iterdir()):
                 if left.is_dir() and not process_lives(left.name):
                     for folder, _, _ in os.walk(left, topdown=False):
                         _remove(Path(folder))
+
+
+def _version_2() -> bool:
+    """Whether the one hierarchy is at the root, and not a plain folder with others in it."""
+    return (ROOT / "cgroup.controllers").exists()
 
 
 def _remove(folder: Path) -> None:

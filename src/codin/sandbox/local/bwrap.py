@@ -53,7 +53,9 @@ def find() -> Path:
 @dataclass(frozen=True, slots=True)
 class Launch:
     """What to start, and in what. ``join`` are the control groups' files to enter by. ``as_init``
-    makes it the first process of its namespace, that nothing inside can signal."""
+    makes it the first process of its namespace, that nothing inside can signal. ``start_in`` is a
+    folder of the view that is surely there. ``share_network`` is for programs of the platform
+    itself, never for code that nobody has read."""
 
     argv: Sequence[str]
     view: Sequence[str]
@@ -62,13 +64,17 @@ class Launch:
     limits: Limits
     join: Sequence[Path]
     as_init: bool = False
+    start_in: str = WORKSPACE
+    share_network: bool = False
 
 
 def arguments(launch: Launch, *, status_fd: int, filter_fd: int | None) -> bytes:
     """Bubblewrap's own arguments, for ``--args``: on a command line everybody could read them."""
     filtered = [] if filter_fd is None else ["--seccomp", str(filter_fd)]
     init = ["--as-pid-1"] if launch.as_init else []
-    args = [*_isolation(status_fd), *init, *filtered, *launch.view, "--chdir", WORKSPACE]
+    shared = ["--share-net"] if launch.share_network else []
+    isolation = [*_isolation(status_fd), *shared, *init, *filtered]
+    args = [*isolation, *launch.view, "--chdir", launch.start_in]
     for name, value in launch.env.items():
         args += ["--setenv", name, value]
     return b"\0".join(os.fsencode(arg) for arg in args) + b"\0"

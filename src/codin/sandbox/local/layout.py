@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 import codin
-from codin.sandbox.base import MIB, WORKSPACE, Mount
+from codin.sandbox.base import MIB, PACKAGES, WORKSPACE, Mount
 from codin.sandbox.errors import PermissionDenied
 
 UID = 1000
@@ -22,10 +22,18 @@ _MADE = {
     "hosts": "127.0.0.1 localhost sandbox\n::1 localhost\n",
     "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
 }
-_RESERVED = ("/usr", "/etc", "/proc", "/dev", "/sys", "/tmp", *(f"/{name}" for name in _LINKS))  # noqa: S108
+_RESERVED = (
+    *("/usr", "/etc", "/proc", "/dev", "/sys", "/tmp", PACKAGES),  # noqa: S108
+    *(f"/{name}" for name in _LINKS),
+)
 KERNEL_FOLDERS = ("/proc", "/dev", "/sys")
 """What the kernel shows inside, and is no file of any folder of this machine."""
 _DEFAULT_TMP = 512 * MIB
+BASE_PATH = ":".join(
+    dict.fromkeys(
+        (f"{sys.prefix}/bin", f"{sys.base_prefix}/bin", "/usr/local/bin", "/usr/bin", "/bin")
+    )
+)
 
 
 def python_folders() -> list[Path]:
@@ -49,9 +57,8 @@ def python_folders() -> list[Path]:
 
 def base_env(env: Mapping[str, str]) -> dict[str, str]:
     """The whole environment of what runs inside: a minimal one, and what was given."""
-    path = [f"{sys.prefix}/bin", f"{sys.base_prefix}/bin", "/usr/local/bin", "/usr/bin", "/bin"]
     return {
-        "PATH": ":".join(dict.fromkeys(path)),
+        "PATH": BASE_PATH,
         "HOME": "/tmp",  # noqa: S108 - inside, where it is the sandbox's own
         "TMPDIR": "/tmp",  # noqa: S108
         "USER": "sandbox",

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from codin.private_folder import private_folder
 from codin.process_name import process_name
@@ -34,6 +34,10 @@ from codin.sandbox.local import bwrap, layout, seccomp
 from codin.sandbox.local.machine import open_machine
 from codin.sandbox.local.probe import probe
 from codin.sandbox.local.sandbox import LocalSandbox
+from codin.sandbox.packages.shown import ShownPackages
+
+if TYPE_CHECKING:
+    from codin.sandbox.packages import PackageLayers
 
 _ORDER = list(Isolation)
 
@@ -43,13 +47,15 @@ class LocalSandboxProvider(SandboxProvider):
 
     Memory and processes are limited by control groups where these can be written (mostly: by
     root), else by looking at the processes, which bites a little late. Everything that it makes
-    on disk is in one folder of its own, gone after ``close``.
+    on disk is in one folder of its own, gone after ``close``, but for ``layers``: the packages of
+    ``SandboxSpec.requirements``, kept for the next time (without it: in this user's cache).
     """
 
     name = "local"
     _found: ClassVar[dict[Path, SandboxSupport]] = {}
 
-    def __init__(self) -> None:
+    def __init__(self, *, layers: PackageLayers | None = None) -> None:
+        self._packages = ShownPackages(layers)
         self._probing = asyncio.Lock()
         self._preparing = asyncio.Lock()
         self._folder: Path | None = None
@@ -115,10 +121,15 @@ class LocalSandboxProvider(SandboxProvider):
         for mount in spec.mounts:
             layout.check_mount(mount)
         identity = uuid.uuid4().hex[:12]
-        if spec.machine:
-            sandbox = await self._machine(identity, spec, place)
-        else:
-            sandbox = await self._apart(identity, spec, place)
+        try:
+            spec = await self._packages.show(identity, spec, path=layout.BASE_PATH)
+            if spec.machine:
+                sandbox = await self._machine(identity, spec, place)
+            else:
+                sandbox = await self._apart(identity, spec, place)
+        except BaseException:
+            self._packages.release(identity)
+            raise
         self._sandboxes.add(sandbox)
         return sandbox
 
@@ -170,6 +181,7 @@ class LocalSandboxProvider(SandboxProvider):
 
     async def _forget(self, sandbox: BoxSandbox, folder: Path | None) -> None:
         self._sandboxes.discard(sandbox)
+        self._packages.release(sandbox.id)
         if folder is not None:
             await asyncio.to_thread(_remove_tree, folder)
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ._python import PythonSession
     from ._shell import ShellSession
 
+_PACKAGES = "/packages"
 _WORKSPACE = "/workspace"
 
 
@@ -191,5 +192,7 @@ def main(fd: int, max_frame: int) -> None:
     # Started isolated, Python does not hear PYTHONUNBUFFERED; who watches sees each line as it is.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)
+    if os.path.isdir(_PACKAGES):
+        sys.path.insert(0, _PACKAGES)
     sys.path.insert(0, _WORKSPACE)
     Program(fd, max_frame).serve()
