@@ -24,14 +24,13 @@ if TYPE_CHECKING:
         SandboxSupport,
     )
     from codin.sandbox.local import LocalSandboxProvider
+    from codin.sandbox.network.refusal import Refusal
     from codin.sandbox.outcome import CodeResult, ExecResult, OutputChunk, Usage
     from codin.sandbox.worker.base import Worker, WorkerCall
 
 _HOMES = {
     "base": (
         "ChangeKind",
-        "CodeResult",
-        "ExecResult",
         "FileChange",
         "FileInfo",
         "FileSystem",
@@ -53,6 +52,7 @@ _HOMES = {
         "Usage",
     ),
     "local": ("LocalSandboxProvider",),
+    "network.refusal": ("Refusal",),
     "worker.base": (
         "Worker",
         "WorkerCall",
@@ -73,6 +73,7 @@ __all__ = [
     "Mount",
     "OutputChunk",
     "Process",
+    "Refusal",
     "Sandbox",
     "SandboxProvider",
     "SandboxSpec",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal, Self
 
 from codin.errors import InvalidInputError
+from codin.sandbox.network.refusal import Refusal
 from codin.sandbox.outcome import CodeResult, ExecResult, OnOutput, OutputChunk
 from codin.sandbox.worker.base import Worker
 
@@ -56,7 +57,8 @@ class Limits:
     may have in ``/tmp``. ``cpu_seconds`` (of all its processes together, a Worker's since its
     start), ``processes``, ``wall_seconds`` and ``output_bytes`` are of each command, or of each
     call of a Worker. ``network`` is ``"none"`` (the default), ``"open"``, or a tuple of allowed
-    ``host:port``.
+    ``host:port``, ``[address]:port`` or ``*.example.org:port``: see ``sandbox.network.AllowList``.
+    With a tuple, also an empty one, there is a proxy inside that says what it refuses.
 
     Raises:
         InvalidInputError: a limit that is not above zero, or an entry that is no ``host:port``.
@@ -77,12 +79,15 @@ class Limits:
                 raise InvalidInputError(
                     f"{name} is above zero, not {value!r}; None asks for no limit"
                 )
-        if self.network in ("none", "open"):
-            return
-        for entry in self.network:
-            host, _, port = entry.rpartition(":")
-            if not host or not port.isdigit() or not 0 < int(port) < 65536:
-                raise InvalidInputError(f"the network allows host:port, not {entry!r}")
+        if isinstance(self.network, str):
+            if self.network not in {"none", "open"}:
+                raise InvalidInputError(
+                    f"the network is 'none', 'open' or a tuple of host:port, not {self.network!r}"
+                )
+        elif self.network:
+            from codin.sandbox.network.rules import AllowList
+
+            AllowList(self.network)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +110,8 @@ class SandboxSpec:
     minimal one; nothing of the host's is inherited. ``requirements`` are packages as PEP 508 writes
     them (``"pandas>=2"``; no URLs, no paths): built once, shown read-only at ``/packages``, and
     found by Workers, by Python (``PYTHONPATH``) and in ``PATH``. A ``PYTHONPATH`` or ``PATH`` in
-    ``env`` stands instead.
+    ``env`` stands instead. ``name`` is what
+    the log calls it.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -115,6 +121,7 @@ class SandboxSpec:
     env: Mapping[str, str] = field(default_factory=dict)
     machine: bool = False
     requirements: tuple[str, ...] = ()
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +279,11 @@ class Sandbox(ABC):
     @property
     @abstractmethod
     def fs(self) -> FileSystem: ...
+
+    @property
+    def refusals(self) -> tuple[Refusal, ...]:
+        """Connections that its allow-list refused, oldest first, each once. Also after its end."""
+        return ()
 
     @abstractmethod
     async def start(

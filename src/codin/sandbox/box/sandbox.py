@@ -9,6 +9,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from codin.errors import InvalidInputError
 from codin.sandbox.base import (
@@ -26,8 +27,12 @@ from codin.sandbox.box.link import start_worker
 from codin.sandbox.box.process import BoxProcess
 from codin.sandbox.box.watchdog import Watchdog
 from codin.sandbox.errors import SandboxGone, WorkerGone
+from codin.sandbox.network.refusal import Refusal
 from codin.sandbox.outcome import CodeResult, ExecResult, OnOutput
 from codin.sandbox.worker.client import LANGUAGES, WorkerClient
+
+if TYPE_CHECKING:
+    from codin.sandbox.network.proxy import NetworkProxy
 
 MAX_SESSIONS = 16
 """Sessions of one sandbox that hold state at the same time."""
@@ -47,10 +52,15 @@ class BoxSandbox(Sandbox):
         self._boxes: set[Box] = set()
         self._sessions: dict[str, WorkerClient] = {}
         self._gone = False
+        self._proxy: NetworkProxy | None = None
         writable = [mount.source for mount in spec.mounts if mount.writable]
         written = [*(folders or (spec.workspace,)), *writable]
         self._watchdog = Watchdog(spec.limits, written)
         self._fs = BoxFileSystem(self.tree, spec.limits.disk_bytes, written)
+
+    @property
+    def refusals(self) -> tuple[Refusal, ...]:
+        return () if self._proxy is None else self._proxy.refusals
 
     @property
     def fs(self) -> FileSystem:

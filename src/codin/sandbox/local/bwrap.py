@@ -55,7 +55,8 @@ class Launch:
     """What to start, and in what. ``join`` are the control groups' files to enter by. ``as_init``
     makes it the first process of its namespace, that nothing inside can signal. ``start_in`` is a
     folder of the view that is surely there. ``share_network`` is for programs of the platform
-    itself, never for code that nobody has read."""
+    itself, never for code that nobody has read. ``front`` is a program inside that becomes what
+    follows it."""
 
     argv: Sequence[str]
     view: Sequence[str]
@@ -66,6 +67,7 @@ class Launch:
     as_init: bool = False
     start_in: str = WORKSPACE
     share_network: bool = False
+    front: Sequence[str] = ()
 
 
 def arguments(launch: Launch, *, status_fd: int, filter_fd: int | None) -> bytes:
@@ -90,7 +92,7 @@ def command_line(bwrap: Path, launch: Launch, *, args_fd: int, note_fd: int) -> 
     inside = ["/bin/sh", "-c", _INSIDE, "codin", f"/proc/self/fd/{note_fd}", processes, launch.cwd]
     return [
         *(*outside, file_blocks, seconds),
-        *(str(bwrap), "--args", str(args_fd), "--", *inside, *launch.argv),
+        *(str(bwrap), "--args", str(args_fd), "--", *launch.front, *inside, *launch.argv),
     ]
 
 

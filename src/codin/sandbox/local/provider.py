@@ -34,6 +34,7 @@ from codin.sandbox.local import bwrap, layout, seccomp
 from codin.sandbox.local.machine import open_machine
 from codin.sandbox.local.probe import probe
 from codin.sandbox.local.sandbox import LocalSandbox
+from codin.sandbox.network.proxy import NetworkProxy, ProxyRoom
 from codin.sandbox.packages.shown import ShownPackages
 
 if TYPE_CHECKING:
@@ -49,13 +50,18 @@ class LocalSandboxProvider(SandboxProvider):
     root), else by looking at the processes, which bites a little late. Everything that it makes
     on disk is in one folder of its own, gone after ``close``, but for ``layers``: the packages of
     ``SandboxSpec.requirements``, kept for the next time (without it: in this user's cache).
+    ``network`` has what the operator allows of private networks, and what a sandbox whose network
+    is an allow-list may take of its proxy.
     """
 
     name = "local"
     _found: ClassVar[dict[Path, SandboxSupport]] = {}
 
-    def __init__(self, *, layers: PackageLayers | None = None) -> None:
+    def __init__(
+        self, *, layers: PackageLayers | None = None, network: ProxyRoom | None = None
+    ) -> None:
         self._packages = ShownPackages(layers)
+        self._network = network or ProxyRoom()
         self._probing = asyncio.Lock()
         self._preparing = asyncio.Lock()
         self._folder: Path | None = None
@@ -95,8 +101,11 @@ class LocalSandboxProvider(SandboxProvider):
                 f"the local sandbox gives isolation {support.isolation.value!r}, "
                 f"and {spec.least.value!r} was asked for"
             )
-        if spec.limits.network != "none":
-            raise SandboxUnavailable("the local sandbox gives no network: use network='none'")
+        if spec.limits.network == "open":
+            raise SandboxUnavailable(
+                "the local sandbox opens no network: it would be this machine's own, with whatever "
+                "listens on its loopback; name what is needed, as network=('example.com:443',)"
+            )
         asked = {name for name in LIMITED if getattr(spec.limits, name) is not None}
         if missing := asked - support.enforced:
             raise SandboxUnavailable(
@@ -109,6 +118,7 @@ class LocalSandboxProvider(SandboxProvider):
         """End every sandbox that was made here and is still there."""
         for sandbox in list(self._sandboxes):
             await sandbox.kill()
+        self._network.close()
         if self._folder is not None:
             await asyncio.to_thread(shutil.rmtree, self._folder, True)
             self._folder = None
@@ -141,6 +151,7 @@ class LocalSandboxProvider(SandboxProvider):
             identity,
             replace(spec, workspace=workspace),
             program=bwrap.find(),
+            proxy=self._proxy_of(spec, identity),
             etc=place / "etc",
             groups=self._groups,
             on_end=lambda ended: self._forget(ended, workspace if own else None),
@@ -152,7 +163,7 @@ class LocalSandboxProvider(SandboxProvider):
         workspace = root / "workspace" if spec.workspace is None else spec.workspace.resolve()
         await asyncio.to_thread(_prepare_workspace, workspace)
         try:
-            return await open_machine(
+            machine = await open_machine(
                 identity,
                 replace(spec, workspace=workspace),
                 root,
@@ -164,6 +175,19 @@ class LocalSandboxProvider(SandboxProvider):
         except BaseException:
             await asyncio.shield(asyncio.to_thread(_remove_tree, root))
             raise
+        try:
+            if (proxy := self._proxy_of(spec, identity)) is not None:
+                await machine.open_network(proxy)
+        except BaseException:
+            await asyncio.shield(machine.kill())
+            raise
+        return machine
+
+    def _proxy_of(self, spec: SandboxSpec, identity: str) -> NetworkProxy | None:
+        network = spec.limits.network
+        if isinstance(network, str):
+            return None
+        return self._network.proxy(network, spec.name or identity)
 
     async def _place(self) -> Path:
         """The folder of this provider, made when it is first asked for."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from codin.process_name import process_name
 from codin.sandbox.base import WORKSPACE, Isolation, Limits, SandboxSpec
@@ -14,9 +17,13 @@ from codin.sandbox.box.base import Box
 from codin.sandbox.box.link import worker_command
 from codin.sandbox.box.meter import GroupMeter, Meter, TreeMeter
 from codin.sandbox.box.sandbox import BoxSandbox, check_command, inside, tightest
-from codin.sandbox.errors import SandboxUnavailable
+from codin.sandbox.errors import SandboxError, SandboxUnavailable
 from codin.sandbox.local import bwrap, layout
 from codin.sandbox.local.box import BwrapBox
+from codin.sandbox.network.listener import front, proxy_environment, taken
+
+if TYPE_CHECKING:
+    from codin.sandbox.network.proxy import NetworkProxy
 
 
 class LocalSandbox(BoxSandbox):
@@ -32,6 +39,7 @@ class LocalSandbox(BoxSandbox):
         program: Path,
         etc: Path,
         groups: cgroup.GroupKind | None,
+        proxy: NetworkProxy | None,
         on_end: Callable[[LocalSandbox], Awaitable[None]],
     ) -> None:
         super().__init__(identity, spec)
@@ -39,6 +47,8 @@ class LocalSandbox(BoxSandbox):
         self._etc = etc
         self._groups = groups
         self._on_end = on_end
+        self._proxy = proxy
+        self._attending: set[asyncio.Task[None]] = set()
         self._group = self._make_group(None, spec.limits)
 
     async def open_box(
@@ -55,8 +65,44 @@ class LocalSandbox(BoxSandbox):
         self.check_alive()
         check_command(argv, env or {})
         limits = tightest(self.limits, limits)
+        if self._proxy is None:
+            return await self._launch(argv, cwd, env, limits, stdin=stdin, keep=keep)
+        here, inside_end = socket.socketpair()
+        try:
+            box = await self._launch(
+                argv,
+                cwd,
+                env,
+                limits,
+                stdin=stdin,
+                keep=[*keep, inside_end.fileno()],
+                door=inside_end.fileno(),
+            )
+        except BaseException:
+            here.close()
+            raise
+        finally:
+            inside_end.close()
+        attending = asyncio.create_task(_attend(self._proxy, here, box))
+        self._attending.add(attending)
+        attending.add_done_callback(self._attending.discard)
+        return box
+
+    async def _launch(
+        self,
+        argv: Sequence[str],
+        cwd: str,
+        env: Mapping[str, str] | None,
+        limits: Limits,
+        *,
+        stdin: bool,
+        keep: Sequence[int],
+        door: int | None = None,
+    ) -> Box:
+        """Start a command. Over ``door`` the socket comes out that its proxy answers on."""
         box = BwrapBox(limits, argv)
         group = self._make_group(uuid.uuid4().hex[:8], limits)
+        own = {} if door is None else proxy_environment()
         launch = bwrap.Launch(
             argv=argv,
             view=layout.view(
@@ -65,10 +111,11 @@ class LocalSandbox(BoxSandbox):
                 mounts=self._spec.mounts,
                 disk=limits.disk_bytes,
             ),
-            env=layout.base_env({**self._spec.env, **(env or {})}),
+            env=layout.base_env({**own, **self._spec.env, **(env or {})}),
             cwd=inside(cwd),
             limits=limits,
             join=group.join if group else (),
+            front=() if door is None else front(door),
         )
         meter: Callable[[int], Meter] = TreeMeter if group is None else lambda _: GroupMeter(group)
         await box.launch(self._program, launch, meter, keep=keep, stdin=stdin)
@@ -85,6 +132,8 @@ class LocalSandbox(BoxSandbox):
         )
 
     async def _end(self) -> None:
+        if self._attending:
+            await asyncio.wait(self._attending)
         if self._group is not None:
             await asyncio.to_thread(self._group.remove)
         await self._on_end(self)
@@ -96,3 +145,16 @@ class LocalSandbox(BoxSandbox):
         group = self._groups(name)
         group.limit(limits, processes=box is not None)
         return group
+
+
+async def _attend(proxy: NetworkProxy, link: socket.socket, box: Box) -> None:
+    """Be the network of ``box`` until its end, which also ends ``link``."""
+    with link:
+        door = await taken(link)
+    serving = None if door is None else proxy.serve(door)
+    try:
+        with contextlib.suppress(SandboxError):
+            await box.wait()
+    finally:
+        if serving is not None:
+            await serving.close()

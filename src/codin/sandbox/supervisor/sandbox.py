@@ -7,17 +7,22 @@ import contextlib
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from codin.sandbox import worker as worker_package
 from codin.sandbox.base import WORKSPACE, Limits, SandboxSpec
 from codin.sandbox.box.base import Box
 from codin.sandbox.box.sandbox import BoxSandbox, check_command, inside, tightest
-from codin.sandbox.errors import SandboxGone
+from codin.sandbox.errors import SandboxGone, SandboxUnavailable
+from codin.sandbox.network.listener import PROXY_PORT, proxy_environment
 from codin.sandbox.supervisor import messages
 from codin.sandbox.supervisor.box import Job, SupervisedBox
 from codin.sandbox.supervisor.client import Supervisor
 from codin.sandbox.supervisor.forward import Forward
 from codin.sandbox.worker.client import frame_limit
+
+if TYPE_CHECKING:
+    from codin.sandbox.network.proxy import NetworkProxy, Serving
 
 # The programs are loaded by their paths, under names that no module of the code's has.
 BOOT = """
@@ -49,6 +54,7 @@ class SupervisedSandbox(BoxSandbox):
         super().__init__(identity, spec, *folders)
         self._supervisor = supervisor
         self._forwards: dict[int, Forward] = {}
+        self._serving: Serving | None = None
 
     @abstractmethod
     def base_env(self, env: Mapping[str, str]) -> dict[str, str]:
@@ -62,6 +68,19 @@ class SupervisedSandbox(BoxSandbox):
     @abstractmethod
     def kernel_keeps_memory(self) -> bool:
         """Whether the limit on memory is the kernel's, or has to be looked after."""
+
+    async def open_network(self, proxy: NetworkProxy) -> None:
+        """Make ``proxy`` the one route out, before anything else runs in here.
+
+        Raises:
+            SandboxUnavailable: its port is taken, inside.
+            SandboxGone
+        """
+        try:
+            listener = await self._supervisor.listen(PROXY_PORT)
+        except OSError as error:
+            raise SandboxUnavailable(f"the sandbox has no place for its proxy: {error}") from None
+        self._proxy, self._serving = proxy, proxy.serve(listener)
 
     def check_alive(self) -> None:
         super().check_alive()
@@ -80,7 +99,7 @@ class SupervisedSandbox(BoxSandbox):
         self.check_alive()
         check_command(argv, env or {})
         limits = tightest(self.limits, limits)
-        environment = self.base_env({**self._spec.env, **(env or {})})
+        environment = self._environment(env or {})
         job = Job(argv, environment, inside(cwd), rlimits=_rlimits(limits))
         return await self._launch(job, limits, stdin=stdin)
 
@@ -88,7 +107,7 @@ class SupervisedSandbox(BoxSandbox):
         self.check_alive()
         job = Job(
             ["worker"],
-            self.base_env(dict(self._spec.env)),
+            self._environment({}),
             WORKSPACE,
             connection=connection,
             most=frame_limit(self.limits),
@@ -107,10 +126,16 @@ class SupervisedSandbox(BoxSandbox):
         for forward in self._forwards.values():
             await forward.close()
         self._supervisor.close()
+        if self._serving is not None:
+            await self._serving.close()
 
     def end_place(self) -> None:
         """End all that runs here, at once: something in it did not end when it had to."""
         self._supervisor.close()
+
+    def _environment(self, env: Mapping[str, str]) -> dict[str, str]:
+        own = {} if self._proxy is None else proxy_environment()
+        return self.base_env({**own, **self._spec.env, **env})
 
     async def _launch(self, job: Job, limits: Limits, *, stdin: bool) -> Box:
         box = SupervisedBox(
