@@ -21,43 +21,53 @@ from codin.sandbox.worker import frames
 from codin.sandbox.worker.client import WorkerClient, WorkerLink
 
 HELLO = {"t": "hello", "version": frames.VERSION}
+MINE = "the id that was asked with"
 
 
 class Script(WorkerLink):
-    """Answers with given bytes, whatever is asked; then nothing, or the end."""
+    """Says the first of the given at once and the others when it is asked; then nothing, or the
+    end. Where an answer has ``MINE`` for its id, it has that of the request."""
 
     def __init__(self, *answers, limits=None, ends=False):
         self.limits = limits or Limits(wall_seconds=5)
-        self._data = b"".join(a if isinstance(a, bytes) else _frame(a) for a in answers)
+        self._first, self._answers = answers[:1], list(answers[1:])
         self._ends = ends
         self.sent = []
         self.reason = None
-        self._over = asyncio.Event()
+        self.over = asyncio.Event()
 
-    async def send(self, data):
+    def listen(self, received, lost):
+        self.received, self.lost = received, lost
+        asyncio.get_running_loop().call_soon(self.say, *self._first)
+
+    def send(self, data):
         self.sent.append(frames.unpack(data[4:]))
+        asyncio.get_running_loop().call_soon(self.say, *self._answers)
+        self._answers.clear()
 
-    async def receive(self, size):
-        if len(self._data) < size:
-            if not self._ends:
-                await self._over.wait()
-            raise EOFError
-        head, self._data = self._data[:size], self._data[size:]
-        return head
+    def say(self, *answers):
+        for answer in answers:
+            self.received(answer if isinstance(answer, bytes) else self._named(answer))
+        if self._ends and not self._answers:
+            self.over.set()
+            self.lost()
+
+    def _named(self, answer):
+        mine = answer.get("id") == MINE
+        return _frame({**answer, "id": self.sent[-1]["id"]} if mine else answer)
 
     def begin(self, sink):
         pass
 
     def finish(self):
-        return Usage()
+        return Usage
 
     def end(self, reason=None):
         self.reason = self.reason or reason
-        self._over.set()
+        self.over.set()
 
     async def wait(self):
-        if not self._ends:
-            await self._over.wait()
+        await self.over.wait()
         if self.reason is not None:
             raise self.reason
         return -9
@@ -69,7 +79,7 @@ def _frame(message):
 
 
 async def test_a_call():
-    link = Script(HELLO, {"t": "done", "id": 1, "value": [1, "x", b"y", None, {"k": 1.5}]})
+    link = Script(HELLO, {"t": "done", "id": MINE, "value": [1, "x", b"y", None, {"k": 1.5}]})
     assert await WorkerClient(link).call("m:f", [1], {"k": 2}) == [1, "x", b"y", None, {"k": 1.5}]
     (sent,) = link.sent
     assert (sent["target"], sent["args"], sent["kwargs"]) == ("m:f", [1], {"k": 2})
@@ -88,13 +98,15 @@ async def test_a_call():
         [HELLO, HELLO],
         [HELLO, {"t": "done", "id": 2, "value": 1}],
         [HELLO, {"t": "done", "id": "1", "value": 1}],
+        [HELLO, {"t": "done", "id": 1, "value": 1}],
+        [HELLO, {"t": "done", "id": MINE}, {"t": "done", "id": MINE}],
         [HELLO, {"t": "done", "id": True, "value": 1}],
         [HELLO, {"t": "done", "value": 1}],
-        [HELLO, {"t": "exec", "id": 1}],
-        [HELLO, {"t": 5, "id": 1}],
-        [HELLO, {"id": 1}],
+        [HELLO, {"t": "exec", "id": MINE}],
+        [HELLO, {"t": 5, "id": MINE}],
+        [HELLO, {"id": MINE}],
         [HELLO, _frame([1, 2, 3])],
-        [HELLO, _frame({"t": "done", "id": 1, "value": msgpack.ExtType(5, b"x")})],
+        [HELLO, _frame({"t": "done", "id": MINE, "value": msgpack.ExtType(5, b"x")})],
         [HELLO, struct.pack(">I", 5000) + b"\x91" * 5000],
         [HELLO, struct.pack(">I", 5) + b"\xdd\xff\xff\xff\xff"],
         [HELLO, struct.pack(">I", 9) + b"\x82\xa1t\xa4done\x91" + b"\x01"],
@@ -104,8 +116,9 @@ async def test_a_call():
 async def test_what_the_protocol_does_not_allow_ends_the_worker(answers):
     link = Script(*answers)
     worker = WorkerClient(link)
+    calls = [worker.call("m:f"), worker.call("m:f")]
     with pytest.raises(WorkerProtocolError):
-        await worker.call("m:f")
+        await asyncio.gather(*calls)
     assert link.reason is not None
     assert not worker.alive
     with pytest.raises((WorkerGone, WorkerProtocolError)):
@@ -113,25 +126,119 @@ async def test_what_the_protocol_does_not_allow_ends_the_worker(answers):
 
 
 async def test_values_of_the_wrong_type_do_no_harm():
-    answer = {"t": "done", "id": 1, "value": {"not": "text"}, "error": 5}
+    answer = {"t": "done", "id": MINE, "value": {"not": "text"}, "error": 5}
     result = await WorkerClient(Script(HELLO, answer)).run_code("x")
     assert (result.value, result.error) == ("{'not': 'text'}", "5")
-    error = {"t": "error", "id": 1, "type": 5, "message": None, "traceback": [1]}
+    error = {"t": "error", "id": MINE, "type": 5, "message": None, "traceback": [1]}
     with pytest.raises(RemoteError) as caught:
         await WorkerClient(Script(HELLO, error)).call("m:f")
     assert caught.value.type_name == "5"
 
 
 async def test_a_timestamp_is_a_number():
-    link = Script(HELLO, {"t": "done", "id": 1, "value": msgpack.Timestamp(5)})
+    link = Script(HELLO, {"t": "done", "id": MINE, "value": msgpack.Timestamp(5)})
     assert await WorkerClient(link).call("m:f") == 5.0
 
 
 async def test_items_without_end():
-    items = [{"t": "item", "id": 1, "value": "x" * 100_000}] * 20
+    items = [{"t": "item", "id": MINE, "value": "x" * 100_000}] * 20
     link = Script(HELLO, *items, limits=Limits(output_bytes=1_000_000, wall_seconds=5))
     with pytest.raises(OutputLimit):
         await WorkerClient(link).call("m:f")
+
+
+async def test_no_answer_can_be_known_before_it_is_asked_for():
+    link = Script(HELLO, {"t": "done", "id": MINE, "value": 1})
+    worker = WorkerClient(link)
+    await worker.call("m:f")
+    with pytest.raises(SandboxTimeout):
+        await worker.call("m:f", timeout=0.02)
+    first, second = (sent["id"] for sent in link.sent)
+    assert abs(second - first) > 2**32
+    assert min(first, second) > 2**40
+
+
+async def test_what_nobody_asked_for_ends_the_worker_at_once():
+    link = Script(HELLO, {"t": "done", "id": MINE, "value": 1})
+    worker = WorkerClient(link)
+    assert await worker.call("m:f") == 1
+    assert worker.idle
+    link.say({"t": "done", "id": MINE, "value": 2})
+    assert not worker.alive
+    with pytest.raises(WorkerProtocolError, match="nobody"):
+        await worker.call("m:f")
+
+
+async def test_frames_cut_anywhere():
+    whole = _frame(HELLO)
+    for at in range(1, len(whole)):
+        link = Script(whole[:at], {"t": "done", "id": MINE, "value": at})
+        link.received = None
+        worker = WorkerClient(link)
+        asyncio.get_running_loop().call_soon(link.received, whole[at:])
+        call = worker.call("m:f")
+        assert await call == at
+
+
+async def test_many_calls_wait_for_their_turn_and_each_has_its_answer():
+    class Echo(Script):
+        def send(self, data):
+            asked = frames.unpack(data[4:])
+            self.received(_frame({"t": "done", "id": asked["id"], "value": asked["args"][0]}))
+
+    worker = WorkerClient(Echo(HELLO))
+    calls = [worker.call("m:f", [n]) for n in range(50)]
+    assert await asyncio.gather(*calls) == list(range(50))
+
+
+async def test_who_is_cancelled_in_the_queue_ends_nothing():
+    link = Script(HELLO, {"t": "item", "id": MINE, "value": 1})
+    worker = WorkerClient(link)
+    running, waiting = worker.call("m:f"), worker.call("m:g")
+    async for item in running.items():
+        assert item == 1
+        break
+    await waiting.cancel()
+    assert worker.alive
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    link.say({"t": "done", "id": MINE, "stream": True})
+    assert await running == [1]
+    assert len(link.sent) == 1
+
+
+async def test_who_is_cancelled_while_it_runs_ends_the_worker():
+    link = Script(HELLO)
+    worker = WorkerClient(link)
+    waiting = asyncio.ensure_future(worker.call("m:f"))
+    behind = worker.call("m:g")
+    await asyncio.sleep(0.01)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert isinstance(link.reason, WorkerGone)
+    with pytest.raises(WorkerGone):
+        await behind
+
+
+async def test_a_text_is_sent_once():
+    class Done(Script):
+        def send(self, data):
+            super().send(data)
+            asyncio.get_running_loop().call_soon(self.say, {"t": "done", "id": MINE, "value": 1})
+
+    link = Done(HELLO)
+    worker = WorkerClient(link)
+    for source in ("a", "a", "b", "a"):
+        await worker.call("m:f", source=source)
+    assert [sent.get("source") for sent in link.sent] == ["a", None, "b", None]
+    texts = [sent["text"] for sent in link.sent]
+    assert texts[0] == texts[1] == texts[3] != texts[2]
+    for n in range(100):
+        await worker.call("m:f", source=f"other {n}")
+    await worker.call("m:f", source="a")
+    assert link.sent[-1]["source"] == "a"
+    assert link.sent[-1]["text"] not in texts
 
 
 async def test_silence_is_a_timeout():

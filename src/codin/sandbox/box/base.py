@@ -123,16 +123,15 @@ class Box(ABC):
     def sample(self) -> Sample:
         return self._meter.sample()
 
-    def reset_usage(self) -> float:
-        """Begin the peak of memory anew; gives the processor time until now."""
-        self._meter.reset()
-        return self._meter.sample().cpu_seconds
+    @property
+    def meter(self) -> Meter:
+        """What measures it, once it has been started."""
+        return self._meter
 
-    def usage(self, *, since: float | None = None, cpu_before: float = 0.0) -> Usage:
-        """What it used since its start, or since the given moment and processor time."""
+    def usage(self) -> Usage:
+        """What it used since its start."""
         sample = self._meter.sample()
-        wall = time.monotonic() - (self.started if since is None else since)
-        return Usage(wall, max(sample.cpu_seconds - cpu_before, 0.0), self._meter.peak())
+        return Usage(time.monotonic() - self.started, sample.cpu_seconds, self._meter.peak())
 
     def _over(self) -> None:
         self.end(

@@ -23,8 +23,49 @@ OWN_PROCESSES = 3
 """Processes of a box that are not the code's own: the launcher, bubblewrap, and its init."""
 
 
+class Counter:
+    """A file of the kernel's, kept open: reading it anew takes a microsecond."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._fd: int | None = None
+
+    def read(self) -> bytes:
+        """What it says now; nothing when it is not there."""
+        try:
+            return os.pread(self._open(), 4096, 0)
+        except OSError:
+            return b""
+
+    def write(self, data: bytes) -> None:
+        """Write to it, where that can be done."""
+        with contextlib.suppress(OSError):
+            os.pwrite(self._open(), data, 0)
+
+    def close(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+        self._fd = -1  # which nothing is: after its end it says nothing
+
+    def _open(self) -> int:
+        if self._fd is None:
+            try:
+                self._fd = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+            except PermissionError:
+                self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        return self._fd
+
+
 class Group(ABC):
-    """One group, made on construction. Every read gives ``None`` or 0 when it is not known."""
+    """One group, made on construction. Every read gives ``None`` or 0 when it is not known.
+
+    ``cpu`` and ``peak`` are what it says of processor time and memory; ``seconds`` and
+    ``peak_bytes`` tell what that means.
+    """
+
+    cpu: Counter
+    peak: Counter
+    events: Counter
 
     def __init__(self, folders: list[Path]) -> None:
         self._folders = folders
@@ -39,21 +80,39 @@ class Group(ABC):
     @abstractmethod
     def limit(self, limits: Limits, *, processes: bool = True) -> None: ...
 
+    @staticmethod
     @abstractmethod
+    def seconds(said: bytes) -> float:
+        """Processor time, of what ``cpu`` said."""
+
+    @staticmethod
+    def peak_bytes(said: bytes) -> int | None:
+        """The most memory used since ``reset_peak``, of what ``peak`` said."""
+        return _number(said)
+
     def memory_peak(self) -> int | None:
         """Bytes, since the last ``reset_peak``."""
+        return self.peak_bytes(self.peak.read())
 
-    @abstractmethod
-    def reset_peak(self) -> None: ...
+    def reset_peak(self) -> None:
+        # The kernel takes any write for it. Of version 2 it does so since 6.12, and then for who
+        # reads through the same descriptor; before that the peak stays that of the whole life.
+        self.peak.write(b"0")
 
-    @abstractmethod
-    def cpu_seconds(self) -> float: ...
+    def cpu_seconds(self) -> float:
+        return self.seconds(self.cpu.read())
 
-    @abstractmethod
-    def oom_kills(self) -> int: ...
+    def oom_kills(self) -> int:
+        return _field(self.events.read(), b"oom_kill")
+
+    def close(self) -> None:
+        """Read no more."""
+        for counter in (self.cpu, self.peak, self.events):
+            counter.close()
 
     def remove(self) -> None:
         """Take the group away; what still runs in it is killed."""
+        self.close()
         for folder in self._folders:
             _remove(folder)
 
@@ -70,6 +129,9 @@ class GroupV1(Group):
             ROOT / controller / "codin" / name for controller in ("memory", "pids", "cpuacct")
         )
         super().__init__([self._memory, self._pids, self._cpu])
+        self.cpu = Counter(self._cpu / "cpuacct.usage")
+        self.peak = Counter(self._memory / "memory.max_usage_in_bytes")
+        self.events = Counter(self._memory / "memory.oom_control")
 
     def limit(self, limits: Limits, *, processes: bool = True) -> None:
         if limits.memory_bytes is not None:
@@ -79,18 +141,9 @@ class GroupV1(Group):
         if processes and limits.processes is not None:
             (self._pids / "pids.max").write_text(str(limits.processes + OWN_PROCESSES))
 
-    def memory_peak(self) -> int | None:
-        return _number(self._memory / "memory.max_usage_in_bytes")
-
-    def reset_peak(self) -> None:
-        with contextlib.suppress(OSError):
-            (self._memory / "memory.max_usage_in_bytes").write_text("0")
-
-    def cpu_seconds(self) -> float:
-        return (_number(self._cpu / "cpuacct.usage") or 0) / 1e9
-
-    def oom_kills(self) -> int:
-        return _field(self._memory / "memory.oom_control", "oom_kill")
+    @staticmethod
+    def seconds(said: bytes) -> float:
+        return (_number(said) or 0) / 1e9
 
 
 class GroupV2(Group):
@@ -105,6 +158,9 @@ class GroupV2(Group):
             above.mkdir(exist_ok=True)
             (above / "cgroup.subtree_control").write_text("+memory +pids")
         super().__init__([self._folder])
+        self.cpu = Counter(self._folder / "cpu.stat")
+        self.peak = Counter(self._folder / "memory.peak")
+        self.events = Counter(self._folder / "memory.events")
 
     def limit(self, limits: Limits, *, processes: bool = True) -> None:
         if limits.memory_bytes is not None:
@@ -115,17 +171,9 @@ class GroupV2(Group):
         if processes and limits.processes is not None:
             (self._folder / "pids.max").write_text(str(limits.processes + OWN_PROCESSES))
 
-    def memory_peak(self) -> int | None:
-        return _number(self._folder / "memory.peak")
-
-    def reset_peak(self) -> None:
-        """A version 2 peak is reset only through a descriptor kept open: left as it is."""
-
-    def cpu_seconds(self) -> float:
-        return _field(self._folder / "cpu.stat", "usage_usec") / 1e6
-
-    def oom_kills(self) -> int:
-        return _field(self._folder / "memory.events", "oom_kill")
+    @staticmethod
+    def seconds(said: bytes) -> float:
+        return _field(said, b"usage_usec") / 1e6
 
 
 def find_kind() -> GroupKind | None:
@@ -173,16 +221,13 @@ def _remove(folder: Path) -> None:
             return
 
 
-def _number(path: Path) -> int | None:
+def _number(said: bytes) -> int | None:
     try:
-        return int(path.read_text())
-    except (OSError, ValueError):
+        return int(said)
+    except ValueError:
         return None
 
 
-def _field(path: Path, name: str) -> int:
-    try:
-        lines = path.read_text().splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) for line in lines if line.split()[:1] == [name]), 0)
+def _field(said: bytes, name: bytes) -> int:
+    lines = (line.split() for line in said.splitlines())
+    return next((int(line[1]) for line in lines if line[:1] == [name]), 0)

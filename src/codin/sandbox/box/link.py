@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import cast
 
 from codin.sandbox import worker as worker_package
 from codin.sandbox.base import Limits
@@ -31,6 +32,7 @@ _START_BYTES = 64 * 1024
 """What a Worker may print before its first call; it has no reason to."""
 
 _TOLD_BYTES = 1000
+_READ = 64 * 1024
 
 
 def worker_command(connection: int, limits: Limits) -> list[str]:
@@ -52,57 +54,50 @@ async def start_worker(
         raise
     finally:
         inside.close()
-    reader, writer = await asyncio.open_unix_connection(sock=here)
-    return WorkerClient(BoxLink(box, reader, writer, limits, wake))
+    link = BoxLink(box, limits, wake)
+    client = WorkerClient(link)
+    await asyncio.get_running_loop().create_unix_connection(lambda: link, sock=here)
+    return client
 
 
-class BoxLink(WorkerLink):
-    """The link to a Worker in a box."""
+class BoxLink(WorkerLink, asyncio.BufferedProtocol):
+    """The link to a Worker in a box: the protocol of its connection."""
 
-    def __init__(
-        self,
-        box: Box,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        limits: Limits,
-        wake: Callable[[], None],
-    ) -> None:
+    def __init__(self, box: Box, limits: Limits, wake: Callable[[], None]) -> None:
         self.limits = limits
         self._box = box
-        self._reader = reader
-        self._writer = writer
         self._wake = wake
-        self._since = self._cpu = 0.0
+        self._begun = 0.0
         self._said = bytearray()
+        self._buffer = memoryview(bytearray(_READ))
+        self._transport: asyncio.WriteTransport
         box.active = False
         box.pump.begin(self._hear, _START_BYTES)
 
-    async def send(self, data: bytes) -> None:
-        self._writer.write(data)
-        await self._writer.drain()
+    def listen(self, received: Callable[[bytes], None], lost: Callable[[], None]) -> None:
+        self._received, self._lost = received, lost
 
-    async def receive(self, size: int) -> bytes:
-        return await self._reader.readexactly(size)
+    def send(self, data: bytes) -> None:
+        self._transport.write(data)
 
     def begin(self, sink: Callable[[OutputChunk], None]) -> None:
         self._box.active = True
         self._wake()
-        self._since, self._cpu = time.monotonic(), self._box.reset_usage()
+        self._begun = time.monotonic()
+        self._box.meter.begin()
         self._box.pump.begin(sink, self.limits.output_bytes)
 
-    def finish(self) -> Usage:
+    def finish(self) -> Callable[[], Usage]:
         self._box.pump.drain()
         if self._box.verdict is not None:
             raise EOFError("it was ended while its answer was on the way")
-        self._box.pump.pause()
+        self._box.pump.rest()
         self._box.active = False
-        return self._box.usage(since=self._since, cpu_before=self._cpu)
+        wall, spent = time.monotonic() - self._begun, self._box.meter.finish()
+        return lambda: Usage(wall, *spent())
 
     def last_words(self) -> str:
         return self._said[-_TOLD_BYTES:].decode(errors="replace").strip()
-
-    def _hear(self, chunk: OutputChunk) -> None:
-        self._said += chunk.data
 
     def end(self, reason: SandboxError | None = None) -> None:
         self._box.end(reason)
@@ -111,4 +106,19 @@ class BoxLink(WorkerLink):
         try:
             return await self._box.wait()
         finally:
-            self._writer.close()
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's are of no such class
+
+    def get_buffer(self, _: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, size: int) -> None:
+        self._received(self._buffer[:size].tobytes())
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self._lost()
+
+    def _hear(self, chunk: OutputChunk) -> None:
+        self._said += chunk.data

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from codin.sandbox.box.cgroup import OWN_PROCESSES, Group
@@ -32,10 +35,23 @@ class Meter(ABC):
 
     @abstractmethod
     def peak(self) -> int | None:
-        """The most memory used since ``reset``, in bytes."""
+        """The most memory used since ``begin``, in bytes."""
 
     @abstractmethod
-    def reset(self) -> None: ...
+    def begin(self) -> None:
+        """A call begins. Takes some microseconds at most."""
+
+    @abstractmethod
+    def finish(self) -> Callable[[], tuple[float, int | None]]:
+        """The call has ended: what tells the processor time and the peak of memory since then.
+
+        It may be asked later: the figures are those of now.
+        """
+
+    @abstractmethod
+    def moved(self) -> bool:
+        """Whether anything has run in it since this was last asked, as far as can be told
+        quickly: in some microseconds."""
 
     @abstractmethod
     def remove(self) -> None: ...
@@ -48,6 +64,7 @@ class GroupMeter(Meter):
         self._group = group
         self._last = Sample()
         self._peak: int | None = None
+        self._before = self._seen = b""
 
     def sample(self) -> Sample:
         cpu = self._group.cpu_seconds()
@@ -59,12 +76,27 @@ class GroupMeter(Meter):
     def peak(self) -> int | None:
         return self._peak
 
-    def reset(self) -> None:
+    def begin(self) -> None:
         self._group.reset_peak()
+        self._before = self._group.cpu.read()
+
+    def finish(self) -> Callable[[], tuple[float, int | None]]:
+        return partial(
+            _spent, self._group, self._before, self._group.cpu.read(), self._group.peak.read()
+        )
+
+    def moved(self) -> bool:
+        before, self._seen = self._seen, self._group.cpu.read()
+        return before != self._seen
 
     def remove(self) -> None:
         self.sample()
         self._group.remove()
+
+
+def _spent(group: Group, before: bytes, after: bytes, peak: bytes) -> tuple[float, int | None]:
+    used = group.seconds(after) - group.seconds(before)
+    return max(used, 0.0), group.peak_bytes(peak)
 
 
 class TreeMeter(Meter):
@@ -78,7 +110,9 @@ class TreeMeter(Meter):
         self._root = root_pid
         self._own = own
         self._peak = 0
-        self._cpu = 0.0
+        self._cpu = self._counted = 0.0
+        self._begun = 0.0
+        self._ran: dict[str, bytes] = {}
 
     def sample(self) -> Sample:
         cpu, memory, count = 0.0, 0, 0
@@ -95,11 +129,42 @@ class TreeMeter(Meter):
     def peak(self) -> int | None:
         return self._peak or None
 
-    def reset(self) -> None:
+    def begin(self) -> None:
         self._peak = 0
+        self._begun = time.monotonic()
+
+    def finish(self) -> Callable[[], tuple[float, int | None]]:
+        wall, before = time.monotonic() - self._begun, self._counted
+        if wall < 1 / _TICKS:  # too short for what the kernel counts by, and for looking around
+            return lambda: (0.0, self._peak or None)
+        self._counted = self.sample().cpu_seconds
+        used = min(self._counted - before, wall * (os.cpu_count() or 1))
+        found = (used, self._peak or None)
+        return lambda: found
+
+    def moved(self) -> bool:
+        # Whatever is new was started by something that was there, which had to run for that.
+        before, self._ran = self._ran, {}
+        for path in before or _threads(self._root):
+            with suppress(OSError):
+                self._ran[path] = Path(path).read_bytes()
+        if before and before == self._ran:
+            return False
+        self._ran = {}
+        return True
 
     def remove(self) -> None:
         """Nothing was made."""
+
+
+def _threads(root: int) -> list[str]:
+    found = []
+    for pid in _tree(root):
+        with suppress(OSError):
+            found += [
+                f"/proc/{pid}/task/{task}/schedstat" for task in os.listdir(f"/proc/{pid}/task")
+            ]
+    return found
 
 
 def _tree(root: int) -> list[int]:

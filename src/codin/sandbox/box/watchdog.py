@@ -27,46 +27,71 @@ class Watchdog:
     What the kernel limits by itself (memory and processes in a control group) is looked at only
     to learn that a limit bit; the rest is limited here, a little late: by ``BUSY_SECONDS`` at most
     while code runs, by ``IDLE_SECONDS`` while a Worker waits. What is on disk is all that is in
-    ``folders`` (those that code inside can write to), whoever wrote it.
+    ``folders`` (those that code inside can write to), whoever wrote it. Where nothing has run
+    since the last look, nothing is looked at: a sandbox that is idle costs some microseconds.
     """
 
     def __init__(self, limits: Limits, folders: Sequence[Path]) -> None:
         self._limits = limits
         self._folders = folders
         self._boxes: set[Box] = set()
-        self._task: asyncio.Task[None] | None = None
-        self._wake = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._look: asyncio.Task[None] | None = None
+        self._busy = self._stopped = False
+        self._unseen = True
         self._next_disk = 0.0
 
     def add(self, box: Box) -> None:
         """Watch ``box`` until its end."""
         self._boxes.add(box)
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._watch(), name="codin sandbox watchdog")
+        self.wake()
 
     def wake(self) -> None:
         """Look more often from now on: code begins to run."""
-        self._wake.set()
+        if not self._busy and not self._stopped:
+            self._busy = True
+            self._set_timer(BUSY_SECONDS)
 
     async def stop(self) -> None:
         """Watch no more."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        self._stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._look is not None:
+            self._look.cancel()
+            await asyncio.wait([self._look])
 
-    async def _watch(self) -> None:
-        while self._boxes:
-            busy = any(box.active for box in self._boxes)
-            self._wake.clear()
-            try:
-                async with asyncio.timeout(BUSY_SECONDS if busy else IDLE_SECONDS):
-                    await self._wake.wait()
-                continue
-            except TimeoutError:
-                pass
-            self._boxes = {box for box in self._boxes if box.alive}
+    def _set_timer(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(seconds, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._boxes = {box for box in self._boxes if box.alive}
+        if not self._boxes:
+            self._busy = False
+            return
+        moved = [box.meter.moved() for box in self._boxes]  # each has to be asked
+        if self._look is None or self._look.done():
+            self._unseen = self._unseen or self._busy or any(moved)
+            if not self._unseen:
+                self._next()
+                return
+            self._look = self._loop.create_task(self._look_around(), name="codin sandbox watchdog")
+
+    def _next(self) -> None:
+        self._busy = any(box.active for box in self._boxes)
+        self._set_timer(BUSY_SECONDS if self._busy else IDLE_SECONDS)
+
+    async def _look_around(self) -> None:
+        try:
             await self._look_at_boxes()
             await self._look_at_disk()
+        finally:
+            if not self._stopped:
+                self._next()
 
     async def _look_at_boxes(self) -> None:
         boxes = list(self._boxes)
@@ -81,7 +106,9 @@ class Watchdog:
     async def _look_at_disk(self) -> None:
         limit, began = self._limits.disk_bytes, time.monotonic()
         if limit is None or began < self._next_disk:
+            self._unseen = self._unseen and limit is not None
             return
+        self._unseen = False
         used = await asyncio.to_thread(lambda: sum(map(disk_usage, self._folders)))
         took = time.monotonic() - began
         self._next_disk = time.monotonic() + took * _DISK_SHARE

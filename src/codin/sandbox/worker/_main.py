@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _PACKAGES = "/packages"
 _WORKSPACE = "/workspace"
+_READ = 64 * 1024
 
 
 class Program:
@@ -34,7 +35,9 @@ class Program:
         self._max_frame = max_frame
         self._sessions: dict[tuple[str, str], PythonSession | ShellSession] = {}
         self._instances: dict[str, Any] = {}
-        self._modules: dict[str, ModuleType] = {}
+        self._texts: dict[int, str] = {}
+        self._modules: dict[tuple[str, int], ModuleType] = {}
+        self._came = b""
 
     def serve(self) -> None:
         """Answer requests, one at a time, until the other side has gone."""
@@ -56,6 +59,8 @@ class Program:
             self._send({**_error(error), "id": number})
 
     def _handle(self, request: dict[str, Any]) -> dict[str, Any]:
+        if "source" in request:
+            self._texts[request["text"]] = request["source"]
         match request["t"]:
             case "code":
                 session = self._session(request["language"], request["session"])
@@ -69,6 +74,10 @@ class Program:
             case "method":
                 instance = self._instances[request["instance"]]
                 function = _public(instance, request["method"])
+            case "preload":
+                for name in request["modules"]:
+                    __import__(name)
+                return {"t": "done", "value": None}
             case other:
                 raise ValueError(f"no request of kind {other!r}")
         return self._done(_invoke(function, request), request["id"])
@@ -97,26 +106,26 @@ class Program:
 
     def _resolve(self, request: dict[str, Any]) -> Any:
         name, _, path = request["target"].partition(":")
-        found: Any = self._module(name, request.get("source"))
+        found: Any = self._module(name, request.get("text"))
         for part in path.split("."):
             found = _public(found, part)
         return found
 
-    def _module(self, name: str, source: str | None) -> ModuleType:
-        if source is None:
+    def _module(self, name: str, text: int | None) -> ModuleType:
+        if text is None:
             __import__(name)
             return sys.modules[name]
-        key = f"{name}\0{source}"
-        if key not in self._modules:
+        module = self._modules.get((name, text))
+        if module is None:
             import linecache
 
+            source, file = self._texts[text], f"<{name}>"
             module = ModuleType(name)
-            file = f"<{name}>"
             linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
             sys.modules[name] = module  # dataclasses and pickling look their module up there
             exec(compile(source, file, "exec"), module.__dict__)  # noqa: S102
-            self._modules[key] = module
-        return self._modules[key]
+            self._modules[name, text] = module
+        return module
 
     def _send(self, message: dict[str, Any]) -> None:
         data = memoryview(frames.pack(message, limit=self._max_frame))
@@ -124,20 +133,24 @@ class Program:
             data = data[os.write(self._fd, data) :]
 
     def _receive(self) -> dict[str, Any] | None:
-        head = self._read(frames.LENGTH.size)
+        head = self._take(frames.LENGTH.size)
         if head is None:
             return None
-        body = self._read(frames.LENGTH.unpack(head)[0])
+        body = self._take(frames.LENGTH.unpack(head)[0])
         return None if body is None else frames.unpack(body)
 
-    def _read(self, size: int) -> bytes | None:
-        parts = bytearray()
-        while len(parts) < size:
-            data = os.read(self._fd, min(size - len(parts), 1 << 20))
+    def _take(self, size: int) -> bytes | None:
+        """So many bytes of what has come, or nothing at the end."""
+        parts, here = [self._came], len(self._came)
+        while here < size:
+            data = os.read(self._fd, max(_READ, min(size - here, 1 << 20)))
             if not data:
                 return None
-            parts += data
-        return bytes(parts)
+            parts.append(data)
+            here += len(data)
+        data = b"".join(parts)
+        self._came = data[size:]
+        return data[:size]
 
 
 def _new_session(language: str) -> PythonSession | ShellSession:

@@ -13,8 +13,30 @@ from codin.sandbox.outcome import CodeResult, OnOutput, OutputChunk, Usage
 class Worker(ABC):
     """A small process inside a sandbox that runs what it is sent, until it is closed.
 
-    One call at a time. What comes back is data (msgpack), never an object that is unpickled.
+    One call at a time: more of them wait for each other. What comes back is data (msgpack), never
+    an object that is unpickled. ``idle`` is true while it can be asked and nothing is under way.
     """
+
+    @property
+    @abstractmethod
+    def idle(self) -> bool: ...
+
+    @abstractmethod
+    async def greet(self) -> None:
+        """Wait until the process inside is ready. Calls do it by themselves.
+
+        Raises:
+            LimitExceeded, WorkerGone, WorkerProtocolError: as ``run_code`` does.
+        """
+
+    @abstractmethod
+    async def preload(self, modules: Sequence[str]) -> None:
+        """Import ``modules`` now, so that no call has to; above all none that is ``fresh``.
+
+        Raises:
+            RemoteError: one of them cannot be imported.
+            LimitExceeded, WorkerGone, WorkerProtocolError: as ``run_code`` does.
+        """
 
     @abstractmethod
     def call(
@@ -26,11 +48,15 @@ class Worker(ABC):
         *,
         source: str | None = None,
         timeout: float | None = None,
+        fresh: bool = False,
     ) -> WorkerCall:
         """Start calling ``target``.
 
         ``target`` is ``module:qualname``; with ``source`` the module is made from that text and
-        kept by its hash. Arguments and results are msgpack data.
+        kept. Arguments and results are msgpack data. With ``fresh`` a copy of the process runs the
+        call: it finds everything as it is in the Worker now, and nothing of what it does to memory
+        is kept. When it is done, whatever it has started is ended too. Its files are the
+        sandbox's, as those of any other call.
         """
 
     @abstractmethod
@@ -69,8 +95,9 @@ class Worker(ABC):
         session: str = "main",
         timeout: float | None = None,
         on_output: OnOutput | None = None,
+        fresh: bool = False,
     ) -> CodeResult:
-        """Run code in a session that keeps its state between calls.
+        """Run code in a session that keeps its state between calls; with ``fresh`` in a copy of it.
 
         ``language`` is ``"python"`` or ``"bash"`` (working directory and exported variables are
         kept). An exception of the code is the result's ``error``, not an exception here; so is an
@@ -102,7 +129,9 @@ class WorkerCall(ABC):
     ``usage`` is what it used, once it has ended.
     """
 
-    usage: Usage = Usage()
+    @property
+    @abstractmethod
+    def usage(self) -> Usage: ...
 
     @abstractmethod
     def __await__(self) -> Generator[Any, None, Any]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NoReturn
 
@@ -13,7 +14,6 @@ from codin.errors import InvalidInputError
 from codin.sandbox.base import Limits
 from codin.sandbox.errors import (
     OutputLimit,
-    RemoteError,
     SandboxError,
     SandboxTimeout,
     WorkerGone,
@@ -21,10 +21,14 @@ from codin.sandbox.errors import (
 )
 from codin.sandbox.outcome import CodeResult, OnOutput, OutputChunk, Usage
 from codin.sandbox.worker import frames
+from codin.sandbox.worker._call import Call, Taken, text_of
 from codin.sandbox.worker.base import Worker, WorkerCall
 
 _LEAST_FRAME = 256 * 1024  # a traceback always fits
 _GRACE_SECONDS = 1.0
+_MAX_SOURCES = 64
+_ENDS = frozenset({"done", "error"})
+_HEAD = frames.LENGTH.size
 LANGUAGES = frozenset({"python", "bash"})
 
 
@@ -34,20 +38,21 @@ class WorkerLink(ABC):
     limits: Limits
 
     @abstractmethod
-    async def send(self, data: bytes) -> None:
-        """Send bytes. Raises ``OSError`` when the other side has gone."""
+    def listen(self, received: Callable[[bytes], None], lost: Callable[[], None]) -> None:
+        """From now on the running loop gives what comes to ``received``, as it comes; ``lost`` is
+        called once, when the other side has gone."""
 
     @abstractmethod
-    async def receive(self, size: int) -> bytes:
-        """Exactly ``size`` bytes. Raises ``EOFError`` or ``OSError`` when the other side went."""
+    def send(self, data: bytes) -> None:
+        """Send bytes, or keep them until they can be sent. Never waits."""
 
     @abstractmethod
     def begin(self, sink: Callable[[OutputChunk], None]) -> None:
         """A call begins: output goes to ``sink``, and is counted from 0."""
 
     @abstractmethod
-    def finish(self) -> Usage:
-        """The call has ended: what it wrote has gone to its sink; what it used.
+    def finish(self) -> Callable[[], Usage]:
+        """The call has ended: what it wrote has gone to its sink; gives what tells its usage.
 
         Raises ``EOFError`` when the process was ended in the meantime.
         """
@@ -73,34 +78,50 @@ def frame_limit(limits: Limits) -> int:
 
 
 class WorkerClient(Worker):
-    """A Worker, over a link. Calls that are made at the same time wait for each other."""
+    """A Worker, over a link. Calls that are made at the same time wait for each other.
+
+    The Worker is ended when the time of a call is up, when who waits for one is cancelled, and
+    when what comes is not what the protocol allows: also when nobody has asked.
+    """
 
     def __init__(self, link: WorkerLink) -> None:
         self._link = link
-        self._turn = asyncio.Lock()
-        self._last_id = 0
+        self._loop = asyncio.get_running_loop()
+        self._current: Call | None = None
+        self._waiting: deque[Call] = deque()
+        self._sources: dict[str, int] = {}
+        self._sent: set[int] = set()
+        self._texts = 0
         self._greeted = False
         self._python = ""
         self._closed = False
+        self._part = bytearray()
         self._max_frame = frame_limit(link.limits)
+        self._items_left = 0
+        self._seconds: float | None = None
+        self._deadline: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._burials: set[asyncio.Task[None]] = set()
+        link.listen(self._received, self._lost)
 
     @property
     def alive(self) -> bool:
         """Whether it can be asked."""
         return not self._closed
 
-    async def greet(self) -> None:
-        """Wait until the process inside is ready. Calls do it by themselves.
+    @property
+    def idle(self) -> bool:
+        return not self._closed and self._current is None
 
-        Raises:
-            WorkerGone, WorkerProtocolError
-        """
-        async with self._turn:
-            await self._greet()
+    async def greet(self) -> None:
+        await self._submit(None, None)
 
     async def python(self) -> str:
         await self.greet()
         return self._python
+
+    async def preload(self, modules: Sequence[str]) -> None:
+        await self._submit({"t": "preload", "modules": list(modules)}, None)
 
     def call(
         self,
@@ -111,9 +132,13 @@ class WorkerClient(Worker):
         *,
         source: str | None = None,
         timeout: float | None = None,
+        fresh: bool = False,
     ) -> WorkerCall:
-        request = {"t": "call", "target": target, "source": source}
-        return _Call(self, {**request, "args": list(args), "kwargs": dict(kwargs)}, timeout)
+        request: dict[str, Any] = {"t": "call", "target": target}
+        request.update(args=list(args), kwargs=dict(kwargs))
+        if fresh:
+            request["fresh"] = True
+        return self._submit(request, timeout, source)
 
     def construct(
         self,
@@ -126,8 +151,10 @@ class WorkerClient(Worker):
         source: str | None = None,
         timeout: float | None = None,
     ) -> WorkerCall:
-        request = {"t": "construct", "instance": instance, "target": target, "source": source}
-        return _Call(self, {**request, "args": list(args), "kwargs": dict(kwargs)}, timeout)
+        request = {"t": "construct", "instance": instance, "target": target}
+        return self._submit(
+            {**request, "args": list(args), "kwargs": dict(kwargs)}, timeout, source
+        )
 
     def method(
         self,
@@ -140,7 +167,7 @@ class WorkerClient(Worker):
         timeout: float | None = None,
     ) -> WorkerCall:
         request = {"t": "method", "instance": instance, "method": method}
-        return _Call(self, {**request, "args": list(args), "kwargs": dict(kwargs)}, timeout)
+        return self._submit({**request, "args": list(args), "kwargs": dict(kwargs)}, timeout)
 
     async def run_code(
         self,
@@ -150,77 +177,222 @@ class WorkerClient(Worker):
         session: str = "main",
         timeout: float | None = None,
         on_output: OnOutput | None = None,
+        fresh: bool = False,
     ) -> CodeResult:
         if language not in LANGUAGES:
             raise InvalidInputError(
                 f"a Worker runs {' and '.join(sorted(LANGUAGES))}, not {language!r}"
             )
-        taken = _Taken(on_output)
+        taken = Taken(on_output)
         request = {"t": "code", "language": language, "session": session, "code": code}
-        answer, usage = await self.exchange(request, timeout, taken.chunk, lambda _: None)
-        value, error = _text(answer, "value"), _text(answer, "error")
+        call = self._submit({**request, "fresh": fresh}, timeout, sink=taken.chunk)
+        answer = await call.answered()
+        value, error = text_of(answer, "value"), text_of(answer, "error")
         if answer["t"] == "error":
-            error = _text(answer, "traceback")
-        return CodeResult(taken.text("stdout"), taken.text("stderr"), value, error, usage)
+            error = text_of(answer, "traceback")
+        return CodeResult(taken.text("stdout"), taken.text("stderr"), value, error, call.usage)
 
     async def close(self) -> None:
-        self._closed = True
-        self._link.end(WorkerGone("the Worker was closed"))
+        self._stop(WorkerGone("the Worker was closed"))
         try:
             await self._link.wait()
         except SandboxError:
             return
 
-    async def exchange(
+    def abandon(self, call: Call) -> None:
+        """Nobody waits for ``call`` any more: the Worker is ended, if it runs it."""
+        if call is self._current:
+            self._current = None
+            self._stop(WorkerGone("the Worker was ended with the call that it ran"))
+        elif call in self._waiting:
+            self._waiting.remove(call)
+        call.fail(asyncio.CancelledError())
+
+    def _submit(
         self,
-        request: dict[str, Any],
+        request: dict[str, Any] | None,
         timeout: float | None,
-        on_chunk: Callable[[OutputChunk], None],
-        on_item: Callable[[Any], None],
-    ) -> tuple[dict[str, Any], Usage]:
-        """Send a request and take what comes until its end: ``done`` or ``error``, and the usage.
-
-        The Worker is ended when the time is up, when the caller is cancelled, and when the answer
-        is not what the protocol allows.
-        """
-        self._last_id += 1
-        number = self._last_id
-        try:
-            data = frames.pack({**request, "id": number})
-        except (TypeError, frames.FrameError) as error:
-            raise InvalidInputError(f"the arguments cannot be sent: {error}") from error
-        async with self._turn, self._ended_on_failure(timeout):
-            await self._greet()
-            self._link.begin(on_chunk)
-            await self._link.send(data)
-            answer = await self._answer(number, on_item)
-            return answer, self._link.finish()
-
-    @asynccontextmanager
-    async def _ended_on_failure(self, timeout: float | None) -> AsyncIterator[None]:
+        source: str | None = None,
+        sink: Callable[[OutputChunk], None] | None = None,
+    ) -> Call:
+        # What its answer has to bear cannot be known before the call: none can be sent ahead of it.
+        number = int.from_bytes(os.urandom(8), "big")
+        call = Call(self, timeout, sink, number)
+        if request is not None:
+            request["id"] = number
+            if source is not None:
+                self._refer(call, request, source)
+            try:
+                call.data = frames.pack(request)
+            except (TypeError, frames.FrameError) as error:
+                call.fail(InvalidInputError(f"the arguments cannot be sent: {error}"))
+                return call
         if self._closed:
-            await self._gone()
+            self._bury([call])
+        elif self._current is None:
+            self._begin(call)
+        else:
+            self._waiting.append(call)
+        return call
+
+    def _begin(self, call: Call) -> None:
+        self._current = call
+        self._watch_time(call.timeout)
+        if self._greeted:
+            self._ask(call)
+
+    def _ask(self, call: Call) -> None:
+        if call.data is None:  # it only wanted the greeting
+            self._conclude(call, {"t": "done"}, Usage)
+            return
+        if call.source:
+            self._sent.add(call.source)
+        self._items_left = self._max_frame
+        self._link.begin(call.chunk)
+        self._link.send(call.data)
+        call.data = None
+
+    def _refer(self, call: Call, request: dict[str, Any], source: str) -> None:
+        """Name a text by a number, and send it along until it has been sent once."""
+        number = self._sources.get(source)
+        if number is None:
+            if len(self._sources) >= _MAX_SOURCES:
+                del self._sources[next(iter(self._sources))]
+            self._texts += 1
+            number = self._sources[source] = self._texts
+        call.source = request["text"] = number
+        if number not in self._sent:
+            request["source"] = source
+
+    def _watch_time(self, timeout: float | None) -> None:
+        """Have ``_late`` called when the time of the call that begins is up. One timer goes on
+        through many calls, and is only set anew when it would come too late."""
         most = self._link.limits.wall_seconds
-        seconds = min((s for s in (timeout, most) if s is not None), default=None)
-        try:
-            async with asyncio.timeout(seconds):
-                yield
-        except TimeoutError:
+        if timeout is None or (most is not None and most < timeout):
+            timeout = most
+        self._seconds = timeout
+        if timeout is None:
+            self._deadline = None
+            return
+        self._deadline = deadline = self._loop.time() + timeout
+        if self._timer is None or self._timer.when() > deadline:
+            self._set_timer(deadline)
+
+    def _set_timer(self, when: float | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None if when is None else self._loop.call_at(when, self._late)
+
+    def _late(self) -> None:
+        self._timer = None
+        if self._current is None or self._deadline is None:
+            return
+        if self._loop.time() < self._deadline:
+            self._set_timer(self._deadline)
+        else:
+            seconds = self._seconds
             self._stop(SandboxTimeout(f"it ran longer than {seconds:g} s, and was ended"))
-            await self._gone()
-        except (EOFError, OSError):
-            self._closed = True
-            await self._gone()
+
+    def _received(self, data: bytes) -> None:
+        """Take what came apart into frames."""
+        if self._closed:
+            return
+        try:
+            if self._part:
+                self._part += data
+                taken = self._frames(self._part)
+                del self._part[:taken]
+            elif (taken := self._frames(data)) < len(data):
+                self._part += data[taken:]
         except frames.FrameError as error:
             self._stop(WorkerProtocolError(f"the Worker was ended: {error}"))
-            await self._gone()
-        except BaseException:
+        except Exception as error:  # of whoever was given the output
+            if self._current is not None:
+                self._current.fail(error)
             self._stop(WorkerGone("the Worker was ended with the call that it ran"))
-            raise
 
-    def _stop(self, reason: SandboxError | None) -> None:
-        self._closed = True
+    def _frames(self, data: bytes | bytearray) -> int:
+        """Take in the frames that are whole; gives how many bytes they were."""
+        start, total = 0, len(data)
+        while total - start >= _HEAD and not self._closed:
+            (size,) = frames.LENGTH.unpack_from(data, start)
+            if size > self._max_frame + 1024:
+                raise frames.FrameError(f"it sent a frame of {size} bytes")
+            end = start + _HEAD + size
+            if end > total:
+                break
+            self._frame(frames.unpack(data[start + _HEAD : end]), size)
+            start = end
+        return start
+
+    def _frame(self, message: dict[str, Any], size: int) -> None:
+        if not self._greeted:
+            self._hear_hello(message)
+            return
+        call, kind, answered = self._current, message["t"], message.get("id")
+        if call is None:
+            raise frames.FrameError("it said something that nobody had asked for")
+        if type(answered) is not int or answered != call.number:
+            raise frames.FrameError(f"it answered request {answered!r:.50}, not this one")
+        if kind == "item":
+            self._items_left -= size
+            if self._items_left < 0:
+                self._stop(OutputLimit("the items are more than output_bytes allows"))
+            else:
+                call.item(message.get("value"))
+        elif kind in _ENDS:
+            try:
+                usage = self._link.finish()
+            except EOFError:
+                self._lost()
+            else:
+                self._conclude(call, message, usage)
+        else:
+            raise frames.FrameError(f"it sent a frame of kind {kind!r:.50}")
+
+    def _hear_hello(self, message: dict[str, Any]) -> None:
+        if message["t"] != "hello" or message.get("version") != frames.VERSION:
+            raise frames.FrameError("it did not begin with the hello of this version")
+        self._python = text_of(message, "python") or ""
+        self._greeted = True
+        if self._current is not None:
+            self._ask(self._current)
+
+    def _conclude(self, call: Call, answer: dict[str, Any], usage: Callable[[], Usage]) -> None:
+        self._current = None
+        call.conclude(answer, usage)
+        if self._waiting:
+            self._begin(self._waiting.popleft())
+
+    def _stop(self, reason: SandboxError) -> None:
+        """End the Worker, because of ``reason``, if it has not ended before."""
         self._link.end(reason)
+        self._lost()
+
+    def _lost(self) -> None:
+        """Nothing will come any more: tell all who wait, when it is known why."""
+        if self._closed:
+            return
+        self._closed = True
+        self._set_timer(None)
+        self._part.clear()
+        calls = [*self._waiting] if self._current is None else [self._current, *self._waiting]
+        self._current = None
+        self._waiting.clear()
+        if calls:
+            self._bury(calls)
+
+    def _bury(self, calls: Sequence[Call]) -> None:
+        task = self._loop.create_task(self._fail(calls))
+        self._burials.add(task)
+        task.add_done_callback(self._burials.discard)
+
+    async def _fail(self, calls: Sequence[Call]) -> None:
+        try:
+            await self._gone()
+        except Exception as error:
+            for call in calls:
+                call.fail(error)
 
     async def _gone(self) -> NoReturn:
         """Raise why the process has ended; one that only closed its end is ended now."""
@@ -233,113 +405,3 @@ class WorkerClient(Worker):
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         said = f"; it said: {words}" if (words := self._link.last_words()) else ""
         raise WorkerGone(f"the process of the Worker has ended ({how}); its state is lost{said}")
-
-    async def _greet(self) -> None:
-        if self._greeted:
-            return
-        hello = await self._receive()
-        if hello["t"] != "hello" or hello.get("version") != frames.VERSION:
-            raise frames.FrameError("it did not begin with the hello of this version")
-        self._python = _text(hello, "python") or ""
-        self._greeted = True
-
-    async def _answer(self, number: int, on_item: Callable[[Any], None]) -> dict[str, Any]:
-        left = self._max_frame
-        while True:
-            message = await self._receive()
-            kind, answered = message["t"], message.get("id")
-            if type(answered) is not int or answered != number:
-                raise frames.FrameError(f"it answered request {answered!r:.50}, not {number}")
-            if kind == "item":
-                left -= message["bytes"]
-                if left < 0:
-                    self._link.end(OutputLimit("the items are more than output_bytes allows"))
-                on_item(message.get("value"))
-            elif kind in {"done", "error"}:
-                return message
-            else:
-                raise frames.FrameError(f"it sent a frame of kind {kind!r:.50}")
-
-    async def _receive(self) -> dict[str, Any]:
-        head = await self._link.receive(frames.LENGTH.size)
-        (size,) = frames.LENGTH.unpack(head)
-        if size > self._max_frame + 1024:
-            raise frames.FrameError(f"it sent a frame of {size} bytes")
-        message = frames.unpack(await self._link.receive(size))
-        message["bytes"] = size
-        return message
-
-
-class _Taken:
-    """Output, kept and passed on."""
-
-    def __init__(self, on_output: OnOutput | None = None) -> None:
-        self._on_output = on_output
-        self._parts: dict[str, list[bytes]] = {"stdout": [], "stderr": []}
-
-    def chunk(self, chunk: OutputChunk) -> None:
-        self._parts[chunk.stream].append(chunk.data)
-        if self._on_output is not None:
-            self._on_output(chunk)
-
-    def text(self, stream: str) -> str:
-        return b"".join(self._parts[stream]).decode(errors="replace")
-
-
-class _Call(WorkerCall):
-    """A call under way, as a task that fills two queues."""
-
-    def __init__(
-        self, client: WorkerClient, request: dict[str, Any], timeout: float | None
-    ) -> None:
-        self._client = client
-        self._output: asyncio.Queue[OutputChunk | None] = asyncio.Queue()
-        self._items: asyncio.Queue[tuple[Any] | None] = asyncio.Queue()
-        self._all_items: list[Any] = []
-        self._task = asyncio.create_task(self._run(request, timeout))
-        self._task.add_done_callback(self._done)
-
-    def __await__(self) -> Generator[Any, None, Any]:
-        return self._task.__await__()
-
-    async def output(self) -> AsyncIterator[OutputChunk]:
-        while (chunk := await self._output.get()) is not None:
-            yield chunk
-
-    async def items(self) -> AsyncIterator[Any]:
-        while (item := await self._items.get()) is not None:
-            yield item[0]
-
-    async def cancel(self) -> None:
-        self._task.cancel()
-        await asyncio.wait([self._task])
-
-    async def _run(self, request: dict[str, Any], timeout: float | None) -> Any:
-        answer, self.usage = await self._client.exchange(
-            request, timeout, self._output.put_nowait, self._item
-        )
-        if answer["t"] == "error":
-            raise _remote(answer)
-        return self._all_items if answer.get("stream") is True else answer.get("value")
-
-    def _item(self, value: Any) -> None:
-        self._all_items.append(value)
-        self._items.put_nowait((value,))
-
-    def _done(self, task: asyncio.Task[Any]) -> None:
-        self._output.put_nowait(None)
-        self._items.put_nowait(None)
-        if not task.cancelled():
-            task.exception()  # whoever only iterates is told by the end of the iteration
-
-
-def _remote(answer: dict[str, Any]) -> SandboxError:
-    kind, message = _text(answer, "type") or "Exception", _text(answer, "message") or ""
-    if kind == frames.FrameError.__name__:
-        return OutputLimit(f"the value is too large: {message}")
-    return RemoteError(kind, message, _text(answer, "traceback") or "")
-
-
-def _text(answer: dict[str, Any], name: str) -> str | None:
-    value = answer.get(name)
-    return value if value is None or isinstance(value, str) else repr(value)[:1000]

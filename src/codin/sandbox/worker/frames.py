@@ -43,7 +43,7 @@ def pack(message: dict[str, Any], *, limit: int = MAX_FRAME) -> bytes:
     return LENGTH.pack(len(body)) + body
 
 
-def unpack(body: bytes) -> dict[str, Any]:
+def unpack(body: bytes | bytearray) -> dict[str, Any]:
     """The message of a frame's body. Trusts nothing of it.
 
     Raises:
