@@ -134,12 +134,12 @@ class SupervisedBox(Box):
             memory_bytes=0 if self._counted else found.memory_bytes,
         )
 
-    def usage(self, *, since: float | None = None, cpu_before: float = 0.0) -> Usage:
-        seen = super().usage(since=since, cpu_before=cpu_before)
+    def usage(self) -> Usage:
+        seen = super().usage()
         if self.alive:
             return seen
         peak = max(self._told.peak_memory_bytes or 0, seen.peak_memory_bytes or 0)
-        cpu = max(self._told.cpu_seconds - cpu_before, seen.cpu_seconds)
+        cpu = max(self._told.cpu_seconds, seen.cpu_seconds)
         return Usage(seen.wall_seconds, cpu, peak or None)
 
     def _kill(self) -> None:
