@@ -11,7 +11,6 @@ from codin.runtime import (
     Class,
     Command,
     Container,
-    Endpoint,
     Function,
     LocalRuntime,
     OmniRuntime,
@@ -101,86 +100,6 @@ async def test_an_instance_is_of_one_class(runtime):
     )
     with pytest.raises(InvalidInputError, match="Counter"):
         await runtime.run(Class(target="collections:deque", method="copy", instance="i"))
-
-
-# Endpoints
-
-
-@pytest.fixture
-async def server():
-    async def answer(reader, writer):
-        head = await reader.readuntil(b"\r\n\r\n")
-        path = head.split()[1].decode()
-        size = int(dict(_headers(head)).get("content-length", 0))
-        body = (await reader.readexactly(size)) * (1000 if path == "/big" else 1)
-        status = {"/missing": "404 Not Found", "/away": "302 Found"}.get(path, "200 OK")
-        if path == "/slow":
-            await asyncio.sleep(30)
-        more = "location: file:///etc/passwd\r\n" if path == "/away" else ""
-        writer.write(f"HTTP/1.1 {status}\r\n{more}content-length: {len(body)}\r\n\r\n".encode())
-        writer.write(body)
-        await writer.drain()
-        writer.close()
-
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    server.close()
-
-
-def _headers(head):
-    for line in head.decode().split("\r\n")[1:]:
-        name, _, value = line.partition(":")
-        yield name.lower(), value.strip()
-
-
-@pytest.fixture
-async def open_runtime():
-    runtime = LocalRuntime(private_endpoints=True)
-    yield runtime
-    await runtime.close()
-
-
-async def test_endpoint(open_runtime, server):
-    result = await open_runtime.run(Endpoint(url=f"{server}/echo", body=b"hello"))
-    assert (result.ok, result.stdout, result.value["status"]) == (True, b"hello", 200)
-
-
-async def test_endpoint_that_refuses(open_runtime, server):
-    result = await open_runtime.run(Endpoint(url=f"{server}/missing"))
-    assert (result.ok, result.value["status"]) == (False, 404)
-    assert "404" in result.failure.message
-
-
-async def test_redirects_are_not_followed(open_runtime, server):
-    result = await open_runtime.run(Endpoint(url=f"{server}/away"))
-    assert result.value["status"] == 302
-
-
-async def test_endpoint_limits(open_runtime, server):
-    slow = Endpoint(url=f"{server}/slow", limits=Limits(wall_seconds=0.3))
-    assert (await open_runtime.run(slow)).limits_hit == ("wall_seconds",)
-    big = Endpoint(url=f"{server}/big", body=b"x" * 1000, limits=Limits(output_bytes=5000))
-    assert (await open_runtime.run(big)).limits_hit == ("output_bytes",)
-
-
-async def test_endpoint_nobody_serves(open_runtime):
-    result = await open_runtime.run(Endpoint(url="http://127.0.0.1:9/"))
-    assert result.failure.type_name == "ConnectError"
-
-
-@pytest.mark.parametrize(
-    "url", ["http://127.0.0.1:9/", "http://localhost:9/", "http://[::1]/", "http://10.1.2.3/"]
-)
-async def test_addresses_that_are_not_public_are_refused(runtime, url):
-    result = await runtime.run(Endpoint(url=url))
-    assert result.failure.type_name == "PermissionDenied"
-    assert "private_endpoints" in result.failure.message
-
-
-@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://x/", "gopher://x", "http://", "x"])
-async def test_schemes_that_are_not_http_are_refused(open_runtime, url):
-    result = await open_runtime.run(Endpoint(url=url))
-    assert result.failure.type_name == "PermissionDenied"
 
 
 # Services

@@ -239,7 +239,8 @@ async def _pass_events(answer: httpx.Response, body: AsyncIterator[bytes], sink:
         ) from None
     copy = httpx.Response(200, headers={"content-type": _EVENTS}, content=body)
     async for event in EventSource(copy).aiter_sse():
-        sink.item({"event": event.event, "data": event.data, "id": event.id})
+        if event.data:  # without, it is none: the HTML standard, section 9.2.6
+            sink.item({"event": event.event, "data": event.data, "id": event.id})
 
 
 def _retry_after(outcome: Outcome) -> float | None:
