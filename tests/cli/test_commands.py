@@ -72,7 +72,9 @@ def test_a_goal_is_read_from_stdin(alone: Environment, tmp_path: Path) -> None:
 def test_help_names_every_command(alone: Environment, tmp_path: Path) -> None:
     done = codin("--help", env=alone, cwd=tmp_path)
     assert done.returncode == 0
-    for command in ("run", "up", "doctor", "model", "agents", "tools", "tasks", "eval"):
+    first = ("run", "up", "sandbox", "matrix", "doctor")
+    commands = (*first, "model", "agents", "tools", "tasks", "eval")
+    for command in commands:
         assert f"\n  {command}" in done.stdout
 
 

@@ -3,7 +3,17 @@ import asyncio
 import pytest
 
 from codin.errors import InvalidInputError, NotFoundError
-from codin.runtime import Command, Container, Function, OmniRuntime, UnsupportedWorkload
+from codin.runtime import (
+    Command,
+    Container,
+    Function,
+    OmniRuntime,
+    Policy,
+    Service,
+    UnsupportedWorkload,
+)
+from codin.sandbox import Isolation
+from codin.sandbox.errors import SandboxUnavailable
 from codin.testing.runtime_conformance import RuntimeConformance
 
 
@@ -71,3 +81,74 @@ async def test_the_first_backend_that_can_is_chosen():
     assert await runtime.run(Function(target="x:y"), backend="b") == "b"
     assert runtime.supports == {Function, Command}
     await runtime.close()
+
+
+class _Fake:
+    def __init__(self, name, why=""):
+        self.name, self.why, self.supports = name, why, frozenset({Command})
+
+    async def misfit(self, workload, /):
+        return self.why
+
+    async def run(self, workload, /, *, stream=False):
+        return self.name
+
+    async def deploy(self, service):
+        return self.name
+
+    async def close(self):
+        pass
+
+
+def _three(policy=None, **why):
+    names = ("a", "b", "c")
+    return OmniRuntime({name: _Fake(name, why.get(name, "")) for name in names}, policy=policy)
+
+
+_TRUE = Command(argv=("true",))
+
+
+async def test_the_policy_orders_and_excludes():
+    assert await _three(Policy(order=("c",))).run(_TRUE) == "c"
+    assert await _three(Policy(order=("moon", "b"))).run(_TRUE) == "b"
+    assert await _three(Policy(deny=frozenset("a"))).run(_TRUE) == "b"
+    assert await _three(Policy(allow=frozenset("c"))).run(_TRUE) == "c"
+    assert await _three(Policy(kinds={Command: ("b",)}), a="no").run(_TRUE) == "b"
+    service = Service(name="x", argv=("x",), run_dir="/tmp")
+    assert await _three(Policy(order=("b",))).deploy(service) == "b"
+
+
+async def test_what_is_denied_is_denied_by_name_too():
+    for policy in (Policy(deny=frozenset("b")), Policy(allow=frozenset("a"))):
+        with pytest.raises(UnsupportedWorkload, match="'b' is not allowed by the policy"):
+            await _three(policy).run(_TRUE, backend="b")
+
+
+async def test_when_none_fits_each_says_why():
+    runtime = _three(Policy(deny=frozenset("b")), a="no engine: install it", c="too weak")
+    with pytest.raises(UnsupportedWorkload) as caught:
+        await runtime.run(_TRUE)
+    assert "a: no engine: install it" in str(caught.value)
+    assert "b: is not allowed by the policy" in str(caught.value)
+    assert "c: too weak" in str(caught.value)
+    with pytest.raises(UnsupportedWorkload, match="there is none"):
+        await _three(Policy(kinds={Command: ()})).run(_TRUE)
+
+
+async def test_the_least_isolation_is_never_fallen_below(runtime):
+    workload = Command(argv=("true",), least=Isolation.CONTAINER)
+    with pytest.raises(UnsupportedWorkload, match=r"local: .*'namespace'.*'container'"):
+        await runtime.run(workload)
+    with pytest.raises(SandboxUnavailable, match="container"):
+        await runtime.run(workload, backend="local")
+    assert (await runtime.run(Command(argv=("true",), least=Isolation.PROCESS))).ok
+
+
+async def test_a_run_that_ended_is_found_and_has_its_items(runtime):
+    source = "def f():\n    yield from 'ab'"
+    handle = await runtime.submit(Function(target="m:f", source=source))
+    await handle.result()
+    again = runtime.handle(handle.id)
+    assert again.ended
+    assert [item async for item in again.items()] == ["a", "b"]
+    assert (await again.result()).value == ["a", "b"]

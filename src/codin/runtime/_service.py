@@ -52,6 +52,7 @@ async def _sandbox(service: Service, provider: SandboxProvider) -> Sandbox:
         least=service.least or SandboxSpec().least,
         mounts=mounts,
         env=service.env,
+        requirements=service.requirements,
         machine=bool(service.ports),
     )
     return await provider.create(spec)

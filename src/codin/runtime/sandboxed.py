@@ -181,7 +181,9 @@ class SandboxRuntime(Runtime):
 
 def spec_of(workload: WorkloadOptions) -> SandboxSpec:
     """The sandbox that a workload asks for."""
-    spec = SandboxSpec(mounts=workload.mounts, env=dict(workload.env))
+    spec = SandboxSpec(
+        mounts=workload.mounts, env=dict(workload.env), requirements=workload.requirements
+    )
     if workload.least is not None:
         spec = replace(spec, least=workload.least)
     return spec if workload.limits is None else replace(spec, limits=workload.limits)

@@ -45,8 +45,9 @@ class Retry:
 class WorkloadOptions:
     """What every kind of workload may ask for.
 
-    ``least`` is the weakest isolation that it accepts. ``owner`` is whose it is: what is kept warm
-    is never shared by two owners. ``artifacts`` are patterns of files below ``/workspace`` that
+    ``least`` is the weakest isolation that it accepts. ``requirements`` are packages that its code
+    finds, as ``SandboxSpec`` has them. ``owner`` is whose it is: what is kept warm is never shared
+    by two owners. ``artifacts`` are patterns of files below ``/workspace`` that
     are taken out after the run (``*`` stands for anything, ``/`` too); they are in the result, or
     in the folder ``artifacts_to`` of this machine where one is given.
     """
@@ -55,6 +56,7 @@ class WorkloadOptions:
     mounts: tuple[Mount, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     least: Isolation | None = None
+    requirements: tuple[str, ...] = ()
     owner: str = ""
     retries: Retry | None = None
     artifacts: tuple[str, ...] = ()

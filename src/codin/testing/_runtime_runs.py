@@ -41,7 +41,8 @@ class RunChecks(RuntimeChecks):
 
     async def test_usage(self, runtime: Runtime) -> None:
         burn = (
-            "def f():\n    held = bytearray(30 << 20)\n    sum(range(3_000_000))\n    return len(held)"
+            "def f():\n    held = bytearray(30 << 20)\n"
+            "    sum(range(3_000_000))\n    return len(held)"
         )
         usage = (await runtime.run(Function(target="m:f", source=burn))).usage
         assert usage.wall_seconds >= usage.cpu_seconds * 0.5 > 0

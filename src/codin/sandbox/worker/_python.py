@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _MAX_REPR = 100_000
+_SHIPPED = "<codin_inside>"  # what was sent along with the code, to call it
 _COROUTINE = 0x80  # inspect.CO_COROUTINE, without the import
 
 
@@ -69,7 +70,7 @@ def format_error(error: BaseException) -> str:
 
 def _trim(entry: traceback.TracebackException | None, here: str) -> None:
     while entry is not None:
-        frames = [frame for frame in entry.stack if not frame.filename.startswith(here)]
+        frames = [frame for frame in entry.stack if not frame.filename.startswith((here, _SHIPPED))]
         while frames and frames[0].filename.startswith("<frozen importlib"):
             frames.pop(0)
         entry.stack[:] = frames
