@@ -202,9 +202,7 @@ class InstanceChecks(RuntimeChecks):
 
     async def test_a_long_call_is_not_ended_by_its_lease(self, runtime: Runtime) -> None:
         source = "import time\nclass C:\n    def go(self): time.sleep(0.6); return 1"
-        workload = Class(
-            target="m:C", source=source, method="go", instance="i", lease_seconds=0.2
-        )
+        workload = Class(target="m:C", source=source, method="go", instance="i", lease_seconds=0.2)
         assert (await runtime.run(workload)).value == 1
 
     async def test_a_pool_of_instances(self, runtime: Runtime) -> None:

@@ -143,9 +143,7 @@ class RunChecks(RuntimeChecks):
 
     async def test_cancelling_the_caller_ends_the_run(self, runtime: Runtime) -> None:
         mark = uuid.uuid4().hex
-        task = asyncio.create_task(
-            runtime.run(Command(argv=("sh", "-c", f"sleep 60; : {mark}")))
-        )
+        task = asyncio.create_task(runtime.run(Command(argv=("sh", "-c", f"sleep 60; : {mark}"))))
         await until(lambda: running(mark))
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
