@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from codin.database import FILE_NAME
 from codin.errors import InvalidInputError
+from codin.sandbox.network.rules import AllowList, private_target
 from codin.security.settings import OidcSettings, PeerSettings, SignaturePolicy
 
 DEFAULT_FILE = "codin.toml"
@@ -33,7 +34,8 @@ class AgentEntry(_Section):
 
     ``source`` is a file, a folder, ``module:attr`` or the URL of a remote A2A agent. A remote one
     that asks who calls is shown a token in the name of whoever the task is for, made for
-    ``audience`` alone, or the key in the environment variable ``bearer_env``.
+    ``audience`` alone, or the key in the environment variable ``bearer_env``. ``network`` are the
+    ``host:port`` that an agent in a host may connect to; without it, it connects to nothing.
     """
 
     source: str
@@ -42,8 +44,34 @@ class AgentEntry(_Section):
     description: str | None = None
     tools: tuple[str, ...] | None = None
     isolation: Literal["host", "process"] = "host"
+    network: tuple[str, ...] = ()
     audience: str | None = None
     bearer_env: str | None = None
+
+    @field_validator("network")
+    @classmethod
+    def _a_network(cls, network: tuple[str, ...]) -> tuple[str, ...]:
+        return AllowList(network).entries
+
+    @model_validator(mode="after")
+    def _hosted(self) -> AgentEntry:
+        remote = self.source.startswith(("http://", "https://"))
+        if self.network and (remote or self.isolation != "host"):
+            raise ValueError("network is for agents in a host: nothing keeps this one to it")
+        return self
+
+
+class SandboxSettings(_Section):
+    """What sandboxes may do on this machine. ``private_network`` are exact ``host:port`` in private
+    networks, or of this machine itself, that a sandbox may connect to where its own list has them
+    too: without them it reaches public addresses only."""
+
+    private_network: tuple[str, ...] = ()
+
+    @field_validator("private_network")
+    @classmethod
+    def _private(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(str(private_target(entry)) for entry in entries)
 
 
 class DatabaseSettings(_Section):
@@ -161,6 +189,7 @@ class Settings(_Section):
     server: ServerSettings = ServerSettings()
     security: SecuritySettings = SecuritySettings()
     limits: LimitSettings = LimitSettings()
+    sandbox: SandboxSettings = SandboxSettings()
     goal: GoalSettings = GoalSettings()
 
     @property

@@ -33,6 +33,7 @@ from codin.model import ModelChoice, ModelService
 from codin.private_folder import private_folder
 from codin.runtime import LocalRuntime, OmniRuntime, Runtime
 from codin.sandbox.local import LocalSandboxProvider
+from codin.sandbox.network import ProxyRoom
 from codin.security import LOCAL_USER, Principal, RunGrants
 from codin.task import (
     EventLog,
@@ -181,10 +182,16 @@ async def open_platform(
 async def open_team(settings: Settings, *, say: Say = _quiet) -> AsyncIterator[Team]:
     """The agents of ``settings`` alone, to see who is there; they cannot be given work."""
     async with AsyncExitStack() as stack:
-        runtime = LocalRuntime()
+        provider = _provider(settings)
+        stack.push_async_callback(provider.close)
+        runtime = LocalRuntime(provider)
         stack.push_async_callback(runtime.close)
         hosts = await _open_hosts(stack, runtime, Starlette())
         yield await bring_up(settings.agents, hosts, say)
+
+
+def _provider(settings: Settings) -> LocalSandboxProvider:
+    return LocalSandboxProvider(network=ProxyRoom(settings.sandbox.private_network))
 
 
 async def _open_hosts(stack: AsyncExitStack, runtime: Runtime, app: ASGIApp) -> AgentHosts:
@@ -288,7 +295,7 @@ class _Opening:
         self._stack.push_async_callback(stop)
 
     async def _sandboxed(self) -> tuple[OmniRuntime, GoalSandboxes]:
-        provider = LocalSandboxProvider()
+        provider = _provider(self._settings)
         self._stack.push_async_callback(provider.close)
         runtime = OmniRuntime({"local": LocalRuntime(provider)})
         self._stack.push_async_callback(runtime.close)

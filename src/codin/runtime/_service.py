@@ -13,6 +13,7 @@ from codin.runtime._lines import Lines
 from codin.runtime.base import Deployment, Health, RuntimeFailure, Service
 from codin.sandbox.base import MIB, Limits, Mount, Sandbox, SandboxProvider, SandboxSpec
 from codin.sandbox.errors import SandboxError
+from codin.sandbox.network.refusal import Refusal
 
 SERVICE_LIMITS = Limits(
     memory_bytes=2048 * MIB, processes=256, wall_seconds=None, output_bytes=None
@@ -23,6 +24,7 @@ RUN_DIR = "/run/codin"
 """Where a service finds its ``run_dir``."""
 
 _TOLD_LINES = 20
+_TOLD_REFUSALS = 3
 _ASK_SECONDS = 0.05
 _FIRST_WAIT, _MOST_WAIT = 0.5, 30.0
 _SOCKET_PATH_BYTES = 107  # what sockaddr_un holds, without its final zero
@@ -54,6 +56,7 @@ async def _sandbox(service: Service, provider: SandboxProvider) -> Sandbox:
         env=service.env,
         requirements=service.requirements,
         machine=bool(service.ports),
+        name=service.name,
     )
     return await provider.create(spec)
 
@@ -75,6 +78,10 @@ class SandboxDeployment(Deployment):
     @property
     def ports(self) -> Mapping[int, str]:
         return dict(self._ports)
+
+    @property
+    def refusals(self) -> tuple[Refusal, ...]:
+        return () if self._sandbox is None else self._sandbox.refusals
 
     @property
     def restarts(self) -> int:
@@ -212,4 +219,6 @@ class SandboxDeployment(Deployment):
     def _told(self, what: str) -> str:
         last = self._lines.last(_TOLD_LINES)
         said = "\n  ".join(["", *last]) if last else " (it printed nothing)"
-        return f"the service {self.service.name!r} {what}; its last lines:{said}"
+        refused = "".join(f"\n  {each.reason}" for each in self.refusals[:_TOLD_REFUSALS])
+        told = f"\nconnections were refused:{refused}" if refused else ""
+        return f"the service {self.service.name!r} {what}; its last lines:{said}{told}"

@@ -24,6 +24,7 @@ from codin.runtime.workload import (
     WorkloadOptions,
     backends_for,
 )
+from codin.sandbox.network.refusal import Refusal
 from codin.sandbox.outcome import OutputChunk, Usage
 
 __all__ = [
@@ -182,6 +183,11 @@ class Deployment(ABC):
     def ports(self) -> Mapping[int, str]:
         """The URL on this machine of each port of the service."""
         return {}
+
+    @property
+    def refusals(self) -> tuple[Refusal, ...]:
+        """Connections that its network refused, since it was last started."""
+        return ()
 
     @property
     def restarts(self) -> int:

@@ -12,8 +12,6 @@ from collections.abc import MutableMapping
 PLACEHOLDER_KEY = "codin-run"
 """What stands where a provider's key would. The forwarder puts the run's token in its place."""
 
-_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
-
 
 def provider_environment(port: int) -> dict[str, str]:
     """The variables that send each provider's SDK to the forwarder on ``port``."""
@@ -27,12 +25,13 @@ def provider_environment(port: int) -> dict[str, str]:
         "GOOGLE_GEMINI_BASE_URL": f"{root}/google",
         "GOOGLE_API_KEY": PLACEHOLDER_KEY,
         "GOOGLE_GENAI_USE_VERTEXAI": "false",
-        "NO_PROXY": "127.0.0.1,localhost",
-        "no_proxy": "127.0.0.1,localhost",
+        # The way out, if there is one, is the proxy of the sandbox; the forwarder is inside.
+        "NO_PROXY": "localhost,127.0.0.1,::1",
+        "no_proxy": "localhost,127.0.0.1,::1",
     }
 
 
-# Nothing of these could leave a host without a network; each would only cost time-outs.
+# Nothing of these could leave a host without a network; each would only be refused, and told.
 QUIET = {
     "OTEL_INSTRUMENTATION_A2A_SDK_ENABLED": "false",
     "OTEL_SDK_DISABLED": "true",
@@ -45,9 +44,6 @@ QUIET = {
 
 def prepare_environment(environ: MutableMapping[str, str], port: int) -> None:
     """Set all of it in ``environ``. Has to happen before any agent's module is imported."""
-    for name in _PROXIES:
-        environ.pop(name, None)
-        environ.pop(name.lower(), None)
     for name, value in QUIET.items():
         environ.setdefault(name, value)
     environ.update(provider_environment(port))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
@@ -21,6 +22,7 @@ from codin.runtime.base import Deployment
 from codin.tool.base import Tool
 
 _MAX_HISTORY_BYTES = 1024 * 1024
+_MAX_TOLD = 3
 
 
 class HostedAgent:
@@ -43,6 +45,7 @@ class HostedAgent:
         deployment = await self._process.ensure()
         if self.id not in {agent.id for agent in self._process.listing.agents}:
             raise HostError(f"the host has no agent {self.id!r} since it started again")
+        began = time.monotonic()
         response = await self._agent_at(deployment).handle(_outgoing(task))
         ended = False
         try:
@@ -52,6 +55,8 @@ class HostedAgent:
                     ended = isinstance(event, END_EVENTS)
                     if isinstance(event, Failed) and await self._process.is_gone(deployment):
                         yield failure(await self._process.death_of(deployment))
+                    elif isinstance(event, Failed):
+                        yield _with_refusals(event, deployment, began)
                     else:
                         yield event
         except (asyncio.CancelledError, GeneratorExit):
@@ -71,6 +76,22 @@ class HostedAgent:
             )
             self._remote = (deployment, remote)
         return self._remote[1]
+
+
+def _with_refusals(failed: Failed, deployment: Deployment, began: float) -> Failed:
+    """``failed``, and what the network of its host has refused meanwhile: many clients keep the
+    reason of a proxy to themselves."""
+    lines = [
+        refusal.reason
+        for refusal in deployment.refusals
+        if refusal.latest >= began and refusal.reason not in failed.message
+    ]
+    if not lines:
+        return failed
+    told = "\n".join(lines[:_MAX_TOLD])
+    return failed.model_copy(
+        update={"message": f"{failed.message}\nConnections were refused meanwhile:\n{told}"}
+    )
 
 
 def _authorization(task: Task) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from codin.agent.host.hosted import HostedAgent
@@ -12,11 +13,13 @@ from codin.agent.host.process import HostProcess, HostSpec
 from codin.agent.host.wire import INSIDE, PLATFORM_SOCKET, HostProblem, HostStartError
 from codin.runtime.base import Deployment, Runtime, Service
 from codin.sandbox.base import MIB, Limits, Mount
+from codin.sandbox.network.refusal import Refusal
 
 HOST_LIMITS = Limits(
-    memory_bytes=2048 * MIB, processes=256, wall_seconds=None, output_bytes=None, network="none"
+    memory_bytes=2048 * MIB, processes=256, wall_seconds=None, output_bytes=None, network=()
 )
-"""What one host may use when nothing else is said: two GiB, no network, as long as it likes."""
+"""What one host may use when nothing else is said: two GiB, no network, as long as it likes.
+An empty list, and not ``"none"``, so that what is refused says what to do about it."""
 
 AGENTS_INSIDE = "/agents"
 """Where the folders of agents' files are shown inside."""
@@ -42,6 +45,11 @@ class AgentHost:
     def starts(self) -> int:
         """How often its process was started: 1 when nothing went wrong."""
         return self._process.starts
+
+    @property
+    def refusals(self) -> tuple[Refusal, ...]:
+        """Connections that its network refused, since its process was last started."""
+        return self._process.refusals
 
     async def logs(self) -> list[str]:
         """The newest lines of its output."""
@@ -91,16 +99,22 @@ class AgentHosts:
         name: str | None = None,
         mounts: Sequence[Mount] = (),
         env: Mapping[str, str] | None = None,
+        network: Sequence[str] = (),
     ) -> AgentHost:
         """Start one host with the agents of ``sources``; returns when it is ready.
 
-        Agents of one host share a process and trust each other. What could not be loaded is in
+        Agents of one host share a process and trust each other. ``network`` are the ``host:port``
+        that they may connect to, besides those of the limits of all hosts. What could not be loaded is in
         ``problems``; the others are served.
 
         Raises:
             HostStartError: it did not get ready, or none of its agents could be loaded.
+            InvalidInputError: an entry of ``network`` is no ``host:port``.
         """
-        spec = HostSpec(name or _name(sources), tuple(sources), tuple(mounts), env or {})
+        spec = HostSpec(
+            name or _name(sources), tuple(sources), tuple(mounts), env or {}, tuple(network)
+        )
+        self._limits_of(spec)
         process = HostProcess(spec, self._deploy, run_root=self._root)
         try:
             await process.ensure()
@@ -130,10 +144,17 @@ class AgentHosts:
                 *spec.mounts,
             ),
             env={"PYTHONUNBUFFERED": "1", **spec.env},
-            limits=self._limits,
+            limits=self._limits_of(spec),
             ready_seconds=self._ready_seconds,
         )
         return await self._runtime.deploy(service)
+
+    def _limits_of(self, spec: HostSpec) -> Limits:
+        of_all = self._limits.network
+        if not spec.network or of_all == "open":
+            return self._limits
+        given = () if isinstance(of_all, str) else of_all
+        return replace(self._limits, network=(*given, *spec.network))
 
 
 def shown_inside(sources: Iterable[str]) -> tuple[tuple[str, ...], tuple[Mount, ...]]:

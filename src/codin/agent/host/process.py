@@ -29,6 +29,7 @@ from codin.private_folder import private_folder
 from codin.runtime.base import Deployment, RuntimeFailure
 from codin.sandbox.base import Mount
 from codin.sandbox.errors import SandboxError
+from codin.sandbox.network.refusal import Refusal
 
 CRASHES = 3
 CRASH_WINDOW_SECONDS = 60.0
@@ -42,13 +43,14 @@ class HostSpec:
     """What a host is started with, kept for starting it again.
 
     ``sources`` are files or folders of this machine, or ``module:attr``; a file may name one of
-    its objects, ``path/to/file.py:attr``.
+    its objects, ``path/to/file.py:attr``. ``network`` are the ``host:port`` that it may connect to.
     """
 
     name: str
     sources: tuple[str, ...]
     mounts: tuple[Mount, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
+    network: tuple[str, ...] = ()
 
 
 Deploy = Callable[[HostSpec, str], Awaitable[Deployment]]
@@ -139,6 +141,11 @@ class HostProcess:
         if self._deployment is None:
             return []
         return [line async for line in self._deployment.logs()]
+
+    @property
+    def refusals(self) -> tuple[Refusal, ...]:
+        """Connections that were refused to the current process."""
+        return () if self._deployment is None else self._deployment.refusals
 
     async def stop(self) -> None:
         """End the process and remove its run directory. Safe to call twice."""

@@ -8,10 +8,9 @@ import socket
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
-from codin.errors import CodinError, InvalidInputError
-from codin.sandbox.network.rules import Target, parse_target
+from codin.errors import CodinError
+from codin.sandbox.network.rules import METADATA, Address, Target, is_private, private_target
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 """Gives the addresses of a name, as text. ``OSError`` when it has none."""
 
@@ -20,18 +19,6 @@ _MOST_ADDRESSES = 32
 _LOOKUPS = 4
 """Lookups at a time. They have threads of their own: a slow server of names keeps one busy for
 long after the time-out, and the platform's other work must not wait for it."""
-
-# What an operator can mean by a private network: RFC 1918, RFC 6598, RFC 4193.
-_PRIVATE_V4 = tuple(
-    ipaddress.IPv4Network(each)
-    for each in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")
-)
-_PRIVATE_V6 = ipaddress.IPv6Network("fc00::/7")
-# Services that hand out a machine's credentials, inside these networks.
-_METADATA = frozenset(
-    ipaddress.ip_address(each)
-    for each in ("100.100.100.200", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254")
-)
 
 
 class NoAddress(CodinError):
@@ -55,7 +42,7 @@ class Destinations:
     """
 
     def __init__(self, private: Iterable[str] = (), *, resolve: Resolve | None = None) -> None:
-        self._private = frozenset(_private_target(entry) for entry in private)
+        self._private = frozenset(private_target(entry) for entry in private)
         self._resolve = resolve or self._look_up
         self._threads: ThreadPoolExecutor | None = None
         self._free = asyncio.Semaphore(_LOOKUPS)
@@ -99,10 +86,10 @@ class Destinations:
         from codin.security.outgoing import is_public
 
         if is_public(address) or Target(str(address), target.port) in self._private:
-            return address not in _METADATA
+            return address not in METADATA
         if target not in self._private:
             return False
-        return address.is_loopback if target.host == "localhost" else _is_private(address)
+        return address.is_loopback if target.host == "localhost" else is_private(address)
 
     async def _look_up(self, name: str, port: int) -> list[str]:
         if self._threads is None:
@@ -115,19 +102,3 @@ class Destinations:
 def _answers(name: str, port: int) -> list[str]:
     rows = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
     return [str(row[4][0]) for row in rows]
-
-
-def _private_target(entry: str) -> Target:
-    target = parse_target(entry)
-    address = target.address
-    if address is not None and not (address.is_loopback or _is_private(address)):
-        raise InvalidInputError(f"{entry} is in no private network, and cannot be allowed as one")
-    return target
-
-
-def _is_private(address: Address) -> bool:
-    if address in _METADATA:
-        return False
-    if isinstance(address, ipaddress.IPv6Address):
-        return address in _PRIVATE_V6
-    return any(address in network for network in _PRIVATE_V4)

@@ -15,7 +15,6 @@ import h11
 
 from codin.sandbox.network.acceptor import Acceptor, Slots
 from codin.sandbox.network.destinations import (
-    Address,
     Destinations,
     ForbiddenAddress,
     NoAddress,
@@ -25,7 +24,7 @@ from codin.sandbox.network.forward import forward
 from codin.sandbox.network.refusal import Refusal, Refusals
 from codin.sandbox.network.relay import CHUNK, Wire, relay, while_moving
 from codin.sandbox.network.request import Asked, Inside, Refused, asked_of
-from codin.sandbox.network.rules import AllowList, Target
+from codin.sandbox.network.rules import Address, AllowList, Target
 
 _logger = logging.getLogger("codin.sandbox.network")
 
@@ -151,7 +150,7 @@ class NetworkProxy:
         try:
             asked = asked_of(request)
         except Refused as refused:
-            self._refusals.add(Refusal(refused.target, refused.reason))
+            self._refusals.add(refused.target, refused.reason)
             raise
         if not self.allowed.allows(asked.target):
             raise self._refused(
@@ -163,7 +162,7 @@ class NetworkProxy:
         return asked
 
     def _refused(self, target: Target, reason: str) -> Refused:
-        self._refusals.add(Refusal(str(target), reason))
+        self._refusals.add(str(target), reason)
         return Refused(403, reason, str(target))
 
     async def _connect(self, target: Target) -> socket.socket:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from codin.errors import InvalidInputError
 
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
 MAX_ENTRIES = 256
 """Entries of one allow-list."""
 
@@ -27,6 +29,18 @@ _STANDS_FOR_V4 = tuple(
     for each in ("::/96", "::ffff:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16")
 )
 
+# What an operator can mean by a private network: RFC 1918, RFC 6598, RFC 4193.
+_PRIVATE_V4 = tuple(
+    ipaddress.IPv4Network(each)
+    for each in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")
+)
+_PRIVATE_V6 = ipaddress.IPv6Network("fc00::/7")
+# Services that hand out a machine's credentials, inside these networks.
+METADATA = frozenset(
+    ipaddress.ip_address(each)
+    for each in ("100.100.100.200", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254")
+)
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Target:
@@ -43,7 +57,7 @@ class Target:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
-    def address(self) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    def address(self) -> Address | None:
         """The host, where it is an address and no name."""
         try:
             return ipaddress.ip_address(self.host)
@@ -69,6 +83,28 @@ def target_of(host: str, port: int) -> Target:
     if not 0 < port < 65_536:
         raise InvalidInputError(f"there is no port {port}")
     return Target(_address(host) if ":" in host else _name(host), port)
+
+
+def private_target(entry: str) -> Target:
+    """An exact ``host:port`` that the operator allows although it is not public.
+
+    Raises:
+        InvalidInputError: it is none, or an address of no private network.
+    """
+    target = parse_target(entry)
+    address = target.address
+    if address is not None and not (address.is_loopback or is_private(address)):
+        raise InvalidInputError(f"{target} is in no private network, and cannot be allowed as one")
+    return target
+
+
+def is_private(address: Address) -> bool:
+    """Whether it is in a private network, and no service of metadata there."""
+    if address in METADATA:
+        return False
+    if isinstance(address, ipaddress.IPv6Address):
+        return address in _PRIVATE_V6
+    return any(address in network for network in _PRIVATE_V4)
 
 
 class AllowList:
