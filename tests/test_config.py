@@ -56,3 +56,43 @@ def test_what_cannot_be_used_is_named(tmp_path: Path, text: str, said: str) -> N
 def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         load_settings(tmp_path / "none.toml")
+
+
+def test_an_agent_names_what_it_connects_to(tmp_path: Path) -> None:
+    text = """
+    [sandbox]
+    private_network = ["DB.internal:5432", "[fd00::7]:80"]
+    [[agents]]
+    source = "a.b:agent"
+    network = ["API.example.com.:443", "*.example.org:443"]
+    """
+    settings = load_settings(write(tmp_path, text))
+    assert settings.agents[0].network == ("*.example.org:443", "api.example.com:443")
+    assert settings.sandbox.private_network == ("db.internal:5432", "[fd00::7]:80")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "[[agents]]\nsource = 'a:b'\nnetwork = ['https://a.example']",
+            "agents.0.network: the network allows host:port, not 'https://a.example'",
+        ),
+        (
+            "[[agents]]\nsource = 'https://a.example/'\nnetwork = ['a.example:443']",
+            "network is for agents in a host",
+        ),
+        (
+            "[[agents]]\nsource = 'a:b'\nisolation = 'process'\nnetwork = ['a.example:443']",
+            "network is for agents in a host",
+        ),
+        ("[sandbox]\nprivate_network = ['169.254.169.254:80']", "is in no private network"),
+        ("[sandbox]\nprivate_network = ['100.100.100.200:80']", "is in no private network"),
+        ("[sandbox]\nprivate_network = ['10.0.0.0/8']", "is not host:port"),
+        ("[sandbox]\nprivate_network = ['8.8.8.8:53']", "is in no private network"),
+    ],
+)
+def test_a_network_that_cannot_be_used_is_named(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_settings(write(tmp_path, text))
+    assert said in str(caught.value)

@@ -22,6 +22,7 @@ from codin.model.metering import MemoryMeter
 from codin.model.proxy import model_proxy
 from codin.model.upstream import HttpUpstream
 from codin.runtime import LocalRuntime
+from codin.sandbox import SandboxProvider
 from codin.security import DEFAULT_ROLES, LOCAL_USER, RoleAuthorizer, RunGrant, RunGrants
 from codin.testing.scripted_model import RecordedRequest, ScriptedModel, Turn, text
 from codin.tool.executor import ToolExecutor
@@ -78,6 +79,7 @@ async def platform(
     script: Callable[[RecordedRequest], Turn] = lambda request: text("forty-two"),
     *,
     ready_seconds: float = 60.0,
+    provider: SandboxProvider | None = None,
 ) -> AsyncIterator[Platform]:
     """The platform's parts for as long as the block lasts, with hosts that are ended after it."""
     added: list[tuple[int, int]] = []
@@ -95,7 +97,7 @@ async def platform(
 
     tools = [FunctionTool.from_function(fn, trusted=True) for fn in (add, tick)]
     registry = ToolRegistry(RoleAuthorizer(DEFAULT_ROLES), tools)
-    runtime = LocalRuntime()
+    runtime = LocalRuntime(provider)
     sandboxes = GoalSandboxes(runtime.provider, Workspaces(folder / "work"))
     executor = ToolExecutor(registry, runtime=runtime, sandboxes=sandboxes)
     grants, meter = RunGrants(), MemoryMeter()

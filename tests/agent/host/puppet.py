@@ -1,6 +1,7 @@
 """An agent for tests that does in its host what it is told: trusted by nobody."""
 
 import asyncio
+import contextlib
 import glob
 import json
 import os
@@ -8,6 +9,8 @@ import signal
 import socket
 import subprocess
 import time
+
+import httpx
 
 from codin import wrap
 from codin.agent.events import Completed, InputRequest
@@ -70,6 +73,12 @@ async def puppet(task):  # noqa: C901
             yield every_environment()
         case "connect":
             yield connect(*rest)
+        case "fetch":
+            yield httpx.get(rest[0]).text
+        case "lose":
+            with contextlib.suppress(httpx.HTTPError):
+                httpx.get(rest[0])
+            raise ValueError("no reason is given")
         case "read":
             yield read(rest[0])
         case "write":

@@ -24,6 +24,7 @@ from codin.agent.host.forwarder import forwarder_app
 from codin.agent.host.platform_client import platform_http
 from codin.agent.host.runs import ActiveRuns
 from codin.agent.host.server import Server
+from codin.sandbox.network import proxy_environment
 from codin.testing.scripted_model import ScriptedModel, hang, text
 
 
@@ -191,6 +192,13 @@ async def test_a_platform_that_is_gone_is_said(short_dir: Path) -> None:
                 answer = await client.post("/v1/chat/completions", json={})
     assert answer.status_code == 502
     assert "did not answer" in answer.json()["error"]["message"]
+
+
+def test_the_sandboxs_own_proxy_stays() -> None:
+    environ = dict(proxy_environment())
+    prepare_environment(environ, 1234)
+    assert environ["HTTPS_PROXY"] == environ["https_proxy"] == "http://127.0.0.1:3128"
+    assert "127.0.0.1" in environ["NO_PROXY"].split(",")
 
 
 def test_provider_proxies_are_taken_out_of_the_environment() -> None:

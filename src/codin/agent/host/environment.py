@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import MutableMapping
 
+from codin.sandbox.network.listener import proxy_environment
+
 PLACEHOLDER_KEY = "codin-run"
 """What stands where a provider's key would. The forwarder puts the run's token in its place."""
 
@@ -44,6 +46,9 @@ QUIET = {
 
 def prepare_environment(environ: MutableMapping[str, str], port: int) -> None:
     """Set all of it in ``environ``. Has to happen before any agent's module is imported."""
+    for name, ours in proxy_environment().items():
+        if environ.get(name) != ours:  # of somewhere else, that is not to be reached from here
+            environ.pop(name, None)
     for name, value in QUIET.items():
         environ.setdefault(name, value)
     environ.update(provider_environment(port))

@@ -104,8 +104,8 @@ class AgentHosts:
         """Start one host with the agents of ``sources``; returns when it is ready.
 
         Agents of one host share a process and trust each other. ``network`` are the ``host:port``
-        that they may connect to, besides those of the limits of all hosts. What could not be loaded is in
-        ``problems``; the others are served.
+        that they may connect to, besides those of the limits of all hosts. What could not be loaded
+        is in ``problems``; the others are served.
 
         Raises:
             HostStartError: it did not get ready, or none of its agents could be loaded.
