@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,13 +30,28 @@ Start = Callable[[Sequence[Any], Mapping[str, Any]], WorkerCall]
 class Coder:
     """Calls what was shipped, on one Worker of one sandbox."""
 
-    def __init__(self, sandbox: Sandbox, worker: Worker) -> None:
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        worker: Worker,
+        *,
+        has: set[str] | None = None,
+        give_back: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self.sandbox = sandbox
         self.worker = worker
+        self._has = set[str]() if has is None else has  # bundles that were sent already
+        self._give_back = give_back
 
     async def end(self) -> None:
         """End the sandbox with all that is in it."""
         await self.sandbox.kill()
+        await self.give_back()
+
+    async def give_back(self) -> None:
+        """Let go of the sandbox, for whoever gave it."""
+        if self._give_back is not None:
+            await self._give_back()
 
     async def call(self, workload: Function, sink: Sink) -> Outcome:
         """Call the function; what it prints and yields goes to ``sink``."""
@@ -101,6 +116,8 @@ class Coder:
         if workload.pickled is not None:
             _shipping.check_version(await self.worker.python(), workload.target)
             bundles["unpickler"] = _shipping.unpickler()
+        bundles = {name: files for name, files in bundles.items() if name not in self._has}
+        self._has |= bundles.keys()
         return {
             "target": workload.target,
             "source": workload.source,

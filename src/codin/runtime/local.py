@@ -11,6 +11,7 @@ from codin.runtime.http import caller
 from codin.runtime.sandboxed import SandboxRuntime
 from codin.runtime.secret import Secrets
 from codin.sandbox.base import SandboxProvider
+from codin.sandbox.pool import PoolPolicy
 
 __all__ = ["RUN_DIR", "SERVICE_LIMITS", "LocalRuntime"]
 
@@ -30,9 +31,9 @@ class LocalRuntime(SandboxRuntime):
         *,
         private_endpoints: bool | Iterable[str] = False,
         secrets: Secrets | None = None,
-        keep_ready: bool = True,
+        pool: PoolPolicy | None = None,
     ) -> None:
-        super().__init__(provider, keep_ready=keep_ready)
+        super().__init__(provider, pool=pool)
         self._endpoints = (private_endpoints, secrets)
         self._caller = caller(private_endpoints, secrets)
 
@@ -57,5 +58,5 @@ class LocalRuntime(SandboxRuntime):
         given = None if self._own_provider else self._given
         private_endpoints, secrets = self._endpoints
         return LocalRuntime(
-            given, private_endpoints=private_endpoints, secrets=secrets, keep_ready=False
+            given, private_endpoints=private_endpoints, secrets=secrets, pool=PoolPolicy(ready=0)
         )

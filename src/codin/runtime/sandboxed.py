@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from weakref import WeakKeyDictionary
 
+from codin.errors import InvalidInputError
 from codin.runtime._artifacts import check_patterns, with_artifacts
 from codin.runtime._code import Coder
 from codin.runtime._instances import Instances
@@ -31,24 +32,34 @@ from codin.runtime.base import (
 from codin.runtime.workload import WorkloadOptions
 from codin.sandbox.base import Isolation, Sandbox, SandboxProvider, SandboxSpec
 from codin.sandbox.errors import SandboxError
+from codin.sandbox.pool import PoolPolicy, Reuse, WorkerPool
+from codin.sandbox.worker.base import Worker
+
+POOL = PoolPolicy(ready=1, most=64, idle_seconds=120)
+"""How many Workers are held when nothing is said."""
 
 _ORDER = list(Isolation)
+_NOBODY = "-"
 
 
 class SandboxRuntime(Runtime):
     """Runs code and commands in sandboxes of a provider, each run in one of its own.
 
-    One sandbox with a Worker is kept ready, so that a call does not wait for a start.
+    Those with a Worker come from a pool that has some ready, so that a call does not wait for a
+    start; ``pool`` says how many.
     """
 
     supports = frozenset({Function, Module, Class, Command})
 
-    def __init__(self, provider: SandboxProvider | None = None, *, keep_ready: bool = True) -> None:
+    def __init__(
+        self, provider: SandboxProvider | None = None, *, pool: PoolPolicy | None = None
+    ) -> None:
         self._own_provider = provider is None
         self._given = provider
-        self._keep_ready = keep_ready
-        self._ready: asyncio.Task[Coder] | None = None
-        self._instances = Instances(self._take)
+        self._policy = pool or POOL
+        self._pool: WorkerPool | None = None
+        self._has: WeakKeyDictionary[Worker, set[str]] = WeakKeyDictionary()
+        self._instances = Instances(self._prepare)
         self._running: set[RunningResult] = set()
         self._deployments: set[SandboxDeployment] = set()
 
@@ -93,11 +104,9 @@ class SandboxRuntime(Runtime):
         for result in self._running:
             await result.cancel()
         await self._instances.close()
-        if self._ready is not None:
-            ready, self._ready = self._ready, None
-            ready.cancel()
-            with contextlib.suppress(asyncio.CancelledError, SandboxError):
-                await (await ready).end()
+        if self._pool is not None:
+            pool, self._pool = self._pool, None
+            await pool.close()
         if self._own_provider and self._given is not None:
             await self._given.close()
             self._given = None
@@ -127,7 +136,7 @@ class SandboxRuntime(Runtime):
         coder = await self._take(workload)
 
         async def work(sink: Sink) -> Outcome:
-            async with _ended(coder.sandbox):
+            async with _given_back(coder):
                 return await _told(coder.call(workload, sink), coder.sandbox, workload)
 
         return work
@@ -140,7 +149,7 @@ class SandboxRuntime(Runtime):
             return await coder.method(workload, sink)
 
         async def work(sink: Sink) -> Outcome:
-            async with _ended(coder.sandbox):
+            async with _given_back(coder):
                 return await _told(use(sink), coder.sandbox, workload)
 
         return work
@@ -157,21 +166,26 @@ class SandboxRuntime(Runtime):
         return work
 
     async def _take(self, workload: Function | Class) -> Coder:
-        """A fresh sandbox with a Worker: the one that is ready, when it is as it should be."""
-        spec = spec_of(workload)
-        if spec != SandboxSpec():
-            return await self._prepare(spec)
-        ready, self._ready = self._ready, None
-        try:
-            if ready is not None:
-                return await ready
-            return await self._prepare(spec)
-        finally:
-            if self._keep_ready:
-                self._ready = asyncio.create_task(self._prepare(SandboxSpec()))
+        """A Worker that this workload may have, with its sandbox."""
+        if self._pool is None:
+            self._pool = WorkerPool(self.provider, self._policy)
+        reuse = workload.reuse if isinstance(workload, Function) else Reuse.ONE_SHOT
+        if reuse is not Reuse.ONE_SHOT and not workload.owner:
+            raise InvalidInputError("what is used again has an owner: give one")
+        place = self._pool.take_place(
+            spec_of(workload), owner=workload.owner or _NOBODY, mode=reuse
+        )
+        sandbox, worker = await place.__aenter__()
 
-    async def _prepare(self, spec: SandboxSpec) -> Coder:
-        sandbox = await self.provider.create(spec)
+        async def give_back() -> None:
+            await place.__aexit__(None, None, None)
+
+        has = self._has.setdefault(worker, set()) if reuse is Reuse.KEEP else None
+        return Coder(sandbox, worker, has=has, give_back=give_back)
+
+    async def _prepare(self, workload: Class) -> Coder:
+        """A sandbox with a Worker, for as long as an instance lives."""
+        sandbox = await self.provider.create(spec_of(workload))
         try:
             return Coder(sandbox, await sandbox.worker())
         except BaseException:
@@ -187,6 +201,17 @@ def spec_of(workload: WorkloadOptions) -> SandboxSpec:
     if workload.least is not None:
         spec = replace(spec, least=workload.least)
     return spec if workload.limits is None else replace(spec, limits=workload.limits)
+
+
+@asynccontextmanager
+async def _given_back(coder: Coder) -> AsyncIterator[None]:
+    """Of a run that was cancelled nothing is left when this ends; else the pool sees to that."""
+    try:
+        yield
+    except BaseException:
+        await asyncio.shield(coder.end())
+        raise
+    await coder.give_back()
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ from typing import Any
 from codin.errors import InvalidInputError
 from codin.runtime.secret import SecretRef
 from codin.sandbox.base import Isolation, Limits, Mount
+from codin.sandbox.pool import Reuse
 
 LEASE_SECONDS = 600.0
 """How long an instance lives after its last call, when nothing is said."""
@@ -69,7 +70,9 @@ class Function(WorkloadOptions):
 
     With ``source``, the module is made from that text. ``bundle`` has files that can be imported,
     by path (``"pack/__init__.py"``). ``pickled`` is a callable that cloudpickle wrote, for a
-    sandbox whose Python has the same minor version; ``target`` is its name then.
+    sandbox whose Python has the same minor version; ``target`` is its name then. ``reuse`` says
+    whether it may find what calls of the same owner have left: nothing (``ONE_SHOT``), their files
+    (``FORK``), or all of their state (``KEEP``).
     """
 
     target: str
@@ -78,6 +81,7 @@ class Function(WorkloadOptions):
     source: str | None = None
     bundle: Mapping[str, str] = field(default_factory=dict)
     pickled: bytes | None = None
+    reuse: Reuse = Reuse.ONE_SHOT
 
     @classmethod
     def of(cls, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Function:

@@ -12,7 +12,7 @@ from typing import Any
 
 from codin.errors import InvalidInputError
 from codin.sandbox._warm import ForkingWorker, Stock, Warm
-from codin.sandbox.base import SandboxProvider, SandboxSpec
+from codin.sandbox.base import Sandbox, SandboxProvider, SandboxSpec
 from codin.sandbox.errors import SandboxError, SandboxGone
 from codin.sandbox.worker.base import Worker
 
@@ -125,11 +125,23 @@ class WorkerPool:
             SandboxGone: the pool was closed.
             InvalidInputError: there is no owner.
         """
+        async with self.take_place(spec, owner=owner, mode=mode) as (_, worker):
+            yield worker
+
+    @asynccontextmanager
+    async def take_place(
+        self, spec: SandboxSpec, *, owner: str, mode: Reuse = Reuse.ONE_SHOT
+    ) -> AsyncIterator[tuple[Sandbox, Worker]]:
+        """A Worker as ``take`` gives it, with its sandbox: for its files.
+
+        Raises what ``take`` does.
+        """
         if not owner:
             raise InvalidInputError("a Worker is taken for an owner; an empty name is nobody's")
         warm = await self._acquire(spec, owner, mode)
         try:
-            yield ForkingWorker(warm.worker) if mode is Reuse.FORK else warm.worker
+            forks = mode is Reuse.FORK
+            yield warm.sandbox, ForkingWorker(warm.worker) if forks else warm.worker
         finally:
             self._give_back(warm, owner, mode)
 

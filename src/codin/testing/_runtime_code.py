@@ -164,7 +164,8 @@ class InstanceChecks(RuntimeChecks):
     """Objects that live between calls."""
 
     async def test_instance_that_is_kept(self, runtime: Runtime) -> None:
-        assert [(await runtime.run(_more("mine"))).value for _ in range(3)] == [1, 2, 3]
+        runs = [await runtime.run(_more("mine")) for _ in range(3)]
+        assert [(run.value, run.failure) for run in runs] == [(1, None), (2, None), (3, None)]
         assert (await runtime.run(_more("other"))).value == 1
 
     async def test_owners_do_not_share_an_instance(self, runtime: Runtime) -> None:

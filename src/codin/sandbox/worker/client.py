@@ -225,7 +225,9 @@ class WorkerClient(Worker):
             try:
                 call.data = frames.pack(request)
             except (TypeError, frames.FrameError) as error:
-                call.fail(InvalidInputError(f"the arguments cannot be sent: {error}"))
+                refused = InvalidInputError(f"the arguments cannot be sent: {error}")
+                refused.__cause__ = error
+                call.fail(refused)
                 return call
         if self._closed:
             self._bury([call])
