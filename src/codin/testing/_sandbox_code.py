@@ -19,6 +19,19 @@ from codin.sandbox.errors import (
 from codin.sandbox.outcome import CodeResult
 from codin.testing._sandbox_base import EAT, SOON, SandboxBase, still, until_file
 
+LEAVING = """
+import os, signal, subprocess, sys, time
+BEAT = "while :; do date +%s%N > beat; sleep 0.05; done"
+def leave():
+    subprocess.Popen(["sh", "-c", f"setsid sh -c '{BEAT}' & setsid sh -c 'sleep 99' & sleep 99"])
+    while not os.path.exists("beat"):
+        time.sleep(0.01)
+def children():
+    return open("/proc/self/task/%d/children" % os.getpid()).read()
+def kill_me():
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
 
 class CodeConformance(SandboxBase):
     """``run_code``."""
@@ -239,6 +252,46 @@ class WorkerConformance(SandboxBase):
         worker = await sandbox.worker()
         values = await asyncio.gather(*(worker.call("math:sqrt", [n * n]) for n in range(20)))
         assert values == [float(n) for n in range(20)]
+
+    async def test_a_fresh_call_keeps_nothing(self, sandbox: Sandbox) -> None:
+        worker = await sandbox.worker()
+        source = "seen = []\ndef see(x):\n    seen.append(x)\n    return seen\n"
+        assert await worker.call("m:see", [1], source=source) == [1]
+        for n in range(3):
+            assert await worker.call("m:see", [n], source=source, fresh=True) == [1, n]
+        assert await worker.call("m:see", [2], source=source) == [1, 2]
+        call = worker.call("m:count", [3], source=self.SOURCE, fresh=True)
+        assert [item async for item in call.items()] == [0, 1, 2]
+        assert b"".join([chunk.data async for chunk in call.output()]) == b"0\n1\n2\n"
+        with pytest.raises(RemoteError, match="no good"):
+            await worker.call("m:fail", source=self.SOURCE, fresh=True)
+        with pytest.raises(OutputLimit):
+            await worker.call("builtins:bytes", [5 * MIB], fresh=True)
+        assert worker.idle
+
+    async def test_what_a_fresh_call_leaves_behind_ends_with_it(self, sandbox: Sandbox) -> None:
+        worker = await sandbox.worker()
+        await worker.call("m:leave", source=LEAVING, fresh=True)
+        before = await sandbox.fs.read("beat")
+        await asyncio.sleep(0.3)
+        assert await sandbox.fs.read("beat") == before
+        assert await worker.call("m:children", source=LEAVING) == ""
+
+    async def test_a_fresh_call_that_ends_itself(self, sandbox: Sandbox) -> None:
+        worker = await sandbox.worker()
+        with pytest.raises(RemoteError, match="exit code 3"):
+            await worker.call("os:_exit", [3], fresh=True)
+        with pytest.raises(RemoteError, match="signal 9"):
+            await worker.call("m:kill_me", source=LEAVING, fresh=True)
+        assert await worker.call("math:sqrt", [9], fresh=True) == 3.0
+
+    async def test_preload(self, sandbox: Sandbox) -> None:
+        worker = await sandbox.worker()
+        await worker.preload(["decimal", "fractions"])
+        source = "import sys\ndef there(name): return name in sys.modules\n"
+        assert await worker.call("m:there", ["fractions"], source=source, fresh=True) is True
+        with pytest.raises(RemoteError, match="no_such_module"):
+            await worker.preload(["no_such_module"])
 
     async def test_close(self, sandbox: Sandbox) -> None:
         worker = await sandbox.worker()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from types import AsyncGeneratorType, CoroutineType, GeneratorType, ModuleType
+from types import AsyncGeneratorType, CodeType, CoroutineType, GeneratorType, ModuleType
 
 from . import frames
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from ._fork import Forks
     from ._python import PythonSession
     from ._shell import ShellSession
 
@@ -36,7 +37,10 @@ class Program:
         self._sessions: dict[tuple[str, str], PythonSession | ShellSession] = {}
         self._instances: dict[str, Any] = {}
         self._texts: dict[int, str] = {}
+        self._codes: dict[tuple[str, int], CodeType] = {}
         self._modules: dict[tuple[str, int], ModuleType] = {}
+        self._forks: Forks | None = None
+        self._flag = 0
         self._came = b""
 
     def serve(self) -> None:
@@ -47,6 +51,36 @@ class Program:
             self._answer(request)
 
     def _answer(self, request: dict[str, Any]) -> None:
+        if "source" in request:
+            self._texts[request["text"]] = request["source"]
+        if request.get("fresh"):
+            self._answer_in_a_copy(request)
+        else:
+            self._answer_here(request)
+
+    def _answer_in_a_copy(self, request: dict[str, Any]) -> None:
+        def child(fd: int) -> None:
+            os.close(self._fd)
+            self._fd, self._flag = fd, LAST
+            self._answer_here(request)
+
+        try:
+            from ._fork import LAST, Forks
+
+            if self._forks is None:
+                self._forks = Forks(self._write, self._max_frame)
+            if "text" in request:
+                self._compiled(request["target"].partition(":")[0], request["text"])
+            ended = self._forks.run(child)
+        except BaseException as error:
+            self._send({**_error(error), "id": request["id"]})
+            return
+        if ended is not None:
+            message = f"the process of the call has ended ({ended})"
+            answer = {"t": "error", "type": "ProcessEnded", "message": message}
+            self._send({**answer, "traceback": "", "id": request["id"]})
+
+    def _answer_here(self, request: dict[str, Any]) -> None:
         number = request["id"]
         try:
             answer = self._handle(request)
@@ -54,13 +88,11 @@ class Program:
             answer = _error(error)
         _flush()
         try:
-            self._send({**answer, "id": number})
+            self._send({**answer, "id": number}, self._flag)
         except Exception as error:
-            self._send({**_error(error), "id": number})
+            self._send({**_error(error), "id": number}, self._flag)
 
     def _handle(self, request: dict[str, Any]) -> dict[str, Any]:
-        if "source" in request:
-            self._texts[request["text"]] = request["source"]
         match request["t"]:
             case "code":
                 session = self._session(request["language"], request["session"])
@@ -75,7 +107,7 @@ class Program:
                 instance = self._instances[request["instance"]]
                 function = _public(instance, request["method"])
             case "preload":
-                for name in request["modules"]:
+                for name in ("ctypes", *request["modules"]):
                     __import__(name)
                 return {"t": "done", "value": None}
             case other:
@@ -117,20 +149,32 @@ class Program:
             return sys.modules[name]
         module = self._modules.get((name, text))
         if module is None:
-            import linecache
-
-            source, file = self._texts[text], f"<{name}>"
-            module = ModuleType(name)
-            linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+            code, module = self._compiled(name, text), ModuleType(name)
             sys.modules[name] = module  # dataclasses and pickling look their module up there
-            exec(compile(source, file, "exec"), module.__dict__)  # noqa: S102
+            exec(code, module.__dict__)  # noqa: S102
             self._modules[name, text] = module
         return module
 
-    def _send(self, message: dict[str, Any]) -> None:
-        data = memoryview(frames.pack(message, limit=self._max_frame))
-        while data:
-            data = data[os.write(self._fd, data) :]
+    def _compiled(self, name: str, text: int) -> CodeType:
+        code = self._codes.get((name, text))
+        if code is None:
+            import linecache
+
+            source, file = self._texts[text], f"<{name}>"
+            linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+            code = self._codes[name, text] = compile(source, file, "exec")
+        return code
+
+    def _send(self, message: dict[str, Any], flag: int = 0) -> None:
+        data = frames.pack(message, limit=self._max_frame)
+        if flag:
+            data = frames.LENGTH.pack((len(data) - frames.LENGTH.size) | flag) + data[4:]
+        self._write(data)
+
+    def _write(self, data: bytes | memoryview) -> None:
+        written = os.write(self._fd, data)
+        while written < len(data):
+            written += os.write(self._fd, memoryview(data)[written:])
 
     def _receive(self) -> dict[str, Any] | None:
         head = self._take(frames.LENGTH.size)
