@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from codin.database import FILE_NAME
 from codin.errors import InvalidInputError
-from codin.sandbox.network.rules import AllowList, private_target
 from codin.security.settings import OidcSettings, PeerSettings, SignaturePolicy
+from codin.security.targets import AllowList, private_target
 
 DEFAULT_FILE = "codin.toml"
 

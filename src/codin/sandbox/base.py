@@ -57,7 +57,7 @@ class Limits:
     may have in ``/tmp``. ``cpu_seconds`` (of all its processes together, a Worker's since its
     start), ``processes``, ``wall_seconds`` and ``output_bytes`` are of each command, or of each
     call of a Worker. ``network`` is ``"none"`` (the default), ``"open"``, or a tuple of allowed
-    ``host:port``, ``[address]:port`` or ``*.example.org:port``: see ``sandbox.network.AllowList``.
+    ``host:port``, ``[address]:port`` or ``*.example.org:port``: see ``security.targets.AllowList``.
     With a tuple, also an empty one, there is a proxy inside that says what it refuses.
 
     Raises:
@@ -85,7 +85,7 @@ class Limits:
                     f"the network is 'none', 'open' or a tuple of host:port, not {self.network!r}"
                 )
         elif self.network:
-            from codin.sandbox.network.rules import AllowList
+            from codin.security.targets import AllowList
 
             AllowList(self.network)
 

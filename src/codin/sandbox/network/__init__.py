@@ -10,24 +10,19 @@ if TYPE_CHECKING:
     from codin.sandbox.network.listener import PROXY_PORT, proxy_environment
     from codin.sandbox.network.proxy import NetworkProxy, ProxyLimits, ProxyRoom, Serving
     from codin.sandbox.network.refusal import Refusal
-    from codin.sandbox.network.rules import AllowList, Target, parse_target
 
 _HOMES = {
     "listener": ("PROXY_PORT", "proxy_environment"),
     "proxy": ("NetworkProxy", "ProxyLimits", "ProxyRoom", "Serving"),
     "refusal": ("Refusal",),
-    "rules": ("AllowList", "Target", "parse_target"),
 }
 __all__ = [
     "PROXY_PORT",
-    "AllowList",
     "NetworkProxy",
     "ProxyLimits",
     "ProxyRoom",
     "Refusal",
     "Serving",
-    "Target",
-    "parse_target",
     "proxy_environment",
 ]
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from codin.errors import CodinError
-from codin.sandbox.network.rules import METADATA, Address, Target, is_private, private_target
+from codin.security.targets import METADATA, Address, Target, is_private, private_target
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 """Gives the addresses of a name, as text. ``OSError`` when it has none."""

@@ -24,7 +24,7 @@ from codin.sandbox.network.forward import forward
 from codin.sandbox.network.refusal import Refusal, Refusals
 from codin.sandbox.network.relay import CHUNK, Wire, relay, while_moving
 from codin.sandbox.network.request import Asked, Inside, Refused, asked_of
-from codin.sandbox.network.rules import Address, AllowList, Target
+from codin.security.targets import Address, AllowList, Target
 
 _logger = logging.getLogger("codin.sandbox.network")
 

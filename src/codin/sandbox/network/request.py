@@ -8,7 +8,7 @@ import h11
 
 from codin.errors import InvalidInputError
 from codin.sandbox.network.relay import Wire
-from codin.sandbox.network.rules import Target, parse_target, target_of
+from codin.security.targets import Target, parse_target, target_of
 
 HEAD_BYTES = 64 * 1024
 """The longest head of a request or an answer."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from codin.errors import InvalidInputError
 from codin.sandbox import Limits
-from codin.sandbox.network import AllowList, Target, parse_target
+from codin.security.targets import AllowList, Target, parse_target
 
 labels = st.text(string.ascii_lowercase + string.digits + "-_", min_size=1, max_size=12).filter(
     lambda label: label[0] != "-" and label[-1] != "-"
