@@ -189,7 +189,8 @@ class FileSystem(ABC):
     async def list(self, path: str = ".", *, recursive: bool = False) -> list[FileInfo]: ...
 
     @abstractmethod
-    async def stat(self, path: str) -> FileInfo: ...
+    async def stat(self, path: str, *, follow: bool = True) -> FileInfo:
+        """What is at a path; without ``follow`` a link at its end is told as one."""
 
     @abstractmethod
     async def remove(self, path: str) -> None:

@@ -96,12 +96,12 @@ class FileConformance(SandboxBase):
 
     async def test_a_link_says_where_it_points(self, sandbox: Sandbox) -> None:
         await sandbox.exec(["ln", "-s", "/nowhere/at all", "link"])
-        (info,) = await sandbox.fs.list()
-        assert (info.path, info.link, info.is_dir) == (
-            "/workspace/link",
-            "/nowhere/at all",
-            False,
-        )
+        listed = await sandbox.fs.list()
+        found = await sandbox.fs.stat("link", follow=False)
+        assert listed == [found]
+        assert (found.path, found.link) == ("/workspace/link", "/nowhere/at all")
+        with pytest.raises(PermissionDenied):
+            await sandbox.fs.stat("link")
 
     @pytest.mark.parametrize("verb", ["read", "stat", "remove", "list"])
     async def test_missing(self, sandbox: Sandbox, verb: str) -> None:

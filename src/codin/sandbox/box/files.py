@@ -114,8 +114,8 @@ class Tree:
             _scan(folder, place.path, found, _MAX_DEPTH if recursive else 0)
         return sorted(found, key=lambda info: info.path)
 
-    def stat(self, path: str) -> FileInfo:
-        with self._place(path) as place, _told(path):
+    def stat(self, path: str, *, follow: bool) -> FileInfo:
+        with self._place(path, follow=follow) as place, _told(path):
             if not place.name:
                 return _info(place.path, os.fstat(place.folder))
             found = os.stat(place.name, dir_fd=place.folder, follow_symlinks=False)
@@ -211,8 +211,8 @@ class BoxFileSystem(FileSystem):
     async def list(self, path: str = ".", *, recursive: bool = False) -> list[FileInfo]:
         return await to_thread(self._tree().list, path, recursive=recursive)
 
-    async def stat(self, path: str) -> FileInfo:
-        return await to_thread(self._tree().stat, path)
+    async def stat(self, path: str, *, follow: bool = True) -> FileInfo:
+        return await to_thread(self._tree().stat, path, follow=follow)
 
     async def remove(self, path: str) -> None:
         await to_thread(self._tree().remove, path)

@@ -12,7 +12,8 @@ import os
 import re
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self
 
 from codin.sandbox.base import ChangeKind, FileChange
@@ -132,8 +133,8 @@ class FolderWatch(AsyncIterator[FileChange]):
             self._inotify.close()
             raise
 
-    def _add(self, tree: Folders, path: str, *, follow: bool = False) -> Iterator[str]:
-        """Watch the folder at ``path``, and those below it; gives the paths of what is there."""
+    def _add(self, tree: Folders, path: str, *, follow: bool = False) -> Iterator[_Found]:
+        """Watch the folder at ``path``, and those below it; gives what is there."""
         todo = [path]
         while todo:
             here = todo.pop()
@@ -145,9 +146,9 @@ class FolderWatch(AsyncIterator[FileChange]):
                 if here == path:
                     raise
                 continue  # it went in the meantime
-            for name, is_dir in found:
-                todo += [name] if is_dir else []
-                yield name
+            for each in found:
+                todo += [each.path] if each.is_dir else []
+                yield each
 
     def _add_one(self, folder: int, path: str) -> None:
         if len(self._folders) >= MAX_FOLDERS:
@@ -230,8 +231,10 @@ class FolderWatch(AsyncIterator[FileChange]):
             for found in self._add(tree, path):
                 if len(self._known) >= _MAX_KNOWN:
                     self._known.clear()
-                self._known.add(found)
-                yield FileChange(found, ChangeKind.CREATED)
+                self._known.add(found.path)
+                yield FileChange(found.path, ChangeKind.CREATED)
+                if found.filled:
+                    yield FileChange(found.path, ChangeKind.MODIFIED)
         except (OutputLimit, SandboxUnavailable):
             yield FileChange(path, ChangeKind.LOST)
         except (PermissionDenied, SandboxFileNotFound):
@@ -248,9 +251,26 @@ class FolderWatch(AsyncIterator[FileChange]):
                     continue  # it went with the folder
 
 
-def _entries(folder: int, path: str) -> list[tuple[str, bool]]:
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Something in a folder; ``filled`` says that it is a file with something in it."""
+
+    path: str
+    is_dir: bool
+    filled: bool
+
+
+def _entries(folder: int, path: str) -> list[_Found]:
     with os.scandir(folder) as entries:
-        return [(f"{path}/{each.name}", each.is_dir(follow_symlinks=False)) for each in entries]
+        return [_found(each, path) for each in entries if not _PART.fullmatch(each.name)]
+
+
+def _found(entry: os.DirEntry[str], folder: str) -> _Found:
+    filled = False
+    if entry.is_file(follow_symlinks=False):
+        with suppress(FileNotFoundError):
+            filled = entry.stat(follow_symlinks=False).st_size > 0
+    return _Found(f"{folder}/{entry.name}", entry.is_dir(follow_symlinks=False), filled)
 
 
 def _refused(error: OSError) -> SandboxUnavailable:

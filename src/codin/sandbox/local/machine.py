@@ -147,7 +147,7 @@ async def _gone(box: BwrapBox, group: cgroup.Group | None) -> None:
     """End the box, if it was started at all, and take its group away."""
     if box.launched:
         box.end()
-        await asyncio.wait([asyncio.ensure_future(box.wait())])
+        await asyncio.gather(box.wait(), return_exceptions=True)
     elif group is not None:
         await asyncio.to_thread(group.remove)
 

@@ -16,7 +16,7 @@ from . import frames
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from ._fork import Forks
@@ -120,11 +120,21 @@ class Program:
 
             asyncio.run(self._stream(value, number))
         elif isinstance(value, GeneratorType):
+            emit = self._emitter(number)
+            # what runs within a generator has something to say before that can yield
+            setattr(sys.modules[__package__], "emit", emit)  # noqa: B010
             for item in value:
-                self._send({"t": "item", "id": number, "value": item})
+                emit(item)
         else:
             return {"t": "done", "value": value}
         return {"t": "done", "stream": True}
+
+    def _emitter(self, number: int) -> Callable[[Any], None]:
+        def emit(item: Any) -> None:
+            _flush()
+            self._send({"t": "item", "id": number, "value": item})
+
+        return emit
 
     async def _stream(self, items: Any, number: int) -> None:
         async for item in items:

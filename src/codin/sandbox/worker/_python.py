@@ -27,20 +27,28 @@ class PythonSession:
 
     def run(self, code: str) -> tuple[str | None, str | None]:
         """Run ``code``; gives the ``repr`` of its last expression, and a traceback."""
-        sys.modules["__main__"] = self._module
-        self._count += 1
-        name = f"<code {self._count}>"
-        linecache.cache[name] = (len(code), None, code.splitlines(keepends=True), name)
         try:
-            value = self._run(code, name)
-            if value is None:
-                return None, None
-            self._space["_"] = value
-            return repr(value)[:_MAX_REPR], None
+            value = self.execute(code)
+            return None if value is None else repr(value)[:_MAX_REPR], None
         except SystemExit as error:
             return None, None if error.code in (None, 0) else f"SystemExit: {error.code}"
         except BaseException as error:
             return None, format_error(error)
+
+    def define(self, name: str, value: Any) -> None:
+        """Have ``value`` under ``name`` in the namespace."""
+        self._space[name] = value
+
+    def execute(self, code: str) -> Any:
+        """Run ``code``; gives the value of its last expression. Raises what it raises."""
+        sys.modules["__main__"] = self._module
+        self._count += 1
+        name = f"<code {self._count}>"
+        linecache.cache[name] = (len(code), None, code.splitlines(keepends=True), name)
+        value = self._run(code, name)
+        if value is not None:
+            self._space["_"] = value
+        return value
 
     def _run(self, code: str, name: str) -> Any:
         tree = ast.parse(code, name)

@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 # The code runs by eval, so that an error of syntax is its own; the state goes to a memory file
 # and not to a pipe, because what the code leaves running would keep a pipe open.
 _SCRIPT = (
@@ -19,19 +23,25 @@ class ShellSession:
         self._cwd = os.getcwd()
         self._env = dict(os.environ)
 
-    def run(self, code: str) -> tuple[None, str | None]:
-        """Run ``code``; gives an error when its exit status is not 0."""
+    def run(self, code: str, env: Mapping[str, str] | None = None) -> tuple[None, str | None]:
+        """Run ``code``, with ``env`` this once; gives an error when its exit status is not 0."""
+        once = env or {}
+        before = {name: self._env.get(name) for name in once}
         state = os.memfd_create("state", 0)
         try:
             done = subprocess.run(
                 ["bash", "-c", _SCRIPT.replace("{fd}", str(state)), "bash", code],  # noqa: S607
                 cwd=self._cwd if os.path.isdir(self._cwd) else "/workspace",
-                env=self._env,
+                env={**self._env, **once},
                 stdin=subprocess.DEVNULL,
                 pass_fds=(state,),
                 check=False,
             )
             self._keep(state)
+            for name, value in before.items():
+                if self._env.get(name) == once[name]:
+                    self._env.pop(name)
+                    self._env |= {} if value is None else {name: value}
         except OSError as error:
             return None, f"bash could not be started: {error}"
         finally:
