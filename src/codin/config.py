@@ -162,6 +162,25 @@ class LimitSettings(_Section):
     anonymous_per_second: int = Field(default=100, ge=0)
 
 
+class E2bSettings(_Section):
+    """Whether sandboxes are served to E2B's SDKs at ``/e2b``, and how much of them there is.
+
+    A caller has no more than ``sandboxes`` at a time, none longer than ``seconds`` after time was
+    last asked for. Each has ``memory_mb``, ``disk_mb`` and ``processes``. ``upload_mb`` bounds one
+    upload. Ports inside are reached by the names ``{port}-{sandbox}.{domain}``, where the domain
+    is by default what the request for the sandbox named.
+    """
+
+    enabled: bool = False
+    sandboxes: int = Field(default=50, ge=1)
+    seconds: int = Field(default=86_400, ge=1)
+    memory_mb: int = Field(default=1024, ge=64)
+    disk_mb: int = Field(default=1024, ge=16)
+    processes: int = Field(default=256, ge=8)
+    upload_mb: int = Field(default=100, ge=1)
+    domain: str | None = Field(default=None, pattern=r"[A-Za-z0-9.-]+(:[0-9]{1,5})?")
+
+
 class GoalSettings(_Section):
     """What a goal may use: seconds in all, and steps at a time."""
 
@@ -190,6 +209,7 @@ class Settings(_Section):
     security: SecuritySettings = SecuritySettings()
     limits: LimitSettings = LimitSettings()
     sandbox: SandboxSettings = SandboxSettings()
+    e2b: E2bSettings = E2bSettings()
     goal: GoalSettings = GoalSettings()
 
     @property

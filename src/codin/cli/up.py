@@ -24,20 +24,27 @@ if TYPE_CHECKING:
 @click.option("--grpc-port", type=click.IntRange(0, 65_535), help="Serve gRPC too; 0: a free one.")
 @click.option("--public-url", metavar="URL", help="Where others reach it, behind a proxy.")
 @click.option("--root", metavar="ID", help="The agent in front, instead of the orchestrator.")
+@click.option("--e2b", is_flag=True, help="Serve sandboxes to E2B's SDKs, at /e2b.")
 @platform_options
-def up(sources: tuple[str, ...], overrides: Overrides, **server: str | int | None) -> int:
+def up(
+    sources: tuple[str, ...], overrides: Overrides, e2b: bool, **server: str | int | None
+) -> int:
     """Serve the page and every agent over A2A. SOURCES are agents besides those of the settings."""
     from dataclasses import replace
 
     settings = replace(overrides, agents=overrides.agents + sources).settings()
     given = {key: value for key, value in server.items() if value is not None}
-    return run(_serve(settings.with_server(**given)))
+    settings = settings.with_server(**given)
+    if e2b:
+        enabled = settings.e2b.model_copy(update={"enabled": True})
+        settings = settings.model_copy(update={"e2b": enabled})
+    return run(_serve(settings))
 
 
 async def _serve(settings: Settings) -> int:
     from codin.gateway.platform import open_platform
     from codin.gateway.server import stop_signals
-    from codin.gateway.serving import check_server, is_plain, serve
+    from codin.gateway.serving import check_server, is_plain, serve, with_e2b
     from codin.model import discover
 
     guarded = settings.security.auth
@@ -53,10 +60,15 @@ async def _serve(settings: Settings) -> int:
                 _say("keys and tokens travel in the clear, unless a proxy in front speaks TLS")
             if guarded:
                 _say("callers have to show a key or token: `codin auth key add` makes keys")
-            async with serve(platform.parts(), settings.server, guarded=guarded) as served:
+            async with (
+                with_e2b(platform.parts(), settings) as parts,
+                serve(parts, settings.server, guarded=guarded) as served,
+            ):
                 gc.collect()
                 gc.freeze()  # what is loaded by now stays: it need not be looked through again
                 click.echo(_where(served))
+                for line in _for_e2b(served) if settings.e2b.enabled else ():
+                    click.echo(line)
                 await opening
                 _say("ending what runs ...")
     return ExitCode.OK
@@ -65,6 +77,11 @@ async def _serve(settings: Settings) -> int:
 def _where(served: Served) -> str:
     grpc = f"; gRPC at {served.grpc}" if served.grpc else ""
     return f"codin is at {served.url} (the page; A2A, JSON-RPC and HTTP+JSON){grpc}"
+
+
+def _for_e2b(served: Served) -> tuple[str, ...]:
+    """What a shell is to be told, so that E2B's SDKs come here."""
+    return tuple(f"export {name}={served.url}/e2b" for name in ("E2B_API_URL", "E2B_SANDBOX_URL"))
 
 
 def _say(text: str) -> None:

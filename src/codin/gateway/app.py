@@ -67,9 +67,12 @@ def create_app(parts: GatewayParts) -> ASGIApp:
     inner.router.redirect_slashes = False
     bounded = BodyLimitMiddleware(inner, parts.quota.limits.body_bytes)
     limited = QuotaMiddleware(bounded, parts.quota)
-    guarded = GuardMiddleware(limited, parts.authenticator, parts.host_names, parts.quota)
+    guard = GuardMiddleware(limited, parts.authenticator, parts.host_names, parts.quota)
+    outer: ASGIApp = guard
+    if parts.e2b is not None:
+        outer = parts.e2b.around(guard, parts.authenticator, guard, parts.quota)
     # outermost, so that refusals and crashes carry the headers too
-    return SecurityHeadersMiddleware(guarded)
+    return SecurityHeadersMiddleware(outer)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

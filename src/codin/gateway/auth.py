@@ -139,8 +139,8 @@ class GuardMiddleware:
             return
         if scope["type"] != "http":
             return  # websockets are not served; the server closes the handshake
-        caller = _caller(scope)
-        refusal = self._host_problem(caller) or _origin_problem(caller, scope["method"])
+        caller = caller_of(scope)
+        refusal = self.refusal(caller, scope["method"])
         if refusal:
             await error_response(403, "forbidden", refusal)(scope, receive, send)
             return
@@ -156,6 +156,12 @@ class GuardMiddleware:
             return
         scope.setdefault("state", {})["principal"] = principal
         await self._app(scope, receive, send)
+
+    def refusal(self, caller: Caller, method: str, *, own_host: bool = False) -> str | None:
+        """Why a request is refused, whoever makes it. ``own_host`` says that it came by a name
+        that only one who was told of it can know."""
+        host = None if own_host else self._host_problem(caller)
+        return host or _origin_problem(caller, method)
 
     def _unknown(self, error: Unauthenticated, caller: Caller) -> Response:
         try:
@@ -213,7 +219,8 @@ def principal_in(scope: Scope) -> Principal:
     return principal
 
 
-def _caller(scope: Scope) -> Caller:
+def caller_of(scope: Scope) -> Caller:
+    """Who makes a request, as its head says."""
     pairs = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
     client = scope.get("client")
     return Caller.of(pairs, client[0] if client else None)

@@ -14,6 +14,7 @@ from codin.tool.base import ToolSpec
 if TYPE_CHECKING:
     from codin.agent.cards import Cards
     from codin.gateway.auth import Authenticator
+    from codin.gateway.e2b.opening import E2bMount
     from codin.security import Access
     from codin.task.handler import AgentRequestHandler
     from codin.task.log import EventLog
@@ -52,7 +53,8 @@ class GatewayParts:
     unread for ``stall_seconds``. ``root`` is the agent at the address itself, if not the
     orchestrator. ``public_url`` is where all of it is reached, if that is not where a request says
     that it went; ``host_names`` are other names by which it may be called. ``jwks`` gives the
-    public keys by which tokens and cards are verified.
+    public keys by which tokens and cards are verified. ``e2b`` is the service of sandboxes, if
+    there is one.
     """
 
     orchestrator: ServedAgent
@@ -73,6 +75,7 @@ class GatewayParts:
     quota: Quota = field(default_factory=Quota)
     heartbeat_seconds: float = 15.0
     stall_seconds: float = 30.0
+    e2b: E2bMount | None = None
 
     @property
     def front(self) -> ServedAgent:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from codin.config import ConfigError, ServerSettings
+from codin.config import ConfigError, ServerSettings, Settings
 from codin.gateway.address import check_encrypted, check_guarded, parsed_address
 from codin.gateway.app import create_app
 from codin.gateway.base import GatewayParts
@@ -52,6 +52,20 @@ def is_plain(settings: ServerSettings) -> bool:
     """Whether others reach the gateway, and by all that the settings say not over TLS."""
     secure = settings.address.startswith("https://")
     return not secure and not parsed_address(settings.host).is_loopback
+
+
+@asynccontextmanager
+async def with_e2b(parts: GatewayParts, settings: Settings) -> AsyncIterator[GatewayParts]:
+    """``parts``, with the service of sandboxes until the block is left, where the settings have
+    it."""
+    if not settings.e2b.enabled:
+        yield parts
+        return
+    from codin.gateway.e2b import open_e2b
+
+    guarded = settings.security.auth
+    async with open_e2b(settings.e2b, parts.access, guarded=guarded) as mount:
+        yield replace(parts, e2b=mount)
 
 
 @asynccontextmanager
