@@ -2,8 +2,9 @@
 
 Namespaces and the lack of capabilities keep code inside already. This takes away what reaches
 around them: tracing the init of the process namespace (which could undo that it dies with the
-platform), the kernel's key rings (which no namespace divides), and the calls that kernel bugs are
-most often found behind.
+platform), the kernel's key rings and the sockets to a virtual machine's host (which no namespace
+divides), set-user-id files (which are the platform's user's own outside, where nothing takes the
+bit away), and the calls that kernel bugs are most often found behind.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import struct
 
 # Classic BPF as seccomp(2) takes it: operation, jump if true, jump if false, operand.
 _INSTRUCTION = struct.Struct("=HBBI")
-_LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
-_NUMBER_AT, _ARCHITECTURE_AT = 0, 4
+_LOAD, _EQUAL, _AT_LEAST, _ANY_OF, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_NUMBER_AT, _ARCHITECTURE_AT, _ARGUMENTS_AT = 0, 4, 16
 _ALLOW, _REFUSE, _KILL = 0x7FFF0000, 0x00050000 | errno.EPERM, 0x80000000
+_NO_FAMILY, _NO_CALL = 0x00050000 | errno.EAFNOSUPPORT, 0x00050000 | errno.ENOSYS
 _X32 = 0x40000000
 
 _NEW = {  # the same number everywhere
@@ -67,6 +69,28 @@ _OLD = {
     "clock_settime": (227, 112),
 }
 
+_FAMILIES = (1, 2, 10, 16)
+"""Sockets that may be made: Unix, IPv4, IPv6, netlink."""
+
+_SET_ID = 0o6000
+_CREATES = 0o100 | 0o20000000  # O_CREAT, and what tells O_TMPFILE: else there is no mode
+
+# Calls that set a file's mode: (x86_64, aarch64), the place of the flags if any, and of the mode.
+_MODES = {
+    "chmod": ((90, None), None, 1),
+    "fchmod": ((91, 52), None, 1),
+    "fchmodat": ((268, 53), None, 2),
+    "fchmodat2": ((452, 452), None, 2),
+    "creat": ((85, None), None, 1),
+    "open": ((2, None), 1, 2),
+    "openat": ((257, 56), 2, 3),
+    "mknod": ((133, None), None, 1),
+    "mknodat": ((259, 33), None, 2),
+}
+_SOCKET = (41, 198)
+_OPENAT2 = 437  # its mode lies in memory, where a filter cannot look: programs fall back on openat
+
+_Step = tuple[int, int, int, int]
 _ARCHITECTURES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
 
 
@@ -82,8 +106,43 @@ def program(machine: str | None = None) -> bytes | None:
         (_EQUAL, 1, 0, architecture),
         (_RETURN, 0, 0, _KILL),
         (_LOAD, 0, 0, _NUMBER_AT),
-        (_AT_LEAST, len(numbers) + 1, 0, _X32),
+        (_AT_LEAST, 0, 1, _X32),
+        (_RETURN, 0, 0, _REFUSE),
     ]
     checks = [(_EQUAL, len(numbers) - i, 0, number) for i, number in enumerate(numbers)]
     tail = [(_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _REFUSE)]
-    return b"".join(_INSTRUCTION.pack(*step) for step in (*head, *checks, *tail))
+    steps = (*head, *_by_argument(column), *checks, *tail)
+    return b"".join(_INSTRUCTION.pack(*step) for step in steps)
+
+
+def _by_argument(column: int) -> list[_Step]:
+    """Calls that are refused for what they ask for."""
+    steps = _when(_OPENAT2, [(_RETURN, 0, 0, _NO_CALL)])
+    known = [(_EQUAL, len(_FAMILIES) - i, 0, family) for i, family in enumerate(_FAMILIES)]
+    answer = [(_RETURN, 0, 0, _NO_FAMILY), (_RETURN, 0, 0, _ALLOW)]
+    steps += _when(_SOCKET[column], [_argument(0), *known, *answer])
+    for numbers, flags, mode in _MODES.values():
+        number = numbers[column]
+        if number is not None:
+            steps += _when(number, [*_creating(flags), *_without_set_id(mode)])
+    return steps
+
+
+def _when(number: int, steps: list[_Step]) -> list[_Step]:
+    return [(_EQUAL, 0, len(steps), number), *steps]
+
+
+def _creating(flags: int | None) -> list[_Step]:
+    if flags is None:
+        return []
+    return [_argument(flags), (_ANY_OF, 1, 0, _CREATES), (_RETURN, 0, 0, _ALLOW)]
+
+
+def _without_set_id(mode: int) -> list[_Step]:
+    refuse, allow = (_RETURN, 0, 0, _REFUSE), (_RETURN, 0, 0, _ALLOW)
+    return [_argument(mode), (_ANY_OF, 0, 1, _SET_ID), refuse, allow]
+
+
+def _argument(place: int) -> _Step:
+    """The lower half of an argument: both machines have it first, and these are 32 bits wide."""
+    return (_LOAD, 0, 0, _ARGUMENTS_AT + 8 * place)
