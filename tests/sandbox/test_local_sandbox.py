@@ -1,10 +1,6 @@
 """The local sandbox keeps the contract, as whoever runs the tests, and says what it can do."""
 
-import os
-import shutil
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -12,6 +8,7 @@ from codin.process_name import process_name
 from codin.sandbox import Limits, LocalSandboxProvider, Mount, SandboxSpec
 from codin.sandbox.errors import PermissionDenied, SandboxUnavailable
 from codin.sandbox.local import bwrap
+from codin.testing.escapes.user import as_nobody, can_be_somebody_else, home_of_nobody
 from codin.testing.sandbox_conformance import SandboxConformance
 
 
@@ -121,22 +118,8 @@ async def test_a_chart_can_be_drawn(sandbox):
     assert (await sandbox.fs.read("chart.png", max_bytes=8)) == b"\x89PNG\r\n\x1a\n"
 
 
-def _as_nobody(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    folder.mkdir(mode=0o777)
-    folder.chmod(0o777)
-    script = Path(__file__).parent / "as_nobody.sh"
-    environment = ["env", "-i", f"HOME={folder}", f"TMPDIR={folder}", "PATH=/usr/bin:/bin"]
-    return subprocess.run(
-        ["unshare", "-m", script, sys.base_prefix, *environment, sys.executable, *command],
-        cwd="/",
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 needs_root = pytest.mark.skipif(
-    os.geteuid() != 0 or not shutil.which("setpriv"),
+    not can_be_somebody_else(),
     reason="root with setpriv can also try what another user can; run by a user, all tests do",
 )
 
@@ -162,19 +145,14 @@ asyncio.run(main())
 
 
 @pytest.fixture
-def open_folder():
-    """A folder that another user can reach: pytest's own are closed."""
-    import tempfile
-
-    folder = tempfile.mkdtemp()
-    os.chmod(folder, 0o755)
-    yield Path(folder)
-    shutil.rmtree(folder)
+def home():
+    with home_of_nobody() as folder:
+        yield folder
 
 
 @needs_root
-def test_another_user_has_a_sandbox_too(open_folder):
-    done = _as_nobody(open_folder / "home", "-c", _SMOKE)
+def test_another_user_has_a_sandbox_too(home):
+    done = as_nobody(home, "-c", _SMOKE)
     assert done.stdout.split("\n") == ["65534 watchdog", "1", "b'x'", "memory_bytes", ""], (
         done.stderr
     )
@@ -182,8 +160,8 @@ def test_another_user_has_a_sandbox_too(open_folder):
 
 @needs_root
 @pytest.mark.slow
-def test_another_user_passes_the_whole_suite(open_folder):
+def test_another_user_passes_the_whole_suite(home):
     tests = f"{__file__}::TestLocalSandbox"
-    options = ["-q", "-p", "no:cacheprovider", "--basetemp", str(open_folder / "home" / "t")]
-    done = _as_nobody(open_folder / "home", "-m", "pytest", *options, tests)
+    options = ["-q", "-p", "no:cacheprovider", "--basetemp", str(home / "t")]
+    done = as_nobody(home, "-m", "pytest", *options, tests)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
