@@ -1,4 +1,4 @@
-"""The Postgres server that all tests share."""
+"""The servers that all tests share."""
 
 from __future__ import annotations
 
@@ -17,3 +17,15 @@ def postgres() -> Iterator[PostgresServer]:
 
     with postgres_server() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def docker() -> Iterator[str]:
+    """The address of a container engine that is only the tests'."""
+    from codin.testing.docker import NoEngine, docker_engine
+
+    try:
+        with docker_engine() as address:
+            yield address
+    except NoEngine as error:
+        pytest.skip(str(error))

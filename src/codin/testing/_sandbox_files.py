@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import anyio
 import pytest
@@ -149,6 +151,7 @@ class FileConformance(SandboxBase):
         from codin.sandbox.base import Mount
 
         (tmp_path / "in").write_text("shown")
+        os.chmod(tmp_path, 0o755)  # noqa: S103 - a container has another user's rights
         spec = SandboxSpec(mounts=(Mount(tmp_path, "/workspace/data"), Mount(tmp_path, "/data")))
         async with await provider.create(spec) as sandbox:
             for folder in ("data", "/data"):
@@ -272,6 +275,9 @@ class WatchConformance(SandboxBase):
 class LifeConformance(SandboxBase):
     """The sandbox's own life."""
 
+    hundred_seconds: ClassVar[float] = 6 * SOON
+    """Within which a hundred sandboxes have to be there, used and gone."""
+
     async def test_nothing_works_after_its_end(self, provider: SandboxProvider) -> None:
         sandbox = await provider.create(SandboxSpec())
         worker = await sandbox.worker()
@@ -328,7 +334,7 @@ class LifeConformance(SandboxBase):
                 return first
 
         together = asyncio.Barrier(100)
-        async with asyncio.timeout(6 * SOON):
+        async with asyncio.timeout(self.hundred_seconds):
             found = await asyncio.gather(*(one(number) for number in range(100)))
         assert found == [str(number).encode() for number in range(100)]
 

@@ -176,6 +176,33 @@ class GroupV2(Group):
         return _field(said, b"usage_usec") / 1e6
 
 
+class ForeignGroup:
+    """The group that an engine made for a container: only read, which anybody may."""
+
+    def __init__(self, events: Path) -> None:
+        self._events = Counter(events)
+
+    @classmethod
+    def of_process(cls, pid: int) -> ForeignGroup:
+        """The group of a process, as this machine counts it, that keeps its memory."""
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
+                _, controllers, path = line.split(":", 2)
+                if "memory" in controllers.split(","):
+                    return cls(ROOT / "memory" / path.lstrip("/") / "memory.oom_control")
+                if not controllers and _version_2():
+                    return cls(ROOT / path.lstrip("/") / "memory.events")
+        return cls(ROOT / "nowhere")
+
+    def oom_kills(self) -> int:
+        """How many of its processes the kernel has killed for want of memory."""
+        return _field(self._events.read(), b"oom_kill")
+
+    def close(self) -> None:
+        """Read no more."""
+        self._events.close()
+
+
 def find_kind() -> GroupKind | None:
     """The kind of group that can be made on this machine, found by making one."""
     kinds: tuple[GroupKind, ...] = (GroupV1, GroupV2)

@@ -42,15 +42,20 @@ class Place:
 class Tree:
     """The files below the mounts of one sandbox, by their paths inside. Blocking calls.
 
-    ``kernel`` are folders inside that only look like files.
+    ``kernel`` are folders inside that only look like files. What is made belongs to ``owner``.
     """
 
     def __init__(
-        self, workspace: Path, mounts: Sequence[Mount], kernel: Sequence[str] = ()
+        self,
+        workspace: Path,
+        mounts: Sequence[Mount],
+        kernel: Sequence[str] = (),
+        owner: int | None = None,
     ) -> None:
         roots = [*mounts, Mount(workspace, WORKSPACE, writable=True)]
         self._roots = {PurePosixPath(mount.target): mount for mount in roots}
         self._kernel = kernel
+        self._owner = owner
 
     def read(self, path: str, limit: int, *, all_of_it: bool) -> bytes:
         """At most ``limit`` bytes; more than that is an error when ``all_of_it`` is asked for."""
@@ -77,6 +82,8 @@ class Tree:
                     file.write(data)
                     if mode is not None:
                         os.fchmod(fd, mode)
+                    if self._owner is not None:
+                        os.fchown(fd, self._owner, self._owner)
                 os.rename(part, place.name, src_dir_fd=place.folder, dst_dir_fd=place.folder)
             except OSError:
                 os.unlink(part, dir_fd=place.folder)
@@ -87,7 +94,7 @@ class Tree:
             if not place.name:
                 return False
             try:
-                os.mkdir(place.name, 0o755, dir_fd=place.folder)
+                self._make_folder(place.folder, place.name)
             except FileExistsError:
                 found = os.stat(place.name, dir_fd=place.folder, follow_symlinks=False)
                 if stat.S_ISDIR(found.st_mode):
@@ -163,11 +170,17 @@ class Tree:
                 return self._single(mount, names, path, stack)
             folder = os.open(mount.source, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             stack.callback(os.close, folder)
-            step = _descend(folder, root, names, stack, make=make, follow=follow)
+            maker = self._make_folder if make else None
+            step = _descend(folder, root, names, stack, make=maker, follow=follow)
             if isinstance(step, Place):
                 return Place(step.folder, step.name, step.path, mount.writable)
             wanted = _normal(str(step))
         raise PermissionDenied(f"{path} goes through too many links")
+
+    def _make_folder(self, folder: int, name: str) -> None:
+        os.mkdir(name, 0o755, dir_fd=folder)
+        if self._owner is not None:
+            os.chown(name, self._owner, self._owner, dir_fd=folder, follow_symlinks=False)
 
     def _root_of(self, wanted: PurePosixPath, path: str) -> PurePosixPath:
         if any(wanted.is_relative_to(folder) for folder in self._kernel):
@@ -279,7 +292,7 @@ def _descend(
     names: tuple[str, ...],
     stack: contextlib.ExitStack,
     *,
-    make: bool,
+    make: Callable[[int, str], None] | None,
     follow: bool,
 ) -> Place | PurePosixPath:
     """The place at the end, or the path to go on with when a link was met."""
@@ -294,7 +307,7 @@ def _descend(
             return Place(folder, name, str(here / name), writable=False)
         if make:
             with contextlib.suppress(FileExistsError):
-                os.mkdir(name, 0o755, dir_fd=folder)
+                make(folder, name)
         folder = os.open(name, _FOLDER, dir_fd=folder)
         stack.callback(os.close, folder)
         here /= name

@@ -16,7 +16,7 @@ UID = 1000
 
 _LINKS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "localtime", "fonts")
-_MADE = {
+MADE = {
     "passwd": f"sandbox:x:{UID}:{UID}:sandbox:/tmp:/bin/sh\n",
     "group": f"sandbox:x:{UID}:\n",
     "hosts": "127.0.0.1 localhost sandbox\n::1 localhost\n",
@@ -74,7 +74,7 @@ def base_env(env: Mapping[str, str]) -> dict[str, str]:
 def write_etc(folder: Path) -> None:
     """Make the few files of ``/etc`` that programs cannot do without."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, text in _MADE.items():
+    for name, text in MADE.items():
         (folder / name).write_text(text)
 
 
@@ -100,7 +100,7 @@ def machine_mounts(etc: Path) -> list[Mount]:
     shown += [
         Mount(Path("/etc", name), f"/etc/{name}") for name in _ETC if Path("/etc", name).exists()
     ]
-    shown += [Mount(etc / name, f"/etc/{name}") for name in _MADE]
+    shown += [Mount(etc / name, f"/etc/{name}") for name in MADE]
     return shown + [Mount(folder, str(folder)) for folder in python_folders()]
 
 
@@ -119,7 +119,7 @@ def _system(etc: Path, size: str) -> list[str]:
             args += ["--ro-bind", str(system), str(system)]
     for name in _ETC:
         args += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
-    for name in _MADE:
+    for name in MADE:
         args += ["--ro-bind", str(etc / name), f"/etc/{name}"]
     args += ["--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev"]
     return [*args, "--size", size, "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]  # noqa: S108

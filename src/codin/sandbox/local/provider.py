@@ -32,10 +32,10 @@ from codin.sandbox.errors import (
 )
 from codin.sandbox.local import bwrap, layout, seccomp
 from codin.sandbox.local.machine import open_machine
-from codin.sandbox.local.probe import probe
 from codin.sandbox.local.sandbox import LocalSandbox
 from codin.sandbox.network.proxy import NetworkProxy, ProxyRoom
 from codin.sandbox.packages.shown import ShownPackages
+from codin.sandbox.probe import probe
 
 if TYPE_CHECKING:
     from codin.sandbox.packages import PackageLayers
@@ -75,7 +75,7 @@ class LocalSandboxProvider(SandboxProvider):
             return SandboxSupport(Isolation.NAMESPACE, available=False, reason=str(error))
         async with self._probing:
             if program not in self._found:
-                self._found[program] = await probe(self._open)
+                self._found[program] = await probe(self._open, Isolation.NAMESPACE)
             return self._found[program]
 
     async def describe(self) -> dict[str, object]:

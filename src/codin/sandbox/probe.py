@@ -42,16 +42,21 @@ _TRIALS: dict[str, tuple[Limits, str, type[SandboxError] | None]] = {
 }
 
 
-async def probe(make: Callable[[SandboxSpec], Awaitable[Sandbox]]) -> SandboxSupport:
-    """What ``make`` gives. Takes some tenths of a second; never raises."""
+async def probe(
+    make: Callable[[SandboxSpec], Awaitable[Sandbox]], isolation: Isolation
+) -> SandboxSupport:
+    """What ``make`` gives, whose level is ``isolation``. Takes some tenths of a second.
+
+    Never raises.
+    """
     try:
         await _starts(make)
         names = list(_TRIALS)
         bites = await asyncio.gather(*(_bites(make, name) for name in names))
     except (SandboxError, OSError) as error:
-        return SandboxSupport(Isolation.NAMESPACE, available=False, reason=str(error))
+        return SandboxSupport(isolation, available=False, reason=str(error))
     enforced = frozenset(name for name, bit in zip(names, bites, strict=True) if bit)
-    return SandboxSupport(Isolation.NAMESPACE, available=True, enforced=enforced | {"network"})
+    return SandboxSupport(isolation, available=True, enforced=enforced | {"network"})
 
 
 async def _starts(make: Callable[[SandboxSpec], Awaitable[Sandbox]]) -> None:

@@ -1,0 +1,241 @@
+"""One container, with a supervisor as its first process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import os
+import shutil
+import socket
+import struct
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from codin.process_name import process_name
+from codin.sandbox.base import WORKSPACE, Isolation, Mount, SandboxSpec
+from codin.sandbox.box.cgroup import ForeignGroup
+from codin.sandbox.box.files import Tree
+from codin.sandbox.docker.engine import CONFLICT, NOT_FOUND, Engine, EngineError
+from codin.sandbox.docker.hardening import Kept, host_config
+from codin.sandbox.docker.image import Image
+from codin.sandbox.errors import SandboxUnavailable
+from codin.sandbox.local import layout
+from codin.sandbox.supervisor.client import Supervisor
+from codin.sandbox.supervisor.sandbox import BOOT, PROGRAMS, SupervisedSandbox
+
+OWNER_LABEL = "codin.owner"
+_DOOR = "/run/codin"
+_PROGRAMS = "/opt/codin"
+_START_SECONDS = 30.0
+_CREDENTIALS = struct.Struct("3i")
+
+OnEnd = Callable[["DockerSandbox"], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a container is to be started with. ``folder`` is a host folder for it alone, ``user``
+    the host's number of who runs inside."""
+
+    engine: Engine
+    image: Image
+    folder: Path
+    user: int
+    cpus: float
+
+
+class DockerSandbox(SupervisedSandbox):
+    """A container of an engine on this machine. Its commands share all of it but ``/workspace``
+    and ``/tmp`` is read-only."""
+
+    isolation = Isolation.CONTAINER
+
+    def __init__(
+        self,
+        identity: str,
+        spec: SandboxSpec,
+        *,
+        plan: Plan,
+        container: str,
+        supervisor: Supervisor,
+        group: ForeignGroup,
+        on_end: OnEnd,
+    ) -> None:
+        super().__init__(identity, spec, supervisor)
+        self._plan = plan
+        self._container = container
+        self._group = group
+        self._on_end = on_end
+
+    @property
+    def container(self) -> str:
+        """The engine's name for it."""
+        return self._container
+
+    @property
+    def kernel_keeps_memory(self) -> bool:
+        return True
+
+    def base_env(self, env: Mapping[str, str]) -> dict[str, str]:
+        return environment(self._plan.image, env)
+
+    def oom_kills(self) -> int:
+        return self._group.oom_kills()
+
+    def tree(self) -> Tree:
+        self.check_alive()
+        owner = self._plan.user if os.geteuid() == 0 else None
+        return Tree(self.workspace, self._spec.mounts, owner=owner)
+
+    async def _end(self) -> None:
+        await super()._end()
+        self._group.close()
+        await remove(self._plan.engine, self._container)
+        await self._on_end(self)
+
+
+async def open_container(
+    identity: str, spec: SandboxSpec, plan: Plan, on_end: OnEnd
+) -> DockerSandbox:
+    """Start one.
+
+    Raises:
+        SandboxUnavailable: the engine refused, or nothing inside answered.
+    """
+    door = plan.folder / "door"
+    listener = _listen(door)
+    container = await _create(identity, spec, plan, door)
+    try:
+        async with plan.engine.asked("start a container", _START_SECONDS):
+            await container.start()
+        supervisor, pid = await _accept(listener, container.id, plan.engine)
+    except BaseException:
+        await asyncio.shield(remove(plan.engine, container.id))
+        raise
+    finally:
+        listener.close()
+        await asyncio.to_thread(shutil.rmtree, door, True)
+    return DockerSandbox(
+        identity,
+        spec,
+        plan=plan,
+        container=container.id,
+        supervisor=supervisor,
+        group=ForeignGroup.of_process(pid),
+        on_end=on_end,
+    )
+
+
+async def remove(engine: Engine, container: str) -> None:
+    """Take a container away, whatever its state; one that has gone already is as well."""
+    try:
+        async with engine.asked("remove a container") as client:
+            await client.containers.container(container).delete(force=True, v=True)
+    except EngineError as error:
+        if error.status not in {NOT_FOUND, CONFLICT}:  # a conflict: it is being removed
+            raise
+
+
+def environment(image: Image, env: Mapping[str, str]) -> dict[str, str]:
+    """All of the environment of what runs in a container of ``image``."""
+    base = layout.base_env({})
+    if not image.ours:
+        own = dict(entry.partition("=")[::2] for entry in image.env)
+        base["PATH"] = own.get("PATH", "/usr/local/bin:/usr/bin:/bin")
+    return base | dict(env)
+
+
+async def _create(identity: str, spec: SandboxSpec, plan: Plan, door: Path) -> Any:
+    assert spec.workspace is not None
+    mounts = [
+        Mount(spec.workspace, WORKSPACE, writable=True),
+        Mount(door, _DOOR),
+        *_programs(plan.image),
+        *spec.mounts,
+    ]
+    inside = [f"{_PROGRAMS}/{folder.name}" for folder in PROGRAMS]
+    config: dict[str, Any] = {
+        "Image": plan.image.name,
+        "Entrypoint": [plan.image.python],
+        "Cmd": [
+            *("-I", "-B", "-X", "utf8", "-c", BOOT, f"{_DOOR}/s"),
+            *(*inside, f"{_PROGRAMS}/packages"),
+        ],
+        "User": f"{plan.user}:{plan.user}",
+        "Env": [f"{name}={value}" for name, value in environment(plan.image, {}).items()],
+        "WorkingDir": "/",
+        "Hostname": "sandbox",
+        "Healthcheck": {"Test": ["NONE"]},
+        "Labels": {OWNER_LABEL: process_name(), "codin.sandbox": identity},
+        "HostConfig": host_config(Kept(spec.limits, mounts, plan.cpus)),
+    }
+    async with plan.engine.asked("create a container", _START_SECONDS) as client:
+        return await client.containers.create(config, name=f"codin-{identity}")
+
+
+def _programs(image: Image) -> list[Mount]:
+    """The programs of ours that run inside, and what they need."""
+    found = importlib.util.find_spec("msgpack")
+    assert found is not None
+    assert found.submodule_search_locations is not None
+    msgpack = Path(next(iter(found.submodule_search_locations)))
+    mounts = [Mount(folder, f"{_PROGRAMS}/{folder.name}") for folder in PROGRAMS]
+    mounts.append(Mount(msgpack, f"{_PROGRAMS}/packages/msgpack"))
+    if image.ours:
+        base = (sys.base_prefix, os.path.realpath(sys.base_prefix))
+        folders = [f for f in layout.python_folders() if not str(f).startswith(base)]
+        mounts += [Mount(folder, str(folder)) for folder in folders]
+    return mounts
+
+
+def _listen(door: Path) -> socket.socket:
+    """A socket in a folder of its own, for whoever is first inside the container."""
+    door.mkdir(mode=0o755)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        listener.bind(str(door / "s"))
+        os.chmod(door / "s", 0o666)  # noqa: S103 - the folders above are closed to others
+        listener.listen(1)
+        listener.setblocking(False)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+async def _accept(
+    listener: socket.socket, container: str, engine: Engine
+) -> tuple[Supervisor, int]:
+    """The supervisor inside, and its process by this machine's number, which the kernel tells."""
+    accepting = asyncio.ensure_future(asyncio.get_running_loop().sock_accept(listener))
+    ending = asyncio.ensure_future(_ended(container, engine))
+    try:
+        async with asyncio.timeout(_START_SECONDS):
+            await asyncio.wait([accepting, ending], return_when=asyncio.FIRST_COMPLETED)
+        if not accepting.done():
+            raise SandboxUnavailable(f"the container ended before it was ready ({ending.result()})")
+    except TimeoutError:
+        raise SandboxUnavailable(
+            f"nothing inside the container answered within {_START_SECONDS:g} s"
+        ) from None
+    finally:
+        ending.cancel()
+        accepting.cancel()
+    control, _ = accepting.result()
+    credentials = control.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    supervisor = Supervisor(control)
+    await supervisor.greet()
+    return supervisor, int(_CREDENTIALS.unpack(credentials)[0])
+
+
+async def _ended(container: str, engine: Engine) -> str:
+    """Wait for the end of a container; gives how it ended."""
+    with contextlib.suppress(SandboxUnavailable):
+        async with engine.asked("wait for a container", 2 * _START_SECONDS) as client:
+            found = await client.containers.container(container).wait()
+            return f"exit code {found.get('StatusCode')}; its image needs Python 3.10 or later"
+    return "it has gone"
