@@ -2,6 +2,22 @@
 
 from __future__ import annotations
 
-from codin.bench.base import BenchError, BenchReport, Compared, Measure, machine
+from codin.bench.base import (
+    Aimed,
+    BenchError,
+    BenchReport,
+    Compared,
+    Measure,
+    Unavailable,
+    machine,
+)
 
-__all__ = ["BenchError", "BenchReport", "Compared", "Measure", "machine"]
+__all__ = [
+    "Aimed",
+    "BenchError",
+    "BenchReport",
+    "Compared",
+    "Measure",
+    "Unavailable",
+    "machine",
+]

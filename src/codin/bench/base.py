@@ -31,6 +31,22 @@ class Compared:
     runs: int
 
 
+@dataclass(frozen=True, slots=True)
+class Aimed(Compared):
+    """A figure that was to be something: ``aim`` in words, and whether it is so."""
+
+    aim: str
+    reached: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """A figure that this machine could not give, why, and how to get it."""
+
+    metric: str
+    reason: str
+
+
 @dataclass(slots=True)
 class Measure:
     """The figures of a metric, round by round, by the name of what was measured."""
@@ -63,11 +79,15 @@ class BenchReport:
 
     bench: str
     results: Sequence[Compared]
+    unavailable: Sequence[Unavailable] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The object that programs read."""
         found = [asdict(one) for one in self.results]
-        return {"bench": self.bench, "machine": machine(), "results": found}
+        report = {"bench": self.bench, "machine": machine(), "results": found}
+        if self.unavailable:
+            report["unavailable"] = [asdict(one) for one in self.unavailable]
+        return report
 
 
 def machine() -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -35,6 +35,23 @@ def gateway(rounds: int | None, quick: bool, as_json: bool) -> int:
     return ExitCode.OK
 
 
+@bench.command()
+@click.option("--rounds", type=click.IntRange(1), help="Of which the medians are given.")
+@click.option("--quick", is_flag=True, help="Only see that it works: the figures say nothing.")
+@json_option
+def sandbox(rounds: int | None, quick: bool, as_json: bool) -> int:
+    """Sandboxes beside plain processes, docker run and docker exec. Takes some minutes."""
+    from dataclasses import replace
+
+    from codin.bench.sandbox import QUICK, Effort, run
+
+    effort = QUICK if quick else Effort()
+    if rounds is not None:
+        effort = replace(effort, rounds=rounds)
+    _show(run(effort, _say), as_json=as_json)
+    return ExitCode.OK
+
+
 def _say(text: str) -> None:
     click.echo(text, err=True)
 
@@ -44,8 +61,25 @@ def _show(report: BenchReport, *, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    print_rows(
-        [{**row, "ratio": f"{row['ratio']:.2f}"} for row in found["results"]],
-        ("metric", "value", "unit", "baseline", "baseline_value", "ratio", "runs"),
-        as_json=False,
-    )
+    rows = [{**row, "ratio": f"{row['ratio']:.3g}"} for row in found["results"]]
+    if any("aim" in row for row in rows):
+        print_rows(
+            map(_short, rows), ("metric", "value", "baseline", "ratio", "aim"), as_json=False
+        )
+    else:
+        columns = ("metric", "value", "unit", "baseline", "baseline_value", "ratio", "runs")
+        print_rows(rows, columns, as_json=False)
+    for one in found.get("unavailable", ()):
+        click.echo(f"{one['metric']}: unavailable: {one['reason']}")
+
+
+def _short(row: dict[str, Any]) -> dict[str, str]:
+    """A figure with an aim, in few enough columns for a terminal."""
+    unit = f" {row['unit']}".rstrip()
+    return {
+        "metric": row["metric"],
+        "value": f"{row['value']:g}{unit}",
+        "baseline": f"{row['baseline']} {row['baseline_value']:g}",
+        "ratio": row["ratio"],
+        "aim": f"{row['aim']}: {'yes' if row['reached'] else 'no'}",
+    }

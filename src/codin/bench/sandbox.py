@@ -1,0 +1,75 @@
+"""`codin bench sandbox`: sandboxes beside plain processes, `docker run` and `docker exec`, in one
+run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+from codin.bench._e2b import e2b
+from codin.bench._engine import docker
+from codin.bench._local import local
+from codin.bench._pairs import NotHere, Pair, measured
+from codin.bench.base import Aimed, BenchReport, Unavailable
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much is measured in a round: so many ``calls``, ``forks``, ``starts`` of processes or
+    sandboxes and ``containers``, ``seconds`` of a rate; and once, ``sandboxes`` that are warm
+    together, looked at for ``idle_seconds``."""
+
+    rounds: int = 5
+    calls: int = 2000
+    forks: int = 100
+    starts: int = 20
+    containers: int = 3
+    seconds: float = 1.0
+    sandboxes: int = 200
+    idle_seconds: float = 5.0
+
+
+QUICK = Effort(
+    rounds=1, calls=20, forks=3, starts=2, containers=1, seconds=0.1, sandboxes=3, idle_seconds=0.2
+)
+"""To see that it works; its figures say nothing."""
+
+_GROUPS: Mapping[Callable[[Effort], AbstractAsyncContextManager[list[Pair]]], Sequence[str]] = {
+    local: (
+        *("local cold", "local warm call", "local warm rate", "local fork call"),
+        *("local one-shot call", "rss per warm sandbox", "warm sandboxes at once"),
+        "cpu of idle sandboxes",
+    ),
+    docker: ("docker warm call", "docker cold"),
+    e2b: ("e2b create", "e2b run command"),
+}
+
+
+async def bench_sandbox(effort: Effort, say: Say) -> BenchReport:
+    """Measure everything that this machine can give, ours and its baseline in turn.
+
+    Raises:
+        BenchError: something gave a wrong answer.
+    """
+    results: list[Aimed] = []
+    missing: list[Unavailable] = []
+    for group, metrics in _GROUPS.items():
+        try:
+            async with group(effort) as pairs:
+                results += await measured(pairs, effort.rounds, say)
+        except NotHere as why:
+            missing += [Unavailable(metric, str(why)) for metric in metrics]
+    return BenchReport("sandbox", results, missing)
+
+
+def run(effort: Effort, say: Say) -> BenchReport:
+    """``bench_sandbox`` for code that has no loop: on uvloop where it is, as ``codin up``."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(bench_sandbox(effort, say))
+    return uvloop.run(bench_sandbox(effort, say))
