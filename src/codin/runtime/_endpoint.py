@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -47,12 +47,20 @@ _EVENTS = "text/event-stream"
 class EndpointCaller:
     """Calls endpoints over one pool of connections, which keeps no cookies.
 
-    Every connection passes ``guard``. A secret is looked up when it is needed, and taken out of
-    what comes back.
+    Every call passes ``guard``, and goes by ``transport``; by the guard's own when none is given,
+    which connects from this process to what it has checked just then. A secret is looked up when
+    it is needed, and taken out of what comes back.
     """
 
-    def __init__(self, guard: OutgoingGuard, secrets: Secrets | None = None) -> None:
+    def __init__(
+        self,
+        guard: OutgoingGuard,
+        secrets: Secrets | None = None,
+        *,
+        transport: Callable[[], httpx.AsyncBaseTransport] | None = None,
+    ) -> None:
         self._guard = guard
+        self._transport = transport or guard.transport
         self._secrets = secrets or EnvironmentSecrets()
         self._client: httpx.AsyncClient | None = None
 
@@ -92,7 +100,7 @@ class EndpointCaller:
             import httpx
 
             self._client = httpx.AsyncClient(
-                transport=self._guard.transport(),
+                transport=self._transport(),
                 timeout=None,  # noqa: S113 - the limit of wall time is the whole call's
                 trust_env=False,
                 follow_redirects=False,
@@ -215,7 +223,11 @@ class _Exchange:
             headers[workload.auth.header] = f"{workload.auth.scheme} {self._secret}".strip()
         try:
             return self._caller.client().build_request(
-                workload.method, workload.url, headers=headers, content=workload.body
+                workload.method,
+                workload.url,
+                headers=headers,
+                content=workload.body,
+                extensions={"workload": workload},
             )
         except httpx.InvalidURL:
             return None

@@ -167,12 +167,10 @@ class SandboxRuntime(Runtime):
 
     async def _take(self, workload: Function | Class) -> Coder:
         """A Worker that this workload may have, with its sandbox."""
-        if self._pool is None:
-            self._pool = WorkerPool(self.provider, self._policy)
         reuse = workload.reuse if isinstance(workload, Function) else Reuse.ONE_SHOT
         if reuse is not Reuse.ONE_SHOT and not workload.owner:
             raise InvalidInputError("what is used again has an owner: give one")
-        place = self._pool.take_place(
+        place = self._workers().take_place(
             spec_of(workload), owner=workload.owner or _NOBODY, mode=reuse
         )
         sandbox, worker = await place.__aenter__()
@@ -182,6 +180,11 @@ class SandboxRuntime(Runtime):
 
         has = self._has.setdefault(worker, set()) if reuse is Reuse.KEEP else None
         return Coder(sandbox, worker, has=has, give_back=give_back)
+
+    def _workers(self) -> WorkerPool:
+        if self._pool is None:
+            self._pool = WorkerPool(self.provider, self._policy)
+        return self._pool
 
     async def _prepare(self, workload: Class) -> Coder:
         """A sandbox with a Worker, for as long as an instance lives."""

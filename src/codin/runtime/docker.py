@@ -1,0 +1,75 @@
+"""Workloads in containers of an engine on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from codin.runtime._endpoint import EndpointCaller
+from codin.runtime._result import Work
+from codin.runtime.base import Class, Command, Container, Endpoint, Function, Module, Workload
+from codin.runtime.providers import provider_of
+from codin.runtime.sandboxed import SandboxRuntime, spec_of
+from codin.runtime.secret import Secrets
+from codin.sandbox.base import SandboxProvider
+from codin.sandbox.pool import PoolPolicy
+
+if TYPE_CHECKING:
+    import httpx
+
+
+class DockerRuntime(SandboxRuntime):
+    """Runs workloads in containers of ``provider``; by default those of the engine that is found.
+
+    An endpoint is called from inside a container that reaches its host and port only. What it may
+    reach of private networks are the exact ``host:port`` of ``private_endpoints``. ``secrets`` is
+    where ``Endpoint.auth`` is found.
+    """
+
+    name = "docker"
+    supports = frozenset({Function, Module, Class, Command, Container, Endpoint})
+
+    def __init__(
+        self,
+        provider: SandboxProvider | None = None,
+        *,
+        private_endpoints: Iterable[str] = (),
+        secrets: Secrets | None = None,
+        pool: PoolPolicy | None = None,
+    ) -> None:
+        super().__init__(provider, pool=pool)
+        self._endpoints = (tuple(private_endpoints), secrets)
+        self._caller: EndpointCaller | None = None
+
+    async def close(self) -> None:
+        await super().close()
+        if self._caller is not None:
+            await self._caller.close()
+
+    async def _work_of(self, workload: Workload) -> Work:
+        if not isinstance(workload, Endpoint):
+            return await super()._work_of(workload)
+        if self._caller is None:
+            self._caller = self._make_caller()
+        return await self._caller.work(workload)
+
+    def _make_caller(self) -> EndpointCaller:
+        from codin.security.outgoing import OutgoingGuard
+
+        private, secrets = self._endpoints
+        return EndpointCaller(OutgoingGuard(private), secrets, transport=self._transport)
+
+    def _transport(self) -> httpx.AsyncBaseTransport:
+        from codin.runtime._inside_transport import InsideTransport
+
+        return InsideTransport(self._workers, spec_of)
+
+    def _make_provider(self) -> SandboxProvider:
+        return provider_of(self.name, private=self._endpoints[0])
+
+    def _twin(self) -> DockerRuntime:
+        given = None if self._own_provider else self._given
+        private, secrets = self._endpoints
+        return DockerRuntime(
+            given, private_endpoints=private, secrets=secrets, pool=PoolPolicy(ready=0)
+        )
