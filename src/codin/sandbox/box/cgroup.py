@@ -135,9 +135,11 @@ class GroupV1(Group):
 
     def limit(self, limits: Limits, *, processes: bool = True) -> None:
         if limits.memory_bytes is not None:
-            (self._memory / "memory.limit_in_bytes").write_text(str(limits.memory_bytes))
-            with contextlib.suppress(OSError):  # only where swap is accounted
-                (self._memory / "memory.memsw.limit_in_bytes").write_text(str(limits.memory_bytes))
+            # The one with swap, which is only where that is accounted, may never be the smaller.
+            with_swap = self._memory / "memory.memsw.limit_in_bytes"
+            for path in (with_swap, self._memory / "memory.limit_in_bytes", with_swap):
+                with contextlib.suppress(*([OSError] if path is with_swap else [])):
+                    path.write_text(str(limits.memory_bytes))
         if processes and limits.processes is not None:
             (self._pids / "pids.max").write_text(str(limits.processes + OWN_PROCESSES))
 

@@ -116,7 +116,7 @@ class TreeMeter(Meter):
 
     def sample(self) -> Sample:
         cpu, memory, count = 0.0, 0, 0
-        for pid in _tree(self._root):
+        for pid in tree(self._root):
             with suppress(OSError, ValueError, IndexError):
                 fields = Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()
                 cpu += sum(int(ticks) for ticks in fields[11:15]) / _TICKS
@@ -159,7 +159,7 @@ class TreeMeter(Meter):
 
 def _threads(root: int) -> list[str]:
     found = []
-    for pid in _tree(root):
+    for pid in tree(root):
         with suppress(OSError):
             found += [
                 f"/proc/{pid}/task/{task}/schedstat" for task in os.listdir(f"/proc/{pid}/task")
@@ -167,7 +167,8 @@ def _threads(root: int) -> list[str]:
     return found
 
 
-def _tree(root: int) -> list[int]:
+def tree(root: int) -> list[int]:
+    """A process and all below it, by their ids."""
     found, todo = [], [root]
     while todo:
         pid = todo.pop()

@@ -55,11 +55,12 @@ class BwrapBox(Box):
         meter: Callable[[int], Meter],
         *,
         keep: Sequence[int] = (),
-        stdin: bool = False,
+        stdin: bool | int = False,
     ) -> None:
         """Start it. ``meter`` is made for its process id.
 
-        ``keep`` are descriptors that it inherits; they stay open here. A caller that is cancelled
+        ``keep`` are descriptors that it inherits; they stay open here. So does ``stdin`` where it
+        is a descriptor (a number above 2, and no truth value). A caller that is cancelled
         gets away only when nothing of it is left.
 
         Raises:
@@ -82,19 +83,19 @@ class BwrapBox(Box):
         meter: Callable[[int], Meter],
         keep: Sequence[int],
         *,
-        stdin: bool,
+        stdin: bool | int,
     ) -> None:
         self._status_fd, status = os.pipe()
         self._note_fd, note = os.pipe()
         out, err = self.pump.pipe("stdout"), self.pump.pipe("stderr")
-        program = seccomp.program()
-        filters = [] if program is None else [_memory_file(program)]
+        program = None if launch.by else seccomp.program()
+        filters = [] if program is None else [memory_file(program)]
         filter_fd = filters[0] if filters else None
-        args = _memory_file(bubblewrap.arguments(launch, status_fd=status, filter_fd=filter_fd))
+        args = memory_file(bubblewrap.arguments(launch, status_fd=status, filter_fd=filter_fd))
         try:
             self._process = await asyncio.create_subprocess_exec(
                 *bubblewrap.command_line(bwrap, launch, args_fd=args, note_fd=note),
-                stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
+                stdin=_input(stdin),
                 stdout=out,
                 stderr=err,
                 pass_fds=(status, note, args, *filters, *keep),
@@ -213,7 +214,13 @@ async def _whatever_comes(future: asyncio.Future[Any]) -> None:
             await asyncio.wait([future])
 
 
-def _memory_file(data: bytes) -> int:
+def _input(stdin: bool | int) -> int:
+    if isinstance(stdin, bool):
+        return asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL
+    return stdin
+
+
+def memory_file(data: bytes) -> int:
     """A descriptor from which ``data`` can be read by a child."""
     fd = os.memfd_create("codin")
     os.write(fd, data)

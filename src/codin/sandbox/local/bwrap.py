@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,7 @@ _INSIDE = (
     'cd "$3" 2>/dev/null || { echo nowhere > "$1"; exit 127; }; '
     'case "$4" in */*) [ -f "$4" ] && [ -x "$4" ];; *) command -v "$4" >/dev/null 2>&1;; esac || '
     '{ [ -e "$4" ] && echo denied > "$1" || echo missing > "$1"; exit 127; }; '
-    'shift 3; exec "$@"'
+    'shift 4; exec "$@"'
 )
 
 
@@ -56,7 +56,9 @@ class Launch:
     makes it the first process of its namespace, that nothing inside can signal. ``start_in`` is a
     folder of the view that is surely there. ``share_network`` is for programs of the platform
     itself, never for code that nobody has read. ``front`` is a program inside that becomes what
-    follows it."""
+    follows it. ``by`` gives the command line of a program that starts ``argv`` in an isolation of
+    its own (and writes why it could not to the path that it is given): it is user 0 of the
+    namespaces, with every right over them and no call refused."""
 
     argv: Sequence[str]
     view: Sequence[str]
@@ -68,6 +70,7 @@ class Launch:
     start_in: str = WORKSPACE
     share_network: bool = False
     front: Sequence[str] = ()
+    by: Callable[[str], Sequence[str]] | None = None
 
 
 def arguments(launch: Launch, *, status_fd: int, filter_fd: int | None) -> bytes:
@@ -75,7 +78,7 @@ def arguments(launch: Launch, *, status_fd: int, filter_fd: int | None) -> bytes
     filtered = [] if filter_fd is None else ["--seccomp", str(filter_fd)]
     init = ["--as-pid-1"] if launch.as_init else []
     shared = ["--share-net"] if launch.share_network else []
-    isolation = [*_isolation(status_fd), *shared, *init, *filtered]
+    isolation = [*_isolation(launch, status_fd), *shared, *init, *filtered]
     args = [*isolation, *launch.view, "--chdir", launch.start_in]
     for name, value in launch.env.items():
         args += ["--setenv", name, value]
@@ -89,17 +92,21 @@ def command_line(bwrap: Path, launch: Launch, *, args_fd: int, note_fd: int) -> 
     seconds = "" if limits.cpu_seconds is None else str(int(limits.cpu_seconds) + 1)
     processes = "" if limits.processes is None or launch.join else str(limits.processes + 1)
     outside = ["/bin/sh", "-c", _OUTSIDE, "codin", " ".join(map(str, launch.join))]
-    inside = ["/bin/sh", "-c", _INSIDE, "codin", f"/proc/self/fd/{note_fd}", processes, launch.cwd]
+    note = f"/proc/self/fd/{note_fd}"
+    inside = ["/bin/sh", "-c", _INSIDE, "codin", note, processes, launch.cwd, launch.argv[0]]
     return [
         *(*outside, file_blocks, seconds),
-        *(str(bwrap), "--args", str(args_fd), "--", *launch.front, *inside, *launch.argv),
+        *(str(bwrap), "--args", str(args_fd), "--", *launch.front, *inside),
+        *(launch.argv if launch.by is None else launch.by(note)),
     ]
 
 
-def _isolation(status_fd: int) -> list[str]:
+def _isolation(launch: Launch, status_fd: int) -> list[str]:
     uid = str(layout.UID)
+    rights = ["--disable-userns", "--uid", uid, "--gid", uid, "--cap-drop", "ALL"]
+    if launch.by:
+        rights = ["--uid", "0", "--gid", "0", "--cap-add", "ALL"]
     return [
-        *("--unshare-all", "--unshare-user", "--disable-userns", "--uid", uid, "--gid", uid),
-        *("--die-with-parent", "--new-session", "--hostname", "sandbox", "--clearenv"),
-        *("--cap-drop", "ALL", "--json-status-fd", str(status_fd)),
+        *("--unshare-all", "--unshare-user", *rights, "--die-with-parent", "--new-session"),
+        *("--hostname", "sandbox", "--clearenv", "--json-status-fd", str(status_fd)),
     ]

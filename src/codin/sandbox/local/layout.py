@@ -78,10 +78,21 @@ def write_etc(folder: Path) -> None:
         (folder / name).write_text(text)
 
 
-def view(*, etc: Path, workspace: Path, mounts: tuple[Mount, ...], disk: int | None) -> list[str]:
-    """Arguments for the file system: read-only but for the workspace, ``/tmp`` and ``/dev/shm``."""
+def view(
+    *,
+    etc: Path,
+    workspace: Path,
+    mounts: tuple[Mount, ...],
+    disk: int | None,
+    keep_proc: bool = True,
+) -> list[str]:
+    """Arguments for the file system: read-only but for the workspace, ``/tmp`` and ``/dev/shm``.
+
+    ``keep_proc=False`` leaves ``/proc`` writable: for what shows code inside another one.
+    """
     size = str(disk or _DEFAULT_TMP)
-    args = [*_system(etc, size), "--perms", "1777", "--size", size, "--tmpfs", "/tmp"]  # noqa: S108
+    args = _system(etc, size, keep_proc=keep_proc)
+    args += ["--perms", "1777", "--size", size, "--tmpfs", "/tmp"]  # noqa: S108
     return [*args, *_shown(workspace, mounts), "--remount-ro", "/"]
 
 
@@ -104,7 +115,7 @@ def machine_mounts(etc: Path) -> list[Mount]:
     return shown + [Mount(folder, str(folder)) for folder in python_folders()]
 
 
-def _system(etc: Path, size: str) -> list[str]:
+def _system(etc: Path, size: str, *, keep_proc: bool = True) -> list[str]:
     """The system, read-only.
 
     ``/proc`` is read-only too: run by root, code inside is root to files that root owns, and
@@ -121,7 +132,8 @@ def _system(etc: Path, size: str) -> list[str]:
         args += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
     for name in MADE:
         args += ["--ro-bind", str(etc / name), f"/etc/{name}"]
-    args += ["--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev"]
+    args += ["--proc", "/proc", *(["--remount-ro", "/proc"] if keep_proc else [])]
+    args += ["--dev", "/dev"]
     return [*args, "--size", size, "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]  # noqa: S108
 
 

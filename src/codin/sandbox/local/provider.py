@@ -55,12 +55,15 @@ class LocalSandboxProvider(SandboxProvider):
     """
 
     name = "local"
+    isolation = Isolation.NAMESPACE
     _found: ClassVar[dict[Path, SandboxSupport]] = {}
 
     def __init__(
         self, *, layers: PackageLayers | None = None, network: ProxyRoom | None = None
     ) -> None:
+        self._layers = layers
         self._packages = ShownPackages(layers)
+        self._stronger: SandboxProvider | None = None
         self._network = network or ProxyRoom()
         self._probing = asyncio.Lock()
         self._preparing = asyncio.Lock()
@@ -72,11 +75,14 @@ class LocalSandboxProvider(SandboxProvider):
         try:
             program = bwrap.find()
         except SandboxUnavailable as error:
-            return SandboxSupport(Isolation.NAMESPACE, available=False, reason=str(error))
+            return SandboxSupport(self.isolation, available=False, reason=str(error))
         async with self._probing:
             if program not in self._found:
-                self._found[program] = await probe(self._open, Isolation.NAMESPACE)
+                self._found[program] = await self._try()
             return self._found[program]
+
+    async def _try(self) -> SandboxSupport:
+        return await probe(self._open, self.isolation)
 
     async def describe(self) -> dict[str, object]:
         """What this machine gives, as data: for ``codin doctor``."""
@@ -93,13 +99,15 @@ class LocalSandboxProvider(SandboxProvider):
         }
 
     async def create(self, spec: SandboxSpec) -> Sandbox:
+        if spec.least is Isolation.GVISOR and self.isolation is Isolation.NAMESPACE:
+            return await self._by_gvisor().create(spec)
         support = await self.probe()
         if not support.available:
             raise SandboxUnavailable(support.reason)
         if _ORDER.index(spec.least) > _ORDER.index(support.isolation):
             raise SandboxUnavailable(
-                f"the local sandbox gives isolation {support.isolation.value!r}, "
-                f"and {spec.least.value!r} was asked for"
+                f"this machine's own sandboxes give isolation {support.isolation.value!r}, and "
+                f"{spec.least.value!r} was asked for: a container engine gives that"
             )
         if spec.limits.network == "open":
             raise SandboxUnavailable(
@@ -118,6 +126,8 @@ class LocalSandboxProvider(SandboxProvider):
         """End every sandbox that was made here and is still there."""
         for sandbox in list(self._sandboxes):
             await sandbox.kill()
+        if self._stronger is not None:
+            await self._stronger.close()
         self._network.close()
         if self._folder is not None:
             await asyncio.to_thread(shutil.rmtree, self._folder, True)
@@ -144,9 +154,7 @@ class LocalSandboxProvider(SandboxProvider):
         return sandbox
 
     async def _apart(self, identity: str, spec: SandboxSpec, place: Path) -> BoxSandbox:
-        own = spec.workspace is None
-        workspace = place / identity if spec.workspace is None else spec.workspace.resolve()
-        await asyncio.to_thread(_prepare_workspace, workspace)
+        own, workspace = await self._workspace(identity, spec, place)
         return LocalSandbox(
             identity,
             replace(spec, workspace=workspace),
@@ -156,6 +164,20 @@ class LocalSandboxProvider(SandboxProvider):
             groups=self._groups,
             on_end=lambda ended: self._forget(ended, workspace if own else None),
         )
+
+    async def _workspace(self, identity: str, spec: SandboxSpec, place: Path) -> tuple[bool, Path]:
+        """Whether it goes with the sandbox, and where it is."""
+        own = spec.workspace is None
+        workspace = place / identity if spec.workspace is None else spec.workspace.resolve()
+        await asyncio.to_thread(_prepare_workspace, workspace)
+        return own, workspace
+
+    def _by_gvisor(self) -> SandboxProvider:
+        if self._stronger is None:
+            from codin.sandbox.gvisor import GvisorSandboxProvider
+
+            self._stronger = GvisorSandboxProvider(layers=self._layers)
+        return self._stronger
 
     async def _machine(self, identity: str, spec: SandboxSpec, place: Path) -> BoxSandbox:
         root = place / identity

@@ -1,0 +1,269 @@
+"""Sandboxes by gVisor: the contract where a runsc is, and the refusal where none is new enough."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+from dataclasses import replace
+from datetime import date
+
+import pytest
+
+from codin.sandbox import Isolation, Limits, LocalSandboxProvider, Mount, SandboxSpec
+from codin.sandbox.base import MIB, ChangeKind, FileChange
+from codin.sandbox.errors import PermissionDenied, RemoteError, SandboxUnavailable
+from codin.sandbox.gvisor import GvisorSandboxProvider, runsc
+from codin.testing._sandbox_base import until_change
+from codin.testing.sandbox_conformance import SandboxConformance
+
+ANY = date(2022, 12, 1)
+"""The release that Debian has: too old to be offered, good enough to try all of this with."""
+
+needs_runsc = pytest.mark.skipif(
+    shutil.which("runsc") is None, reason="runsc is not here: apt-get install runsc"
+)
+
+
+@pytest.fixture
+def program(tmp_path, monkeypatch):
+    """A runsc that says what it is told to."""
+
+    def make(version, code=0):
+        path = tmp_path / "runsc"
+        path.write_text(
+            f"#!/bin/sh\necho 'runsc version {version}'\necho 'spec: 1.0'\nexit {code}\n"
+        )
+        path.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+        return path
+
+    return make
+
+
+@pytest.fixture
+async def local():
+    provider = LocalSandboxProvider()
+    yield provider
+    await provider.close()
+
+
+async def test_without_runsc_there_is_none(local, monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(SandboxUnavailable, match=r"runsc is not here.*2024-01-01.*gvisor\.dev"):
+        await local.create(SandboxSpec(least=Isolation.GVISOR))
+    support = await GvisorSandboxProvider().probe()
+    assert (support.isolation, support.available) == (Isolation.GVISOR, False)
+    assert "gvisor.dev" in support.reason
+
+
+@pytest.mark.parametrize("version", ["0.0~20221219.0", "release-20231218.0"])
+async def test_one_that_is_too_old_is_not_used(local, program, version):
+    program(version)
+    with pytest.raises(SandboxUnavailable, match=r"of 202\d-\d\d-\d\d, which is too old"):
+        await local.create(SandboxSpec(least=Isolation.GVISOR))
+
+
+@pytest.mark.parametrize(("version", "code"), [("VERSION_MISSING", 0), ("20240101", 1)])
+async def test_one_that_cannot_tell_its_day_is_not_used(local, program, version, code):
+    program(version, code)
+    with pytest.raises(SandboxUnavailable, match=r"does not (tell its day|work)"):
+        await local.create(SandboxSpec(least=Isolation.GVISOR))
+
+
+@pytest.mark.parametrize("version", ["release-20240101.0", "0.0~20260115.0-1+b2"])
+def test_one_that_is_new_enough_is_found(program, version):
+    path = program(version)
+    found = runsc.find()
+    assert found.path == path
+    assert found.released >= runsc.MINIMUM
+    assert "--platform=ptrace" not in found.command("/proc/self/fd/9")
+
+
+async def test_one_that_does_not_work_is_told(program):
+    program("release-20260101.0", 1)
+    provider = GvisorSandboxProvider()
+    found = await provider.probe()
+    assert not found.available
+    await provider.close()
+
+
+async def test_what_it_does_not_give_is_refused():
+    provider = GvisorSandboxProvider()
+    with pytest.raises(SandboxUnavailable, match="machine=False"):
+        await provider.create(SandboxSpec(machine=True))
+    with pytest.raises(SandboxUnavailable, match="network='none'"):
+        await provider.create(SandboxSpec(limits=Limits(network=("example.com:443",))))
+
+
+def test_the_bundle(tmp_path):
+    mounts = [Mount(tmp_path, "/data", writable=True), Mount(tmp_path, "/read")]
+    text = runsc.bundle(
+        ["cat", "x"], cwd="/workspace", env={"A": "b"}, limits=Limits(disk_bytes=5), mounts=mounts
+    )
+    config = json.loads(text)
+    assert config["process"]["args"] == ["cat", "x"]
+    assert config["process"]["env"] == ["A=b"]
+    assert config["process"]["capabilities"] == {}
+    assert {"type": "RLIMIT_FSIZE", "soft": 5, "hard": 5} in config["process"]["rlimits"]
+    assert config["root"]["readonly"] is True
+    shown = {mount["destination"] for mount in config["mounts"] if mount["type"] == "bind"}
+    assert shown == {"/workspace", "/tmp", "/data"}
+
+
+@pytest.fixture
+async def provider():
+    provider = GvisorSandboxProvider(minimum=ANY)
+    yield provider
+    await provider.close()
+
+
+@pytest.fixture
+async def sandbox(provider):
+    async with await provider.create(SandboxSpec()) as sandbox:
+        yield sandbox
+
+
+@needs_runsc
+async def test_the_kernel_is_not_this_machine_s(sandbox):
+    result = await sandbox.exec(["dmesg"])
+    assert b"Starting gVisor" in result.stdout
+    assert sandbox.isolation is Isolation.GVISOR
+
+
+@needs_runsc
+async def test_a_weaker_request_is_given_the_stronger(provider):
+    async with await provider.create(SandboxSpec(least=Isolation.PROCESS)) as sandbox:
+        assert sandbox.isolation is Isolation.GVISOR
+
+
+@needs_runsc
+@pytest.mark.slow
+async def test_describe(provider):
+    told = await provider.describe()
+    assert (told["backend"], told["isolation"], told["available"]) == ("gvisor", "gvisor", True)
+    assert told["released"] >= "2022-12-01"
+    assert "memory_bytes" in told["enforced"]
+
+
+@needs_runsc
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGUSR2, signal.SIGTERM])
+async def test_signals_are_handed_on(sandbox, number):
+    script = f"trap 'echo caught; exit 7' {int(number)}; echo ready; while :; do sleep 0.05; done"
+    process = await sandbox.start(["sh", "-c", script])
+    output = process.output()
+    assert (await anext(output)).data == b"ready\n"
+    await process.signal(number)
+    assert (await anext(output)).data == b"caught\n"
+    assert (await process.wait()).exit_code == 7
+
+
+@needs_runsc
+@pytest.mark.slow
+async def test_nothing_of_it_stays(sandbox):
+    """Not of gVisor either: all of it is in the process namespace of the command."""
+    before = await _named("runsc-sandbox")
+    process = await sandbox.start(["sleep", "60"])
+    while await _named("runsc-sandbox") <= before:
+        await asyncio.sleep(0.02)
+    await process.kill()
+    assert await _named("runsc-sandbox") <= before
+
+
+async def _named(name):
+    found = await asyncio.create_subprocess_exec(
+        *("ps", "-eo", "args"), stdout=asyncio.subprocess.PIPE
+    )
+    text = (await found.communicate())[0].decode(errors="replace")
+    return {line for line in text.splitlines() if line.startswith(name)}
+
+
+@needs_runsc
+@pytest.mark.slow
+async def test_memory_of_many_commands_together(provider):
+    limits = replace(Limits(), memory_bytes=150 * MIB)
+    code = "import time; b = bytearray(b'x') * (80 << 20); print('has', flush=True); time.sleep(20)"
+    async with await provider.create(SandboxSpec(limits=limits)) as sandbox:
+        many = [sandbox.exec(["python3", "-c", code]) for _ in range(5)]
+        ended = await asyncio.gather(*map(_until_end, many))
+    assert any(type(error).__name__ == "OutOfMemory" for error in ended)
+
+
+async def _until_end(running):
+    try:
+        return await asyncio.wait_for(running, 15)
+    except Exception as error:
+        return error
+
+
+@needs_runsc
+@pytest.mark.slow
+class TestGvisorSandbox(SandboxConformance):
+    """The suite, and what is otherwise: its kernel keeps some things to itself."""
+
+    @pytest.fixture
+    async def provider(self):
+        provider = GvisorSandboxProvider(minimum=ANY)
+        yield provider
+        await provider.close()
+
+    async def test_it_is_not_root(self, sandbox):
+        """It is user 0 of its own kernel, with none of the rights, and nobody special here."""
+        script = "id -u; grep Cap /proc/self/status; echo x > made"
+        lines = (await sandbox.exec(["sh", "-c", script])).stdout.decode().splitlines()
+        assert lines[0] == "0"
+        assert {int(line.split()[1], 16) for line in lines[1:]} == {0}
+        assert (sandbox.workspace / "made").stat().st_uid == os.geteuid()
+
+    @pytest.mark.parametrize("path", ["/usr/x", "/etc/x", "/x", "/proc/sys/kernel/core_pattern"])
+    async def test_the_system_is_read_only(self, sandbox, path):
+        assert (await sandbox.exec(["sh", "-c", f"echo x >> {path}"])).exit_code != 0
+
+    async def _refused(self, sandbox):
+        """A Worker's copy cannot be kept from its memory there, and so there is none."""
+        worker = await sandbox.worker()
+        source = "def one(): return 1"
+        with pytest.raises(RemoteError, match="cannot be kept apart here"):
+            await worker.call("m:one", source=source, fresh=True)
+        assert await worker.call("m:one", source=source) == 1
+        await worker.close()
+
+    test_a_fresh_call_keeps_nothing = _refused
+    test_what_a_fresh_call_leaves_behind_ends_with_it = _refused
+    test_a_fresh_call_that_ends_itself = _refused
+    test_preload = _refused
+
+    async def test_dev_is_its_own(self, sandbox):
+        """Made in the memory of its kernel, and gone with it."""
+        assert (await sandbox.exec(["sh", "-c", "echo x > /dev/made; cat /dev/made"])).stdout
+        assert (await sandbox.exec(["cat", "/dev/made"])).exit_code != 0
+        assert not os.path.exists("/dev/made")
+
+    async def test_no_new_user_namespace(self, sandbox):
+        """Its kernel makes them, of its own; nothing of this machine is in them."""
+        script = "unshare -Ur sh -c 'id -u; mount -t tmpfs none /mnt; cat /etc/shadow; ls /root'"
+        result = await sandbox.exec(["sh", "-c", script])
+        assert b"root:" not in result.stdout
+        assert not os.path.ismount("/mnt")
+
+    async def test_what_is_not_a_regular_file(self, sandbox):
+        """A pipe with a name is of its kernel, and not in the folder that is seen from outside."""
+        result = await sandbox.exec(["sh", "-c", "mkfifo pipe && ls"])
+        assert result.stdout == b"pipe\n"
+        assert await sandbox.fs.list() == []
+        await sandbox.exec(["ln", "-s", "/dev/zero", "zero"])
+        with pytest.raises(PermissionDenied):
+            await sandbox.fs.read("zero")
+
+    async def test_what_commands_do_is_seen(self, sandbox):
+        """Its server of files sets rights on its own account, which is seen too."""
+        await sandbox.fs.write("d/old", b"x")
+        async with sandbox.fs.watch("d") as changes:
+            script = "echo a > new; mv old moved; rm moved"
+            await sandbox.exec(["sh", "-c", script], cwd="d")
+            gone = FileChange("/workspace/d/moved", ChangeKind.REMOVED)
+            seen = await until_change(changes, gone)
+        assert FileChange("/workspace/d/new", ChangeKind.CREATED) in seen
+        assert FileChange("/workspace/d/new", ChangeKind.MODIFIED) in seen
+        assert FileChange("/workspace/d/moved", ChangeKind.CREATED) in seen
