@@ -53,9 +53,9 @@ class GvisorSandboxProvider(LocalSandboxProvider):
 
     async def create(self, spec: SandboxSpec) -> Sandbox:
         if spec.machine:
-            raise SandboxUnavailable("a sandbox by gVisor is no machine: use machine=False")
+            raise SandboxUnavailable("isolation 'gvisor' is not for machines: use machine=False")
         if spec.limits.network != "none":
-            raise SandboxUnavailable("a sandbox by gVisor has no network: use network='none'")
+            raise SandboxUnavailable("isolation 'gvisor' comes without network: use network='none'")
         return await super().create(spec)
 
     async def describe(self) -> dict[str, object]:
