@@ -83,7 +83,7 @@ async def _answer(
     if path.startswith("/echo"):
         body = sent
     elif path.startswith("/bytes/"):
-        body = b"x" * int(path.rpartition("/")[2])
+        body = b"x" * int(path.partition("?")[0].rpartition("/")[2])
     length = [] if path.endswith("?chunked") else [("content-length", str(len(body)))]
     writer.write(http.send(h11.Response(status_code=200, headers=length)) or b"")
     if request.method != b"HEAD":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import asyncio
 import contextlib
 import os
@@ -54,12 +55,14 @@ async def taken(link: socket.socket) -> socket.socket | None:
         await readable.wait()
     finally:
         loop.remove_reader(link)
+    found = array.array("i")
     with contextlib.suppress(OSError):
-        flags = socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT
-        _, found, _, _ = socket.recv_fds(link, 1, 1, flags)
-        if found:
-            return _as_socket(found[0])
-    return None
+        # Not socket.recv_fds, which forgets the flags: what comes would go on to every child.
+        _, beside, _, _ = link.recvmsg(1, socket.CMSG_LEN(found.itemsize), socket.MSG_CMSG_CLOEXEC)
+        for level, kind, data in beside:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                found.frombytes(data[: found.itemsize])
+    return _as_socket(found[0]) if found else None
 
 
 def _as_socket(descriptor: int) -> socket.socket | None:
