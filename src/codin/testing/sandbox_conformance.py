@@ -8,6 +8,7 @@ Use it with pytest and pytest-asyncio (``asyncio_mode = "auto"``)::
             yield MyProvider()
 
 The provider has to enforce every limit of ``Limits()`` as it stands, and give no network.
+One that gives allow-lists is also run with ``NetworkConformance``, which has fixtures of its own.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from codin.testing._sandbox_files import (
     LifeConformance,
     WatchConformance,
 )
+from codin.testing._sandbox_network import NetworkConformance
 
 __all__ = [
     "CodeConformance",
@@ -28,6 +30,7 @@ __all__ = [
     "IsolationConformance",
     "LifeConformance",
     "LimitConformance",
+    "NetworkConformance",
     "SandboxConformance",
     "WatchConformance",
     "WorkerConformance",

@@ -18,6 +18,7 @@ class SmallServer:
     heads: list[h11.Request] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
     connections: int = 0
+    open: int = 0
 
 
 @contextlib.asynccontextmanager
@@ -46,6 +47,7 @@ async def _serve(
     told: SmallServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
     told.connections += 1
+    told.open += 1
     http = h11.Connection(h11.SERVER)
     try:
         while True:
@@ -64,6 +66,7 @@ async def _serve(
     except (OSError, h11.ProtocolError):
         return
     finally:
+        told.open -= 1
         writer.close()
 
 
