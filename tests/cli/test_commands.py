@@ -93,7 +93,15 @@ def test_the_doctor_says_what_is_missing(alone: Environment, tmp_path: Path) -> 
     assert models["model openai"]["detail"] == "set OPENAI_API_KEY"
     assert not any(row["ok"] for row in report["models"])
     assert done.returncode == 1  # without a model no goal can be run
-    assert report["sandboxes"][0]["what"] == "sandbox local"
+    levels = {row["what"]: row for row in report["sandboxes"]}
+    assert list(levels) == [
+        *("sandbox process", "sandbox namespace", "sandbox gvisor", "sandbox container"),
+    ]
+    assert levels["sandbox namespace"]["ok"]
+    assert "memory_bytes" in levels["sandbox namespace"]["detail"]
+    assert levels["sandbox process"]["detail"].endswith("given sandbox namespace")
+    for row in levels.values():  # each tells what it keeps, or how to get it
+        assert "enforces" in row["detail"] or "given" in row["detail"] or not row["ok"]
 
 
 def test_tools_of_a_file_and_what_is_wrong_with_one(alone: Environment, tmp_path: Path) -> None:

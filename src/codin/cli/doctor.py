@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, Protocol
 
 import click
 
@@ -17,6 +17,14 @@ FRAMEWORKS = {
     "adk": ("google-adk", "adk"),
     "agno": ("agno", "agno"),
 }
+
+
+class Described(Protocol):
+    """A provider of sandboxes that says what it gives here."""
+
+    async def describe(self) -> dict[str, object]: ...
+
+    async def close(self) -> None: ...
 
 
 @click.command()
@@ -61,18 +69,32 @@ async def _models() -> list[dict[str, Any]]:
 
 
 async def _sandboxes() -> list[dict[str, Any]]:
+    """A row for each level, the weakest first."""
+    rows = list(await asyncio.gather(*map(_level, _providers())))
+    best = next((row for row in rows if row["ok"]), None)
+    detail = rows[0]["detail"] if best is None else f"whoever asks for it is given {best['what']}"
+    return [_row("sandbox process", ok=best is not None, detail=detail), *rows]
+
+
+def _providers() -> list[Described]:
+    from codin.sandbox.docker import DockerSandboxProvider
+    from codin.sandbox.gvisor import GvisorSandboxProvider
     from codin.sandbox.local import LocalSandboxProvider
 
-    provider = LocalSandboxProvider()
+    return [LocalSandboxProvider(), GvisorSandboxProvider(), DockerSandboxProvider()]
+
+
+async def _level(provider: Described) -> dict[str, Any]:
     try:
         found = await provider.describe()
     finally:
         await provider.close()
     enforced = found["enforced"]
     assert isinstance(enforced, list)
-    kept = f"{found['isolation']}; enforces {', '.join(enforced)} (by {found['kept_by']})"
+    kept = f"by {found['backend']}; enforces {', '.join(enforced)} (by {found['kept_by']})"
     detail = kept if found["available"] else str(found["reason"])
-    return [_row("sandbox local", ok=bool(found["available"]), detail=detail) | dict(found)]
+    what = f"sandbox {found['isolation']}"
+    return _row(what, ok=bool(found["available"]), detail=detail) | dict(found)
 
 
 def _framework(name: str, package: tuple[str, str]) -> dict[str, Any]:
