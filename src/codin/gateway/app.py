@@ -68,11 +68,11 @@ def create_app(parts: GatewayParts) -> ASGIApp:
     bounded = BodyLimitMiddleware(inner, parts.quota.limits.body_bytes)
     limited = QuotaMiddleware(bounded, parts.quota)
     guard = GuardMiddleware(limited, parts.authenticator, parts.host_names, parts.quota)
-    outer: ASGIApp = guard
-    if parts.e2b is not None:
-        outer = parts.e2b.around(guard, parts.authenticator, guard, parts.quota)
     # outermost, so that refusals and crashes carry the headers too
-    return SecurityHeadersMiddleware(outer)
+    outer = SecurityHeadersMiddleware(guard)
+    if parts.e2b is not None:
+        return parts.e2b.around(outer, parts.authenticator, guard, parts.quota)
+    return outer
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -37,8 +37,8 @@ class Service:
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(30)
 
     def new_key(self, tenant: str, subject: str, role: str = "user") -> str:
-        owner = Principal(tenant, subject, frozenset({"owner"}))
-        request = KeyRequest("test", frozenset({role}))
+        owner = Principal(tenant, "owner", frozenset({"owner"}))
+        request = KeyRequest(subject, frozenset({role}))
         return self.run(self.platform.trust.store.keys.add(owner, request))[1]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from hmac import compare_digest
 from urllib.parse import parse_qs
@@ -32,7 +32,8 @@ from codin.gateway.e2b.paths import SANDBOX
 from codin.gateway.e2b.ports import PortProxy
 from codin.gateway.e2b.sandboxes import SandboxService, ServedSandbox
 from codin.gateway.errors import LimitReached, Unauthenticated
-from codin.gateway.quota import TURN, Quota
+from codin.gateway.headers import SecurityHeadersMiddleware
+from codin.gateway.quota import TURN, Quota, Turn
 from codin.gateway.responses import FastJson
 from codin.security import Principal
 
@@ -92,26 +93,30 @@ class E2bApp:
         if target is None:
             await self._inner(scope, receive, send)
             return
-        app, error_of = self._answering(target)
         scope = _rooted(scope, target)
+        app, error_of = self._answering(target)
+        guarded = _Guarded(self._enter, target, app, error_of)
+        # what a program inside serves by a name of its own is for it to say all of
+        plain = target.own_host and app is self._proxy
+        await (guarded if plain else SecurityHeadersMiddleware(guarded))(scope, receive, send)
+
+    async def _enter(self, scope: Scope, target: _Target) -> Turn:
+        """Let a request in, with what it is for in its state.
+
+        Raises:
+            E2bError, LimitReached: it is not let in.
+        """
         caller = caller_of(scope)
-        request = Request(scope)
+        refusal = self._guard.refusal(caller, scope["method"], own_host=target.own_host)
+        if refusal:
+            raise NotAllowed(refusal)
         try:
-            refusal = self._guard.refusal(caller, scope["method"], own_host=target.own_host)
-            if refusal:
-                raise NotAllowed(refusal)
-            scope["state"]["principal"] = await self._principal(scope, target, caller)
-            turn = self._quota.enter(scope["state"]["principal"], caller.host)
-        except (E2bError, LimitReached) as error:
-            await error_of(request, self._counted(error, caller))(scope, receive, send)
-            return
-        scope["state"][TURN] = turn
-        try:
-            await app(scope, receive, send)
-        except CodinError as error:  # of the proxy, which is no Starlette application
-            await error_of(request, error)(scope, receive, send)
-        finally:
-            turn.leave()
+            principal = await self._principal(scope, target, caller)
+        except (UnknownCaller, SandboxNotFound):
+            self._quota.failed(caller.host)  # who shows no good credential too often is told so
+            raise
+        scope["state"]["principal"] = principal
+        return self._quota.enter(principal, caller.host)
 
     def _answering(self, target: _Target) -> tuple[ASGIApp, _Errors]:
         if target.sandbox is None and target.path != "/files":
@@ -185,15 +190,36 @@ class E2bApp:
         except Unauthenticated as error:
             raise UnknownCaller(str(error)) from error
 
-    def _counted(self, error: CodinError, caller: Caller) -> CodinError:
-        """Who shows no good credential too often is told so."""
-        if not isinstance(error, UnknownCaller | SandboxNotFound):
-            return error
+
+class _Guarded:
+    """An application that answers those who are let in; the others are told why they are not."""
+
+    def __init__(
+        self,
+        enter: Callable[[Scope, _Target], Awaitable[Turn]],
+        target: _Target,
+        app: ASGIApp,
+        tell: _Errors,
+    ) -> None:
+        self._enter = enter
+        self._target = target
+        self._app = app
+        self._tell = tell
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope)
         try:
-            self._quota.failed(caller.host)
-        except LimitReached as reached:
-            return reached
-        return error
+            turn = await self._enter(scope, self._target)
+        except CodinError as error:
+            await self._tell(request, error)(scope, receive, send)
+            return
+        scope["state"][TURN] = turn
+        try:
+            await self._app(scope, receive, send)
+        except CodinError as error:  # of the proxy, which is no Starlette application
+            await self._tell(request, error)(scope, receive, send)
+        finally:
+            turn.leave()
 
 
 def _target(scope: Scope) -> _Target | None:

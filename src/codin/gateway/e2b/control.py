@@ -121,7 +121,7 @@ def _wanted(given: Mapping[str, Any], default: int) -> Wanted:
         if name not in _SERVED and asks(value):
             raise NotServed(f"{name} is not implemented by this service")
     template = given.get("templateID")
-    if template not in TEMPLATES:
+    if not isinstance(template, str) or template not in TEMPLATES:
         raise NotThere(
             f"template {template!r:.80} not found: this service has {', '.join(sorted(TEMPLATES))}"
         )

@@ -16,7 +16,7 @@ from codin.gateway.e2b.streaming import MessageStream
 _HOP = frozenset(
     {
         *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te"),
-        *("trailer", "transfer-encoding", "upgrade", "content-length"),
+        *("trailer", "transfer-encoding", "upgrade"),
     }
 )
 """Headers that are of one connection only (RFC 9110, section 7.6.1)."""
@@ -81,7 +81,7 @@ class PortProxy:
         passing.raw_headers = [
             (name.lower(), value)
             for name, value in answer.headers.raw
-            if name.lower().decode("latin-1") not in _HOP - {"content-length"}
+            if name.lower().decode("latin-1") not in _HOP
         ]
         return passing
 

@@ -39,7 +39,8 @@ class MessageStream(Response):
             await self._parts.aclose()
 
     async def _pump(self, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        start = {"type": "http.response.start", "status": self.status_code}
+        await send({**start, "headers": self.raw_headers})
         async with aclosing(self._parts) as parts:
             async for part in parts:
                 async with asyncio.timeout(STALL_SECONDS):
