@@ -166,9 +166,10 @@ class E2bSettings(_Section):
     """Whether sandboxes are served to E2B's SDKs at ``/e2b``, and how much of them there is.
 
     A caller has no more than ``sandboxes`` at a time, none longer than ``seconds`` after time was
-    last asked for. Each has ``memory_mb``, ``disk_mb`` and ``processes``. ``upload_mb`` bounds one
-    upload. Ports inside are reached by the names ``{port}-{sandbox}.{domain}``, where the domain
-    is by default what the request for the sandbox named.
+    last asked for. Each has ``memory_mb``, ``disk_mb`` and ``processes``. ``spare`` of them are
+    kept ready, so that none has to be waited for. ``upload_mb`` bounds one upload. Ports inside are
+    reached by the names ``{port}-{sandbox}.{domain}``, where the domain is by default what the
+    request for the sandbox named.
     """
 
     enabled: bool = False
@@ -177,6 +178,7 @@ class E2bSettings(_Section):
     memory_mb: int = Field(default=1024, ge=64)
     disk_mb: int = Field(default=1024, ge=16)
     processes: int = Field(default=256, ge=8)
+    spare: int = Field(default=4, ge=0, le=64)
     upload_mb: int = Field(default=100, ge=1)
     domain: str | None = Field(default=None, pattern=r"[A-Za-z0-9.-]+(:[0-9]{1,5})?")
 

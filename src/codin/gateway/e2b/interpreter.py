@@ -46,8 +46,9 @@ def check_language(language: str) -> str:
 class CodeContext:
     """One state of code. Runs of it wait for each other."""
 
-    def __init__(self, sandbox: Sandbox, language: str, cwd: str) -> None:
+    def __init__(self, sandbox: Sandbox, language: str, cwd: str, envs: Mapping[str, str]) -> None:
         self.id = secrets.token_hex(16)
+        self._envs = envs
         self.language = language
         self.cwd = cwd
         self._sandbox = sandbox
@@ -91,7 +92,8 @@ class CodeContext:
         if self._worker is None:
             worker = await self._sandbox.worker()
             try:
-                self._pid = await worker.call(f"{_PROGRAM}:begin", [self.language, self.cwd])
+                given = [self.language, self.cwd, dict(self._envs)]
+                self._pid = await worker.call(f"{_PROGRAM}:begin", given)
             except BaseException:
                 await worker.close()
                 raise
@@ -192,8 +194,9 @@ class _Following:
 class Contexts:
     """The contexts of one sandbox. Each language has one that is used when none is named."""
 
-    def __init__(self, sandbox: Sandbox, home: str) -> None:
+    def __init__(self, sandbox: Sandbox, envs: Mapping[str, str], home: str) -> None:
         self._sandbox = sandbox
+        self._envs = envs
         self._home = home
         self._contexts: dict[str, CodeContext] = {}
         self._default: dict[str, CodeContext] = {}
@@ -212,7 +215,7 @@ class Contexts:
         check_language(language)
         if len(self._contexts) >= MAX_CONTEXTS:
             raise TooMany(f"a sandbox has {MAX_CONTEXTS} contexts: remove one first")
-        context = CodeContext(self._sandbox, language, cwd or self._home)
+        context = CodeContext(self._sandbox, language, cwd or self._home, self._envs)
         self._contexts[context.id] = context
         return context
 

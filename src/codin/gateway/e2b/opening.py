@@ -56,6 +56,7 @@ async def open_e2b(
     own = LocalSandboxProvider() if provider is None else None
     service = SandboxService(own or provider or LocalSandboxProvider(), access, settings)
     proxy = PortProxy()
+    service.begin()
     try:
         yield E2bMount(service, proxy, open_ports=not guarded)
     finally:

@@ -208,7 +208,7 @@ class ProcessTable:
         process = await self._sandbox.start(
             [command.cmd, *command.args],
             cwd=command.cwd or self._home,
-            env=command.envs,
+            env={**self._envs, **command.envs},
             stdin=stdin,
         )
         running = Running(next(self._pids), command, process)

@@ -19,6 +19,7 @@ from codin.gateway.e2b.errors import AlreadyThere, NotThere, TooMany
 from codin.gateway.e2b.interpreter import Contexts
 from codin.gateway.e2b.paths import HOME
 from codin.gateway.e2b.processes import ProcessTable
+from codin.gateway.e2b.spares import Spares
 from codin.gateway.e2b.watchers import Watchers
 from codin.sandbox.base import MIB, Limits, Sandbox, SandboxProvider, SandboxSpec
 from codin.security import Access, Principal
@@ -55,7 +56,7 @@ class ServedSandbox:
 
     def __post_init__(self) -> None:
         self.processes = ProcessTable(self.sandbox, self.envs, HOME)
-        self.contexts = Contexts(self.sandbox, HOME)
+        self.contexts = Contexts(self.sandbox, self.envs, HOME)
         self.watchers = Watchers(self.sandbox)
 
     def signed(self, signature: str, path: str, operation: str, user: str, until: str) -> bool:
@@ -95,7 +96,7 @@ class SandboxService:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.settings = settings
-        self._provider = provider
+        self._spares = Spares(provider, self._spec(), HOME, count=settings.spare)
         self._access = access
         self._clock = clock
         self._served: dict[str, ServedSandbox] = {}
@@ -118,6 +119,10 @@ class SandboxService:
             output_bytes=None,
         )
 
+    def begin(self) -> None:
+        """Have sandboxes ready before they are asked for."""
+        self._spares.begin()
+
     async def create(self, principal: Principal, wanted: Wanted, *, origin: str) -> ServedSandbox:
         """A new sandbox of ``principal``'s.
 
@@ -133,8 +138,7 @@ class SandboxService:
             self._check_room(principal)
             self._coming[owner] = self._coming.get(owner, 0) + 1
             try:
-                sandbox = await self._provider.create(self._spec(wanted))
-                await sandbox.fs.make_dir(HOME)
+                sandbox = await self._spares.take()
             finally:
                 self._coming[owner] -= 1
                 if not self._coming[owner]:
@@ -246,12 +250,13 @@ class SandboxService:
         for served in list(self._served.values()):
             self._forget(served)
             self._end(served)
+        await self._spares.close()
         if self._ending:
             await asyncio.wait(self._ending)
 
-    def _spec(self, wanted: Wanted) -> SandboxSpec:
+    def _spec(self) -> SandboxSpec:
         env = {"HOME": HOME, "USER": "user", "LOGNAME": "user", "E2B_SANDBOX": "true"}
-        return SandboxSpec(limits=self.limits, env={**env, **wanted.envs}, machine=True)
+        return SandboxSpec(limits=self.limits, env=env, machine=True)
 
     def _check_room(self, principal: Principal) -> None:
         coming = self._coming.get((principal.tenant, principal.subject), 0)

@@ -50,10 +50,10 @@ class MachineSandbox(SupervisedSandbox):
         assert spec.workspace is not None
         own = spec.workspace.is_relative_to(root)
         super().__init__(identity, spec, supervisor, *((root,) if own else (root, spec.workspace)))
-        self._root = root
         self._box = box
         self._group = group
-        self._etc = etc
+        shown = [Mount(root, "/", writable=True), *layout.machine_mounts(etc)]
+        self._shown = [*shown, *spec.mounts]
         self._on_end = on_end
 
     @property
@@ -68,8 +68,7 @@ class MachineSandbox(SupervisedSandbox):
 
     def tree(self) -> Tree:
         self.check_alive()
-        system = [Mount(self._root, "/", writable=True), *layout.machine_mounts(self._etc)]
-        return Tree(self.workspace, [*system, *self._spec.mounts], layout.KERNEL_FOLDERS)
+        return Tree(self.workspace, self._shown, layout.KERNEL_FOLDERS)
 
     def end_place(self) -> None:
         super().end_place()

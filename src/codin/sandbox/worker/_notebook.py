@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 _sessions: dict[str, PythonSession | ShellSession] = {}
 
 
-def begin(language: str, cwd: str) -> int:
-    """Prepare this process for ``language``, in the folder ``cwd``; gives its process id."""
+def begin(language: str, cwd: str, env: dict[str, str]) -> int:
+    """Prepare this process for ``language``, in the folder ``cwd`` and with ``env``; gives its
+    process id."""
+    os.environ.update(env)
     os.makedirs(cwd, exist_ok=True)
     os.chdir(cwd)
     if language == "python":

@@ -39,8 +39,8 @@ class CarelessFileSystem(FileSystem):
         names = await asyncio.to_thread(self._listed, path)
         return [FileInfo(f"/workspace/{name}", False, 0, 0.0) for name in names]
 
-    async def stat(self, path: str) -> FileInfo:
-        found = self._at(path).stat()
+    async def stat(self, path: str, *, follow: bool = True) -> FileInfo:
+        found = self._at(path).stat(follow_symlinks=follow)
         return FileInfo(path, stat.S_ISDIR(found.st_mode), found.st_size, found.st_mtime)
 
     async def remove(self, path: str) -> None:
