@@ -12,7 +12,7 @@ import pytest
 from codin.sandbox import Isolation, Limits, Mount, SandboxSpec
 from codin.sandbox.docker import DockerSandboxProvider, engine
 from codin.sandbox.errors import OutOfMemory, PermissionDenied, SandboxGone, SandboxUnavailable
-from codin.testing.sandbox_conformance import SandboxConformance
+from codin.testing.sandbox_conformance import NetworkConformance, SandboxConformance
 
 pytestmark = pytest.mark.slow
 
@@ -36,6 +36,16 @@ class TestDockerSandbox(SandboxConformance):
     @pytest.fixture
     async def provider(self, docker):
         provider = DockerSandboxProvider(docker, base="host")
+        yield provider
+        await provider.close()
+
+
+class TestDockerNetwork(NetworkConformance):
+    machine = True
+
+    @pytest.fixture
+    async def listed_provider(self, docker, room):
+        provider = DockerSandboxProvider(docker, base="host", network=room)
         yield provider
         await provider.close()
 

@@ -58,7 +58,8 @@ class Limits:
     start), ``processes``, ``wall_seconds`` and ``output_bytes`` are of each command, or of each
     call of a Worker. ``network`` is ``"none"`` (the default), ``"open"``, or a tuple of allowed
     ``host:port``, ``[address]:port`` or ``*.example.org:port``: see ``security.targets.AllowList``.
-    With a tuple, also an empty one, there is a proxy inside that says what it refuses.
+    With a tuple, also an empty one, there is a proxy inside that says what it refuses. It is the
+    sandbox's: limits of one command do not change it.
 
     Raises:
         InvalidInputError: a limit that is not above zero, or an entry that is no ``host:port``.

@@ -10,7 +10,7 @@ import time
 import httpx
 import pytest
 
-from codin.sandbox.network import ProxyLimits
+from codin.sandbox.network import ProxyLimits, ProxyRoom
 from codin.testing.small_server import small_server
 
 
@@ -303,6 +303,33 @@ async def test_a_name_that_turns_is_looked_at_each_time_and_only_once(door, serv
     url = f"http://allowed.test:{server.port}/"
     assert [await door.status(get(url)) for _ in range(3)] == [200, 403, 200]
     assert names.asked == [("allowed.test", server.port)] * 3
+
+
+async def test_a_sandbox_whose_names_take_long_holds_no_other_up(server):
+    async def resolve(name, port):
+        if name.endswith(".slow.test"):
+            await asyncio.sleep(60)
+        return ["127.0.0.1"]
+
+    room = ProxyRoom([f"127.0.0.1:{server.port}"], resolve=resolve)
+    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+    slow, quick = (room.proxy([f"*.{name}.test:{server.port}"], name) for name in ("slow", "quick"))
+    servings = [slow.serve(listeners[0]), quick.serve(listeners[1])]
+    ports = [each.getsockname()[1] for each in listeners]
+    waiting = []
+    for number in range(20):
+        reader, writer = await asyncio.open_connection("127.0.0.1", ports[0])
+        writer.write(get(f"n{number}.slow.test:{server.port}", method="CONNECT"))
+        waiting.append((reader, writer))
+    await asyncio.sleep(0.2)
+    began = time.monotonic()
+    async with httpx.AsyncClient(proxy=f"http://127.0.0.1:{ports[1]}") as client:
+        answer = await client.get(f"http://a.quick.test:{server.port}/")
+    assert (answer.status_code, time.monotonic() - began < 3) == (200, True)
+    for _, writer in waiting:
+        writer.close()
+    for each in servings:
+        await each.close()
 
 
 async def test_a_name_that_is_not_allowed_is_not_even_resolved(door, server, names):

@@ -113,7 +113,7 @@ class DockerSandboxProvider(SandboxProvider):
                 "a container gets no open network: it would reach whatever this machine does; "
                 "name what is needed, as network=('example.com:443',)"
             )
-        asked = {name for name in LIMITED if getattr(spec.limits, name) is not None}
+        asked = {name for name in LIMITED if getattr(spec.limits, name) is not None} | {"network"}
         if missing := asked - support.enforced:
             raise SandboxUnavailable(
                 f"the engine does not enforce these limits: {', '.join(sorted(missing))}; "

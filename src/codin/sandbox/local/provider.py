@@ -114,7 +114,7 @@ class LocalSandboxProvider(SandboxProvider):
                 "the local sandbox opens no network: it would be this machine's own, with whatever "
                 "listens on its loopback; name what is needed, as network=('example.com:443',)"
             )
-        asked = {name for name in LIMITED if getattr(spec.limits, name) is not None}
+        asked = {name for name in LIMITED if getattr(spec.limits, name) is not None} | {"network"}
         if missing := asked - support.enforced:
             raise SandboxUnavailable(
                 f"these limits cannot be enforced here: {', '.join(sorted(missing))}; "

@@ -16,7 +16,7 @@ Resolve = Callable[[str, int], Awaitable[list[str]]]
 
 _RESOLVE_SECONDS = 5.0
 _MOST_ADDRESSES = 32
-_LOOKUPS = 4
+_LOOKUPS = 8
 """Lookups at a time. They have threads of their own: a slow server of names keeps one busy for
 long after the time-out, and the platform's other work must not wait for it."""
 

@@ -32,6 +32,9 @@ Attend = Callable[[socket.socket], Coroutine[Any, Any, None]]
 
 _LINGER_SECONDS = 1.0
 _LINGER_BYTES = 16 * CHUNK
+_LOOKUPS = 2
+"""Names of one sandbox that are looked up at a time, of those that all of them share."""
+
 _MOST = 4096
 """Connections of all sandboxes together, where this process may have files enough."""
 
@@ -95,6 +98,7 @@ class NetworkProxy:
         self._destinations = destinations
         self._slots = slots
         self._limits = limits
+        self._lookups = asyncio.Semaphore(_LOOKUPS)
         self._refusals = Refusals(owner)
 
     @property
@@ -167,14 +171,14 @@ class NetworkProxy:
 
     async def _connect(self, target: Target) -> socket.socket:
         try:
-            addresses = await self._destinations.addresses(target)
+            async with asyncio.timeout(self._limits.connect_seconds):
+                async with self._lookups:
+                    addresses = await self._destinations.addresses(target)
+                return await _first(addresses, target.port)
         except ForbiddenAddress as error:
             raise self._refused(target, str(error)) from None
         except NoAddress as error:
             raise Refused(502, str(error)) from None
-        try:
-            async with asyncio.timeout(self._limits.connect_seconds):
-                return await _first(addresses, target.port)
         except TimeoutError:
             raise Refused(504, f"{target} took no connection in time") from None
         except OSError as error:
