@@ -47,6 +47,16 @@ def test_a_semicolon_keeps_the_value_back(interpreter: Interpreter) -> None:
     assert interpreter.run_code("1 + 1;").results == []
 
 
+def test_lines_for_the_shell(interpreter: Interpreter) -> None:
+    code = "print('before')\n!echo $HOME\nif True:\n    !echo 'in \"it\"'\n5"
+    execution = interpreter.run_code(code)
+    assert (execution.error, execution.text) == (None, "5")
+    assert "".join(execution.logs.stdout) == 'before\n/home/user\nin "it"\n'
+    kept = 'text = """\n!not a command\n"""\ntext'
+    assert interpreter.run_code(kept).text == repr("\n!not a command\n")
+    assert "pip" in "".join(interpreter.run_code("%pip --version").logs.stdout)
+
+
 def test_errors(interpreter: Interpreter) -> None:
     told: list[object] = []
     execution = interpreter.run_code("def f():\n    return 1 / 0\nf()", on_error=told.append)

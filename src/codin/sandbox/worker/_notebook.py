@@ -6,8 +6,11 @@ once where the program lets it, else with the end of the run.
 
 from __future__ import annotations
 
+import ast
 import os
+import re
 import signal
+import subprocess
 import sys
 
 from . import _display
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+_SYSTEM = "__system__"
 _sessions: dict[str, PythonSession | ShellSession] = {}
 
 
@@ -33,6 +37,7 @@ def begin(language: str, cwd: str, env: dict[str, str]) -> int:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         session = _sessions[language] = PythonSession()
         session.define("display", _display.display)
+        session.define(_SYSTEM, _system)
         os.environ["MPLBACKEND"] = "module://_codin_worker._figures"
     else:
         _sessions[language] = ShellSession()
@@ -65,7 +70,7 @@ def _run(session: PythonSession, code: str) -> Iterator[dict[str, Any]]:
     error = None
     try:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        value = session.execute(code)
+        value = session.execute(_plain(code))
         if value is not None and not code.rstrip().endswith(";"):
             _display.show(value, main=True)
         _display.flush_figures()
@@ -80,6 +85,24 @@ def _run(session: PythonSession, code: str) -> Iterator[dict[str, Any]]:
     yield from shown
     if error is not None:
         yield error
+
+
+def _plain(code: str) -> str:
+    """``code`` as Python: in notebooks a line that begins with ``!`` is for the shell."""
+    try:
+        compile(code, "<code>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT | ast.PyCF_ONLY_AST)
+    except SyntaxError:
+        return re.sub(r"(?m)^([ \t]*)(?:!|%(?=pip ))(.+)$", _shell_line, code)
+    return code
+
+
+def _shell_line(found: re.Match[str]) -> str:
+    return f"{found[1]}{_SYSTEM}({found[2]!r})"
+
+
+def _system(command: str) -> None:
+    sys.stdout.flush()
+    subprocess.run(["bash", "-c", command], stdin=subprocess.DEVNULL, check=False)  # noqa: S607
 
 
 def _error(name: str, value: str, trace: str) -> dict[str, Any]:
