@@ -25,7 +25,10 @@ from codin.sandbox.errors import (
 from codin.sandbox.outcome import Usage
 
 NOTES: dict[bytes, tuple[type[SandboxError], str]] = {
-    b"missing": (CommandNotFound, "is no command inside the sandbox"),
+    b"missing": (
+        CommandNotFound,
+        "is no command inside the sandbox; packages may bring it (requirements), or a mount",
+    ),
     b"denied": (PermissionDenied, "is not a program that may be run"),
     b"nowhere": (SandboxFileNotFound, "has no working directory: it is not there, inside"),
 }

@@ -273,7 +273,7 @@ def _normal(path: str) -> PurePosixPath:
     Raises:
         PermissionDenied: it climbs above the root, or no path can look so.
     """
-    if not path or "\0" in path:
+    if not path or "\0" in path or not _can_be_written(path):
         raise PermissionDenied(f"{path!r} is no path")
     parts: list[str] = []
     for part in PurePosixPath(WORKSPACE, path).parts[1:]:
@@ -284,6 +284,14 @@ def _normal(path: str) -> PurePosixPath:
         else:
             raise PermissionDenied(f"{path} is outside")
     return PurePosixPath("/", *parts)
+
+
+def _can_be_written(path: str) -> bool:
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _descend(
@@ -375,6 +383,10 @@ def _told(path: str) -> Iterator[None]:
     except RecursionError as error:
         raise PermissionDenied(f"{path} is nested too deeply") from error
     except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise DiskLimit(
+                f"{path} was not written: the disk that it would be on is full; make room there"
+            ) from error
         if error.errno == errno.EMFILE:  # a folder on the way down is one open file
             raise PermissionDenied(f"{path} is nested too deeply") from error
         raise PermissionDenied(f"{path}: {os.strerror(error.errno or errno.EACCES)}") from error

@@ -220,17 +220,41 @@ async def _collect(process: Process, on_output: OnOutput | None) -> tuple[bytes,
     return b"".join(parts["stdout"]), b"".join(parts["stderr"])
 
 
+MAX_WORD = 128 * 1024 - 1
+"""The most bytes of one word of a command: the kernel takes no more."""
+MAX_WORDS = 1024 * 1024
+"""The most bytes of a whole command with its environment: some is left for what starts it."""
+
+
 def check_command(argv: Sequence[str], env: Mapping[str, str]) -> None:
     """Raises ``InvalidInputError`` when no command can look so."""
-    if not argv or not argv[0] or argv[0].startswith("-"):
+    if isinstance(argv, str):
+        raise InvalidInputError(f"a command is a list of words, not one text: {argv[:50]!r}")
+    if not argv or not argv[0] or str(argv[0]).startswith("-"):
         raise InvalidInputError("a command begins with the name of a program")
-    for text in (*argv, *env.keys(), *env.values()):
-        if "\0" in text:
-            raise InvalidInputError(f"a command holds no zero byte: {text[:50]!r}")
+    sizes = [len(_word(text)) for text in (*argv, *env.keys(), *env.values())]
+    if max(sizes) > MAX_WORD or sum(sizes) + len(sizes) > MAX_WORDS:
+        raise InvalidInputError(
+            f"a command has {MAX_WORDS} bytes at most, and {MAX_WORD} a word: "
+            "give more by a file, or by stdin"
+        )
     if bad := [name for name in env if not name or "=" in name]:
         raise InvalidInputError(f"{bad[0]!r} is no name of a variable")
 
 
 def inside(cwd: str) -> str:
-    """A working directory as an absolute path inside."""
+    """A working directory as an absolute path inside. Raises ``InvalidInputError``."""
+    _word(cwd)
     return os.path.normpath(os.path.join(WORKSPACE, cwd))
+
+
+def _word(text: str) -> bytes:
+    """The bytes of a word of a command. Raises ``InvalidInputError`` when it has none."""
+    if not isinstance(text, str):
+        raise InvalidInputError(f"a command is made of text, not of {text!r:.50}")
+    if "\0" in text:
+        raise InvalidInputError(f"a command holds no zero byte: {text[:50]!r}")
+    try:
+        return os.fsencode(text)
+    except UnicodeEncodeError as error:
+        raise InvalidInputError(f"a command is made of text, not of {text[:50]!r}") from error

@@ -14,6 +14,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from codin.errors import InvalidInputError
 from codin.sandbox.base import WORKSPACE, Limits, Mount
 from codin.sandbox.errors import SandboxUnavailable
 
@@ -95,6 +96,9 @@ def bundle(
 
     Its root is what the namespaces around it show, read-only. It is user 0 of its own kernel,
     because nobody else is known there, and has no right of that user.
+
+    Raises:
+        InvalidInputError: something in it is no text.
     """
     writable = [WORKSPACE, "/tmp", *(mount.target for mount in mounts if mount.writable)]  # noqa: S108
     config = {
@@ -120,7 +124,13 @@ def bundle(
             "namespaces": [{"type": kind} for kind in ("pid", "network", "ipc", "uts", "mount")]
         },
     }
-    return json.dumps(config).encode()
+    try:
+        return json.dumps(config, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInputError(
+            "isolation 'gvisor' takes text only in commands and their environment: these have "
+            f"bytes that are none ({error.object[error.start : error.end]!r})"
+        ) from error
 
 
 def _bind(path: str) -> dict[str, Any]:

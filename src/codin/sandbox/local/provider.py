@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import shutil
 import stat
 import subprocess
+import tempfile
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,11 +28,8 @@ from codin.sandbox.base import (
 )
 from codin.sandbox.box import cgroup
 from codin.sandbox.box.sandbox import BoxSandbox
-from codin.sandbox.errors import (
-    PermissionDenied,
-    SandboxUnavailable,
-)
-from codin.sandbox.local import bwrap, layout, seccomp
+from codin.sandbox.errors import PermissionDenied, SandboxError, SandboxUnavailable
+from codin.sandbox.local import bwrap, knobs, layout, seccomp
 from codin.sandbox.local.machine import open_machine
 from codin.sandbox.local.sandbox import LocalSandbox
 from codin.sandbox.network.proxy import NetworkProxy, ProxyRoom
@@ -78,7 +77,10 @@ class LocalSandboxProvider(SandboxProvider):
             return SandboxSupport(self.isolation, available=False, reason=str(error))
         async with self._probing:
             if program not in self._found:
-                self._found[program] = await self._try()
+                found = await self._try()
+                if not found.available:  # what forbids it may be changed meanwhile
+                    return replace(found, reason=f"{found.reason}{knobs.advice()}")
+                self._found[program] = found
             return self._found[program]
 
     async def _try(self) -> SandboxSupport:
@@ -215,7 +217,10 @@ class LocalSandboxProvider(SandboxProvider):
         """The folder of this provider, made when it is first asked for."""
         async with self._preparing:
             if self._folder is None:
-                self._folder = await asyncio.to_thread(self._prepare)
+                try:
+                    self._folder = await asyncio.to_thread(self._prepare)
+                except OSError as error:
+                    raise _unusable(Path(tempfile.gettempdir()), error) from error
             return self._folder
 
     def _prepare(self) -> Path:
@@ -245,13 +250,25 @@ def _prepare_workspace(folder: Path) -> None:
     Raises:
         PermissionDenied: it is somebody else's.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    found = folder.stat()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        found = folder.stat()
+    except OSError as error:
+        raise _unusable(folder, error) from error
     if found.st_uid != os.geteuid() and not found.st_mode & stat.S_IWOTH:
         raise PermissionDenied(
             f"the workspace {folder} belongs to user {found.st_uid}, and code inside has the "
             f"rights of user {os.geteuid()}: it could not write there"
         )
+
+
+def _unusable(folder: Path, error: OSError) -> SandboxError:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return SandboxUnavailable(
+            f"there is no room for a sandbox: the disk of {folder} is full; make room there, "
+            "or set TMPDIR to a folder elsewhere"
+        )
+    return PermissionDenied(f"{folder} cannot be used by a sandbox: {error.strerror}")
 
 
 def _remove_tree(folder: Path) -> None:

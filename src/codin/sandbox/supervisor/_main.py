@@ -365,7 +365,9 @@ def _receive(control: socket.socket) -> tuple[bytes, list[int]]:
 
 def _data(fd: int) -> dict[str, Any]:
     with mmap.mmap(fd, os.fstat(fd).st_size, prot=mmap.PROT_READ) as data:
-        found: dict[str, Any] = msgpack.unpackb(data[:], strict_map_key=False)
+        found: dict[str, Any] = msgpack.unpackb(
+            data[:], strict_map_key=False, unicode_errors="surrogateescape"
+        )
     return found
 
 
