@@ -276,6 +276,7 @@ class NetworkConformance:
         )
         assert time.monotonic() - began < SOON
 
+    @pytest.mark.slow
     async def test_thousands_of_connections_take_nothing_from_others(
         self, listed_provider: SandboxProvider, listed: Sandbox, server: SmallServer
     ) -> None:
