@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         UnsupportedWorkload,
         Workload,
     )
+    from codin.runtime.docker import DockerRuntime
     from codin.runtime.http import HttpRuntime
     from codin.runtime.local import LocalRuntime
     from codin.runtime.omni import OmniRuntime, Policy, RunHandle
@@ -39,6 +40,7 @@ __all__ = [
     "Command",
     "Container",
     "Deployment",
+    "DockerRuntime",
     "Endpoint",
     "EnvironmentSecrets",
     "Function",
@@ -83,6 +85,7 @@ _HOMES = {
         "UnsupportedWorkload",
         "Workload",
     ),
+    "docker": ("DockerRuntime",),
     "http": ("HttpRuntime",),
     "local": ("LocalRuntime",),
     "omni": (

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from codin.errors import CodinError, InvalidInputError
 from codin.runtime.base import (
@@ -90,7 +91,7 @@ async def examine(
 
 
 async def _column(name: str, url: str, made: Mapping[str, Runtime]) -> list[Cell]:
-    runtime = made.get(name) or _make(name)
+    runtime = made.get(name) or _make(name, url)
     if runtime is None:
         return [_not_built(name, kind) for kind in WORKLOAD_KINDS]
     try:
@@ -100,12 +101,16 @@ async def _column(name: str, url: str, made: Mapping[str, Runtime]) -> list[Cell
             await runtime.close()
 
 
-def _make(name: str) -> Runtime | None:
+def _make(name: str, url: str) -> Runtime | None:
     """The backend of that name; its endpoints reach this machine, where the matrix serves one."""
     if name == "local":
         from codin.runtime.local import LocalRuntime
 
         return LocalRuntime(private_endpoints=["127.0.0.1/32"])
+    if name == "docker":
+        from codin.runtime.docker import DockerRuntime
+
+        return DockerRuntime(private_endpoints=[urlsplit(url).netloc])
     if name == "http":
         from codin.runtime.http import HttpRuntime
 
@@ -186,8 +191,8 @@ def _probe(kind: type, url: str) -> _Probe:
     return probes[kind]
 
 
-CONTAINER_IMAGE = "codin-base"
-"""What the container of the matrix is made of."""
+CONTAINER_IMAGE = "codin-sandbox"
+"""What the container of the matrix is made of: the platform's own."""
 
 
 @asynccontextmanager

@@ -21,4 +21,8 @@ def provider_of(backend: str, *, private: Sequence[str] = ()) -> SandboxProvider
         from codin.sandbox.local import LocalSandboxProvider
 
         return LocalSandboxProvider(network=room)
+    if backend == "docker":
+        from codin.sandbox.docker import DockerSandboxProvider
+
+        return DockerSandboxProvider(network=room)
     raise InvalidInputError(f"sandboxes are made by local or docker, not by {backend!r}")

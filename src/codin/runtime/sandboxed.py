@@ -136,8 +136,8 @@ class SandboxRuntime(Runtime):
         coder = await self._take(workload)
 
         async def work(sink: Sink) -> Outcome:
-            async with _given_back(coder):
-                return await _told(coder.call(workload, sink), coder.sandbox, workload)
+            async with given_back(coder):
+                return await told(coder.call(workload, sink), coder.sandbox, workload)
 
         return work
 
@@ -149,8 +149,8 @@ class SandboxRuntime(Runtime):
             return await coder.method(workload, sink)
 
         async def work(sink: Sink) -> Outcome:
-            async with _given_back(coder):
-                return await _told(use(sink), coder.sandbox, workload)
+            async with given_back(coder):
+                return await told(use(sink), coder.sandbox, workload)
 
         return work
 
@@ -161,11 +161,11 @@ class SandboxRuntime(Runtime):
 
         async def work(sink: Sink) -> Outcome:
             async with _ended(sandbox):
-                return await _told(_execute(sandbox, workload, sink), sandbox, workload)
+                return await told(_execute(sandbox, workload, sink), sandbox, workload)
 
         return work
 
-    async def _take(self, workload: Function | Class) -> Coder:
+    async def _take(self, workload: WorkloadOptions) -> Coder:
         """A Worker that this workload may have, with its sandbox."""
         reuse = workload.reuse if isinstance(workload, Function) else Reuse.ONE_SHOT
         if reuse is not Reuse.ONE_SHOT and not workload.owner:
@@ -207,7 +207,7 @@ def spec_of(workload: WorkloadOptions) -> SandboxSpec:
 
 
 @asynccontextmanager
-async def _given_back(coder: Coder) -> AsyncIterator[None]:
+async def given_back(coder: Coder) -> AsyncIterator[None]:
     """Of a run that was cancelled nothing is left when this ends; else the pool sees to that."""
     try:
         yield
@@ -225,7 +225,7 @@ async def _ended(sandbox: Sandbox) -> AsyncIterator[None]:
         await asyncio.shield(sandbox.kill())
 
 
-async def _told(work: Awaitable[Outcome], sandbox: Sandbox, options: WorkloadOptions) -> Outcome:
+async def told(work: Awaitable[Outcome], sandbox: Sandbox, options: WorkloadOptions) -> Outcome:
     """What came of ``work``, with the files that it left."""
     try:
         outcome = await work

@@ -7,8 +7,9 @@ Use it with pytest and pytest-asyncio (``asyncio_mode = "auto"``)::
         async def runtime(self):
             yield MyRuntime()
 
-``EndpointConformance`` is for runtimes that call endpoints; theirs has to be allowed to reach
-``127.0.0.1``, and to find the secret ``key`` as ``SECRET``.
+``ContainerConformance`` is for runtimes that run images. ``EndpointConformance`` is for runtimes
+that call endpoints; theirs has to be allowed to reach ``127.0.0.1``, and to find the secret ``key``
+as ``SECRET``.
 """
 
 from __future__ import annotations
@@ -30,10 +31,11 @@ from codin.runtime.base import (
 )
 from codin.testing._runtime_base import RuntimeChecks
 from codin.testing._runtime_code import CodeChecks, InstanceChecks
+from codin.testing._runtime_container import ContainerChecks
 from codin.testing._runtime_endpoint import SECRET, EndpointChecks
 from codin.testing._runtime_runs import RunChecks
 
-__all__ = ["SECRET", "EndpointConformance", "RuntimeConformance"]
+__all__ = ["SECRET", "ContainerConformance", "EndpointConformance", "RuntimeConformance"]
 
 _SAMPLES: dict[type, Workload] = {
     Function: Function(target="math:sqrt", args=(9.0,)),
@@ -67,3 +69,7 @@ class RuntimeConformance(_Refusals, RunChecks, CodeChecks, InstanceChecks):
 
 class EndpointConformance(_Refusals, EndpointChecks):
     """For runtimes that call endpoints."""
+
+
+class ContainerConformance(_Refusals, ContainerChecks):
+    """For runtimes that run images."""

@@ -10,20 +10,23 @@ import shutil
 import socket
 import struct
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from codin.process_name import process_name
-from codin.sandbox.base import WORKSPACE, Isolation, Mount, SandboxSpec
+from codin.sandbox.base import WORKSPACE, Isolation, Mount, Process, SandboxSpec
 from codin.sandbox.box.cgroup import ForeignGroup
 from codin.sandbox.box.files import Tree
+from codin.sandbox.box.process import BoxProcess
 from codin.sandbox.docker.engine import CONFLICT, NOT_FOUND, Engine, EngineError
+from codin.sandbox.docker.guest import GuestBox
 from codin.sandbox.docker.hardening import Kept, host_config
-from codin.sandbox.docker.image import Image
+from codin.sandbox.docker.image import REPOSITORY, Image, find_image
 from codin.sandbox.errors import SandboxUnavailable
 from codin.sandbox.local import layout
+from codin.sandbox.network.listener import proxy_environment
 from codin.sandbox.supervisor.client import Supervisor
 from codin.sandbox.supervisor.sandbox import BOOT, PROGRAMS, SupervisedSandbox
 
@@ -79,6 +82,55 @@ class DockerSandbox(SupervisedSandbox):
     @property
     def kernel_keeps_memory(self) -> bool:
         return True
+
+    async def run_image(
+        self,
+        image: str,
+        argv: Sequence[str] = (),
+        *,
+        env: Mapping[str, str] | None = None,
+        stdin: bool = False,
+    ) -> Process:
+        """Start a container of any image beside this one, which it cannot outlive.
+
+        It has this sandbox's limits, network, ``/workspace`` and mounts, and is as hardened; the
+        rest of its files are the image's, read-only. ``codin-sandbox`` is this sandbox's image.
+
+        Raises:
+            SandboxUnavailable: there is no such image, or the engine refused.
+            CommandNotFound, PermissionDenied, SandboxGone
+        """
+        self.check_alive()
+        engine = self._plan.engine
+        own = image == REPOSITORY
+        found = self._plan.image if own else await find_image(engine, image)
+        box = GuestBox(self.limits, [*argv] or [image], engine, remove)
+        await box.launch(self._guest(found, argv, env or {}, stdin=stdin), stdin=stdin)
+        return BoxProcess(self._watch(box))
+
+    def _guest(
+        self, image: Image, argv: Sequence[str], env: Mapping[str, str], *, stdin: bool
+    ) -> dict[str, Any]:
+        assert self._spec.workspace is not None
+        mounts = [Mount(self._spec.workspace, WORKSPACE, writable=True), *self._spec.mounts]
+        kept = Kept(self.limits, mounts, self._plan.cpus, shares=self._container)
+        proxied = {} if self._proxy is None else proxy_environment()
+        settings = {**proxied, **self._spec.env, **env}
+        return {
+            "Image": image.name,
+            **({"Cmd": list(argv)} if argv else {}),
+            "User": f"{self._plan.user}:{self._plan.user}",
+            "Env": [f"{name}={value}" for name, value in settings.items()],
+            "OpenStdin": stdin,
+            "StdinOnce": stdin,
+            "Healthcheck": {"Test": ["NONE"]},
+            "Labels": {OWNER_LABEL: process_name(), "codin.beside": self.id},
+            "HostConfig": {
+                **host_config(kept),
+                "AutoRemove": False,  # its end is looked at
+                "PidMode": f"container:{self._container}",  # what ends when this sandbox does
+            },
+        }
 
     def base_env(self, env: Mapping[str, str]) -> dict[str, str]:
         return environment(self._plan.image, env)
