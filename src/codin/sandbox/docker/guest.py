@@ -29,9 +29,7 @@ class GuestBox(Box):
     """A container that was started from an image. Its exit code is as the engine has it: 128 and
     the number of a signal, where one ended it."""
 
-    def __init__(
-        self, limits: Limits, argv: Sequence[str], engine: Engine, remove: Remove
-    ) -> None:
+    def __init__(self, limits: Limits, argv: Sequence[str], engine: Engine, remove: Remove) -> None:
         super().__init__(limits, argv)
         self._engine = engine
         self._remove_container = remove
