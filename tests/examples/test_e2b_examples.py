@@ -111,6 +111,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
         assert server.returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXPECTED)
 def test_an_example(environment: dict[str, str], name: str) -> None:
     done = subprocess.run(

@@ -202,6 +202,7 @@ def test_code_that_takes_too_long_is_interrupted_and_its_state_stays(
     assert interpreter.run_code("before").text == "5"
 
 
+@pytest.mark.slow
 def test_code_that_will_not_be_interrupted_is_ended(service: Service) -> None:
     with Interpreter.create(**service.options) as sandbox:
         stubborn = (

@@ -221,6 +221,7 @@ async def test_the_async_half(aio: AsyncSandbox) -> None:
     assert "async.txt" in names
 
 
+@pytest.mark.slow
 def test_a_full_disk(tmp_path_factory: pytest.TempPathFactory) -> None:
     with (
         running(tmp_path_factory.mktemp("small"), disk_mb=16, upload_mb=32) as service,

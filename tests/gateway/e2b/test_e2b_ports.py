@@ -124,6 +124,7 @@ def test_websockets_are_not_passed_on(service: Service, serving: Sandbox) -> Non
     assert answer.status_code == 501
 
 
+@pytest.mark.slow
 def test_ports_ask_for_a_token_where_callers_are_asked(tmp_path: Path) -> None:
     with running(tmp_path, auth=True) as service:
         service.key = service.new_key("acme", "olga")

@@ -68,6 +68,7 @@ async def test_one_that_died_is_given_to_nobody(provider):
     await ready.close()
 
 
+@pytest.mark.slow
 async def test_more_are_kept_while_more_are_asked_for(provider, monkeypatch):
     monkeypatch.setattr(spares, "_REMEMBERED_SECONDS", 3.0)
     ready = kept(provider, 1)

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -280,7 +280,15 @@ def _app(routes: Sequence[Route], service: SandboxService, tell: _Errors) -> Sta
     async def handler(request: Request, error: Exception) -> Response:
         return tell(request, error)
 
-    handlers = {CodinError: handler, HTTPException: handler, Exception: handler}
+    async def gone(request: Request, error: Exception) -> Response:
+        return Response(status_code=400)  # nobody reads it
+
+    handlers = {
+        CodinError: handler,
+        HTTPException: handler,
+        ClientDisconnect: gone,
+        Exception: handler,
+    }
     app = Starlette(routes=list(routes), exception_handlers=handlers)
     app.router.redirect_slashes = False
     app.state.service = service

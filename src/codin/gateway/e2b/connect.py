@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from codin.gateway.e2b.errors import BadRequest, E2bError, TooLarge, TooLate, WrongMediaType, told
-from codin.gateway.e2b.streaming import MessageStream
+from codin.gateway.e2b.streaming import STALL_SECONDS, MessageStream
 from codin.gateway.responses import FastJson
 from codin.jsontext import encoded
 
@@ -128,16 +128,24 @@ async def body_of(request: Request, most: int) -> bytes:
 
     Raises:
         TooLarge, ClientDisconnect
+        TooLate: the client sends nothing more, and does not go.
     """
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > most:
         raise TooLarge(f"the request is larger than the {most:,} bytes allowed")
     body = bytearray()
-    async for chunk in request.stream():
+    chunks = aiter(request.stream())
+    while True:
+        try:
+            async with asyncio.timeout(STALL_SECONDS):
+                chunk = await anext(chunks, None)
+        except TimeoutError:
+            raise TooLate(f"nothing came for {STALL_SECONDS:g} s") from None
+        if chunk is None:
+            return bytes(body)
         body += chunk
         if len(body) > most:
             raise TooLarge(f"the request is larger than the {most:,} bytes allowed")
-    return bytes(body)
 
 
 async def _frames(call: Stream, request: Request, message: Message) -> AsyncGenerator[bytes, None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import posixpath
 import zlib
 from collections.abc import AsyncGenerator
@@ -14,6 +15,7 @@ from starlette.routing import Route
 from codin.gateway.e2b.connect import body_of
 from codin.gateway.e2b.errors import BadRequest, NotServed, TooLarge, WrongMediaType
 from codin.gateway.e2b.paths import absolute, check_user, sandbox_of
+from codin.gateway.e2b.sandboxes import SandboxService
 from codin.gateway.e2b.streaming import MessageStream
 from codin.gateway.headers import FILE_POLICY
 from codin.gateway.responses import FastJson
@@ -31,8 +33,14 @@ async def _read(request: Request) -> Response:
     fs = sandbox_of(request).sandbox.fs
     if (await fs.stat(path)).is_dir:
         raise BadRequest(f"path is a directory: {path}")
-    data = await fs.read(path)
-    answer = MessageStream(_chunks(data), media_type="application/octet-stream")
+    turn = _transfers(request)
+    await turn.acquire()
+    try:
+        data = await fs.read(path)
+    except BaseException:
+        turn.release()
+        raise
+    answer = MessageStream(_chunks(data), media_type="application/octet-stream", over=turn.release)
     answer.headers["content-length"] = str(len(data))
     answer.headers["content-security-policy"] = FILE_POLICY
     answer.headers["content-disposition"] = "attachment"
@@ -50,20 +58,26 @@ async def _write(request: Request) -> Response:
         raise NotServed("metadata of files is not implemented by this service")
     fs = sandbox_of(request).sandbox.fs
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type == "application/octet-stream":
-        files = [(_path(request), await _octets(request))]
-    elif media_type == "multipart/form-data":
-        files = await _parts(request)
-    else:
+    if media_type not in {"application/octet-stream", "multipart/form-data"}:
         raise WrongMediaType(
             f"send application/octet-stream or multipart/form-data, not {media_type[:60]!r}"
         )
-    for path, data in files:
-        await fs.write(path, data)
-    written = [
-        {"name": posixpath.basename(path), "type": "file", "path": path} for path, _ in files
-    ]
-    return FastJson(written)
+    async with _transfers(request):
+        if media_type == "multipart/form-data":
+            files = await _parts(request)
+        else:
+            files = [(_path(request), await _octets(request))]
+        for path, data in files:
+            await fs.write(path, data)
+    names = [path for path, _ in files]
+    return FastJson(
+        [{"name": posixpath.basename(path), "type": "file", "path": path} for path in names]
+    )
+
+
+def _transfers(request: Request) -> asyncio.Semaphore:
+    service: SandboxService = request.app.state.service
+    return service.transfers(sandbox_of(request).owner)
 
 
 async def _octets(request: Request) -> bytes:

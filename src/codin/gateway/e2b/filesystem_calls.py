@@ -6,8 +6,8 @@ import asyncio
 import posixpath
 import stat
 import time
-from collections.abc import AsyncGenerator, Iterable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 
 from starlette.requests import Request
@@ -92,23 +92,34 @@ async def _listed(fs: FileSystem, path: str, depth: int) -> list[FileInfo]:
 
 async def _watch_dir(request: Request, message: Message) -> AsyncGenerator[Message, None]:
     fs, path = _asked(request, message)
+    entries, recursive = bool(message.get("includeEntry")), bool(message.get("recursive"))
+    with sandbox_of(request).watchers.stream():
+        async with fs.watch(path, recursive=recursive) as changes:
+            yield {"start": {}}
+            async with aclosing(_paced(request, changes)) as paced:
+                async for change in paced:
+                    if change is None:
+                        yield {"keepalive": {}}
+                    else:
+                        yield {"filesystem": await _event(fs, path, change, entries=entries)}
+
+
+async def _paced(
+    request: Request, changes: AsyncIterator[FileChange]
+) -> AsyncGenerator[FileChange | None, None]:
+    """``changes`` for as long as the caller wants them; ``None`` when it wants a sign of life."""
     silence, deadline = silence_of(request), _deadline(request)
-    async with fs.watch(path, recursive=bool(message.get("recursive"))) as changes:
-        yield {"start": {}}
-        while True:
-            left = None if deadline is None else deadline - time.monotonic()
-            waits = [seconds for seconds in (silence, left) if seconds is not None]
-            try:
-                change = await asyncio.wait_for(anext(changes), min(waits, default=None))
-            except StopAsyncIteration:
-                return
-            except TimeoutError:
-                if left is not None and (silence is None or left <= silence):
-                    raise TooLate("the watch is as old as the caller let it be") from None
-                yield {"keepalive": {}}
-                continue
-            entries = bool(message.get("includeEntry"))
-            yield {"filesystem": await _event(fs, path, change, entries=entries)}
+    while True:
+        left = None if deadline is None else deadline - time.monotonic()
+        waits = [seconds for seconds in (silence, left) if seconds is not None]
+        try:
+            yield await asyncio.wait_for(anext(changes), min(waits, default=None))
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            if left is not None and (silence is None or left <= silence):
+                raise TooLate("the watch is as old as the caller let it be") from None
+            yield None
 
 
 def _deadline(request: Request) -> float | None:

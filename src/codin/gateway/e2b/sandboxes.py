@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hmac import compare_digest
+from weakref import WeakValueDictionary
 
 from codin.config import E2bSettings
 from codin.gateway.e2b.errors import AlreadyThere, NotThere, TooMany
@@ -30,6 +31,9 @@ TEMPLATES = frozenset({"base", "code-interpreter-v1"})
 """The templates that there are: the same place by the names that the SDKs ask for."""
 
 PERMISSION = "runtime.run:e2b"
+TRANSFERS = 4
+"""How many files of one caller are held at the same time, on their way in or out."""
+
 _KEYS = 1000
 """How many requests with a key of their own are remembered."""
 
@@ -101,6 +105,8 @@ class SandboxService:
         self._clock = clock
         self._served: dict[str, ServedSandbox] = {}
         self._coming: dict[tuple[str, str], int] = {}
+        self._transfers: WeakValueDictionary[tuple[str, str], asyncio.Semaphore]
+        self._transfers = WeakValueDictionary()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._once: OrderedDict[tuple[str, str, str], tuple[str, asyncio.Future[ServedSandbox]]]
@@ -186,6 +192,14 @@ class SandboxService:
         except Exception:
             self._once.pop(place, None)
             raise
+
+    def transfers(self, principal: Principal) -> asyncio.Semaphore:
+        """What a file of ``principal`` takes a turn of while all of it is held here."""
+        owner = (principal.tenant, principal.subject)
+        found = self._transfers.get(owner)
+        if found is None:
+            found = self._transfers[owner] = asyncio.Semaphore(TRANSFERS)
+        return found
 
     def list(self, principal: Principal) -> Sequence[ServedSandbox]:
         """The sandboxes of ``principal``, the oldest first."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 
 from starlette.responses import Response
@@ -17,14 +17,28 @@ STALL_SECONDS = 30.0
 
 class MessageStream(Response):
     """Sends ``parts`` as they come. Nothing is kept for a client that does not read: the parts are
-    asked for one at a time."""
+    asked for one at a time. ``over`` is called when it is over, however that comes about."""
 
-    def __init__(self, parts: AsyncGenerator[bytes, None], *, media_type: str) -> None:
+    def __init__(
+        self,
+        parts: AsyncGenerator[bytes, None],
+        *,
+        media_type: str,
+        over: Callable[[], None] | None = None,
+    ) -> None:
         super().__init__(None, media_type=media_type, headers={"cache-control": "no-store"})
         del self.headers["content-length"]
         self._parts = parts
+        self._over = over
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._send(scope, receive, send)
+        finally:
+            if self._over is not None:
+                self._over()
+
+    async def _send(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["state"][TURN].stream()
         pump = asyncio.create_task(self._pump(send))
         gone = asyncio.create_task(_gone(receive))

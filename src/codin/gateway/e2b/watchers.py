@@ -6,14 +6,14 @@ import asyncio
 import contextlib
 import secrets
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from codin.gateway.e2b.errors import NotThere, TooMany, told
 from codin.sandbox.base import FileChange, Sandbox
 
-MAX_WATCHERS = 20
-"""The most folders of one sandbox that are watched so at the same time."""
+MAX_WATCHERS = 8
+"""The most folders of one sandbox that are watched at the same time: a machine has few to give."""
 
 MAX_KEPT = 10_000
 """The most changes that are kept for one that is not asked."""
@@ -58,6 +58,21 @@ class Watchers:
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
         self._watchers: dict[str, _Watcher] = {}
+        self._streams = 0
+
+    @contextlib.contextmanager
+    def stream(self) -> Iterator[None]:
+        """Around a watch whose news goes out as it comes.
+
+        Raises:
+            TooMany: as ``add``.
+        """
+        self._check_room()
+        self._streams += 1
+        try:
+            yield
+        finally:
+            self._streams -= 1
 
     async def add(self, path: str, *, recursive: bool, entries: bool) -> str:
         """Watch a folder from now on; gives the id to ask by.
@@ -65,8 +80,7 @@ class Watchers:
         Raises:
             TooMany, E2bError: it cannot be watched.
         """
-        if len(self._watchers) >= MAX_WATCHERS:
-            raise TooMany(f"{MAX_WATCHERS} folders are watched: remove a watcher first")
+        self._check_room()
         watcher = _Watcher(path, entries=entries)
         watcher.task = asyncio.create_task(watcher.run(self._sandbox, recursive=recursive))
         identity = secrets.token_hex(8)
@@ -104,6 +118,10 @@ class Watchers:
         """End all of them."""
         for identity in list(self._watchers):
             await self.remove(identity)
+
+    def _check_room(self) -> None:
+        if len(self._watchers) + self._streams >= MAX_WATCHERS:
+            raise TooMany(f"{MAX_WATCHERS} folders of this sandbox are watched: end a watch first")
 
     def _find(self, identity: str) -> _Watcher:
         if identity not in self._watchers:
