@@ -167,9 +167,10 @@ class E2bSettings(_Section):
 
     A caller has no more than ``sandboxes`` at a time, none longer than ``seconds`` after time was
     last asked for. Each has ``memory_mb``, ``disk_mb`` and ``processes``. ``spare`` of them are
-    kept ready, so that none has to be waited for. ``upload_mb`` bounds one upload. Ports inside are
-    reached by the names ``{port}-{sandbox}.{domain}``, where the domain is by default what the
-    request for the sandbox named.
+    kept ready, so that none has to be waited for. ``network`` are the ``host:port`` that they
+    reach; ``upload_mb`` bounds one upload. Ports inside are reached by the names
+    ``{port}-{sandbox}.{domain}``, where the domain is by default what the request for the sandbox
+    named.
     """
 
     enabled: bool = False
@@ -179,6 +180,7 @@ class E2bSettings(_Section):
     disk_mb: int = Field(default=1024, ge=16)
     processes: int = Field(default=256, ge=8)
     spare: int = Field(default=4, ge=0, le=64)
+    network: tuple[str, ...] = ()
     upload_mb: int = Field(default=100, ge=1)
     domain: str | None = Field(default=None, pattern=r"[A-Za-z0-9.-]+(:[0-9]{1,5})?")
 

@@ -62,10 +62,16 @@ async def with_e2b(parts: GatewayParts, settings: Settings) -> AsyncIterator[Gat
         yield parts
         return
     from codin.gateway.e2b import open_e2b
+    from codin.sandbox import LocalSandboxProvider
+    from codin.sandbox.network import ProxyRoom
 
+    provider = LocalSandboxProvider(network=ProxyRoom(settings.sandbox.private_network))
     guarded = settings.security.auth
-    async with open_e2b(settings.e2b, parts.access, guarded=guarded) as mount:
-        yield replace(parts, e2b=mount)
+    try:
+        async with open_e2b(settings.e2b, parts.access, provider, guarded=guarded) as mount:
+            yield replace(parts, e2b=mount)
+    finally:
+        await provider.close()
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from codin.config import E2bSettings, SecuritySettings, ServerSettings, Settings
+from codin.config import E2bSettings, SandboxSettings, SecuritySettings, ServerSettings, Settings
 from codin.gateway.platform import Platform, open_platform
 from codin.gateway.serving import serve, with_e2b
 from codin.model import parse
@@ -43,12 +43,15 @@ class Service:
 
 
 @contextmanager
-def running(home: Path, *, auth: bool = False, **e2b: Any) -> Iterator[Service]:
+def running(
+    home: Path, *, auth: bool = False, sandbox: SandboxSettings | None = None, **e2b: Any
+) -> Iterator[Service]:
     """A platform with the service, until the block is left."""
     settings = Settings(
         home=home,
         server=ServerSettings(port=0),
         security=SecuritySettings(auth=auth),
+        sandbox=sandbox or SandboxSettings(),
         e2b=E2bSettings(enabled=True, **e2b),
     )
     ready = threading.Event()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,8 @@ from e2b import (
     SandboxState,
 )
 from e2b_service import Service, running
+
+from codin.config import SandboxSettings
 
 
 def test_a_sandbox_is_what_it_was_asked_to_be(service: Service) -> None:
@@ -173,7 +177,7 @@ def test_what_is_not_served_says_so(shared: Sandbox, name: str, call: object) ->
     ],
 )
 def test_what_no_sandbox_can_be_is_refused(service: Service, given: dict[str, object]) -> None:
-    with pytest.raises(SandboxException, match=r"501: .*(not implemented|no way to the internet)"):
+    with pytest.raises(SandboxException, match=r"501: .*(not implemented|than its operator lists)"):
         Sandbox.create(**given, **service.options)
 
 
@@ -209,3 +213,38 @@ def test_a_caller_has_no_more_than_it_may(tmp_path: Path) -> None:
             Sandbox.create(retries=0, **service.options)
         one.kill()
         Sandbox.create(**service.options)
+
+
+def test_what_the_operator_lists_is_reached_and_nothing_else(tmp_path: Path) -> None:
+    class Hello(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"from outside")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    outside, other = (ThreadingHTTPServer(("127.0.0.1", 0), Hello) for _ in range(2))
+    listed = f"127.0.0.1:{outside.server_port}"
+    for server in (outside, other):
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    fetch = "import urllib.request as r; print(r.urlopen('http://{}', timeout=5).read().decode())"
+    private = SandboxSettings(private_network=(listed,))
+    try:
+        with running(tmp_path, sandbox=private, network=(listed,)) as service:
+            with Sandbox.create(**service.options) as sandbox:
+                sandbox.files.write("get.py", fetch.format(listed))
+                assert sandbox.commands.run("no_proxy= python3 get.py").stdout == "from outside\n"
+                sandbox.files.write("no.py", fetch.format(f"127.0.0.1:{other.server_port}"))
+                assert (
+                    "from outside"
+                    not in sandbox.commands.run("no_proxy= python3 no.py 2>&1 || true").stdout
+                )
+            with Sandbox.create(allow_internet_access=False, **service.options) as sandbox:
+                sandbox.files.write("get.py", fetch.format(listed))
+                told = sandbox.commands.run("no_proxy= python3 get.py 2>&1 || true").stdout
+                assert "from outside" not in told
+    finally:
+        outside.shutdown()
+        other.shutdown()

@@ -135,12 +135,14 @@ def _wanted(given: Mapping[str, Any], default: int) -> Wanted:
 
 
 def _internet(given: Mapping[str, Any]) -> bool | None:
-    """Whether the outside may be reached: it may not, and who asks for it is told."""
+    """Whether the outside is asked for: all of it never is to be had, none of it always."""
     asked, network = given.get("allow_internet_access"), given.get("network") or {}
     if not isinstance(asked, bool | None) or not isinstance(network, dict):
         raise BadRequest("allow_internet_access is true or false, network an object")
     if asked:
-        raise NotServed("sandboxes of this service have no way to the internet")
+        raise NotServed(
+            "sandboxes of this service reach no more of the internet than its operator lists"
+        )
     for name, value in network.items():
         if value and name not in {"denyOut", "allowPublicTraffic"}:
             raise NotServed(f"network.{name} is not implemented by this service")

@@ -14,7 +14,7 @@ from codin.gateway.e2b.app import E2bApp
 from codin.gateway.e2b.ports import PortProxy
 from codin.gateway.e2b.sandboxes import SandboxService
 from codin.gateway.quota import Quota
-from codin.sandbox import LocalSandboxProvider, SandboxProvider
+from codin.sandbox import SandboxProvider
 from codin.security import Access
 
 
@@ -43,18 +43,13 @@ class E2bMount:
 
 @asynccontextmanager
 async def open_e2b(
-    settings: E2bSettings,
-    access: Access,
-    *,
-    guarded: bool,
-    provider: SandboxProvider | None = None,
+    settings: E2bSettings, access: Access, provider: SandboxProvider, *, guarded: bool
 ) -> AsyncIterator[E2bMount]:
-    """The service until the block is left, which ends its sandboxes.
+    """The service over ``provider`` until the block is left, which ends its sandboxes.
 
     ``guarded`` says that the gateway asks who calls: then ports of sandboxes ask for a token too.
     """
-    own = LocalSandboxProvider() if provider is None else None
-    service = SandboxService(own or provider or LocalSandboxProvider(), access, settings)
+    service = SandboxService(provider, access, settings)
     proxy = PortProxy()
     service.begin()
     try:
@@ -62,5 +57,3 @@ async def open_e2b(
     finally:
         await service.close()
         await proxy.close()
-        if own is not None:
-            await own.close()

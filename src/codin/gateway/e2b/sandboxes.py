@@ -11,7 +11,7 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hmac import compare_digest
 from weakref import WeakValueDictionary
 
@@ -123,6 +123,7 @@ class SandboxService:
             processes=chosen.processes,
             wall_seconds=None,
             output_bytes=None,
+            network=chosen.network or "none",
         )
 
     def begin(self) -> None:
@@ -144,7 +145,7 @@ class SandboxService:
             self._check_room(principal)
             self._coming[owner] = self._coming.get(owner, 0) + 1
             try:
-                sandbox = await self._spares.take()
+                sandbox = await self._made(wanted)
             finally:
                 self._coming[owner] -= 1
                 if not self._coming[owner]:
@@ -268,9 +269,15 @@ class SandboxService:
         if self._ending:
             await asyncio.wait(self._ending)
 
+    async def _made(self, wanted: Wanted) -> Sandbox:
+        if wanted.internet is not False or not self.settings.network:
+            return await self._spares.take()
+        limits = replace(self.limits, network="none")
+        return await self._spares.make(replace(self._spec(), limits=limits))
+
     def _spec(self) -> SandboxSpec:
         env = {"HOME": HOME, "USER": "user", "LOGNAME": "user", "E2B_SANDBOX": "true"}
-        return SandboxSpec(limits=self.limits, env=env, machine=True)
+        return SandboxSpec(limits=self.limits, env=env, machine=True, name="e2b sandbox")
 
     def _check_room(self, principal: Principal) -> None:
         coming = self._coming.get((principal.tenant, principal.subject), 0)

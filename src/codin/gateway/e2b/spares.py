@@ -62,7 +62,7 @@ class Spares:
                     await sandbox.fs.stat(self._home)
                     return sandbox
                 await sandbox.kill()
-            return await self._make()
+            return await self.make(self._spec)
         finally:
             self._asked.set()
 
@@ -89,7 +89,7 @@ class Spares:
     async def _fill(self) -> None:
         while len(self._ready) < self._wanted():
             await asyncio.sleep(_REFILL_SECONDS)
-            self._ready.append(await self._make())
+            self._ready.append(await self.make(self._spec))
         if len(self._ready) > self._wanted():
             await self._ready.popleft().kill()
 
@@ -99,8 +99,10 @@ class Spares:
         taken = sum(moment > since for moment in self._taken)
         return max(self._count, taken)
 
-    async def _make(self) -> Sandbox:
-        sandbox = await self._provider.create(self._spec)
+    async def make(self, spec: SandboxSpec) -> Sandbox:
+        """A new sandbox of ``spec``, with the folder. Raises what ``SandboxProvider.create``
+        does."""
+        sandbox = await self._provider.create(spec)
         try:
             await sandbox.fs.make_dir(self._home)
         except BaseException:
