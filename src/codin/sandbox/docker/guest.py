@@ -26,8 +26,7 @@ Remove = Callable[[Engine, str], Awaitable[None]]
 
 
 class GuestBox(Box):
-    """A container that was started from an image. Its exit code is as the engine has it: 128 and
-    the number of a signal, where one ended it."""
+    """A container that was started from an image."""
 
     def __init__(self, limits: Limits, argv: Sequence[str], engine: Engine, remove: Remove) -> None:
         super().__init__(limits, argv)
@@ -143,7 +142,7 @@ class GuestBox(Box):
             state = (await self._container.show())["State"]
         if state.get("OOMKilled") and self.verdict is None:
             self.verdict = self.out_of_memory()
-        return code
+        return 128 - code if 128 < code <= 128 + signal.NSIG else code
 
     async def _pass(self, stream: Any) -> None:
         """Pass on what it prints, no faster than it is taken."""
