@@ -7,6 +7,7 @@ import pytest
 from codin.sandbox import Limits, LocalSandboxProvider, SandboxSpec
 from codin.sandbox.errors import SandboxUnavailable
 from codin.sandbox.network import ProxyRoom
+from codin.testing.escapes.user import as_nobody, can_be_somebody_else, home_of_nobody
 from codin.testing.sandbox_conformance import NetworkConformance
 
 
@@ -56,6 +57,20 @@ class TestMachineNetwork(Local):
     async def test_its_port_is_the_proxys_before_anybody_elses(self, listed):
         code = "import socket; socket.create_server(('127.0.0.1', 3128))"
         assert b"in use" in (await listed.exec([sys.executable, "-c", code])).stderr
+
+
+@pytest.mark.skipif(
+    not can_be_somebody_else(),
+    reason="root with setpriv can also try what another user can; run by a user, all tests do",
+)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["TestLocalNetwork", "TestMachineNetwork"])
+def test_another_user_passes_it_too(kind):
+    with home_of_nobody() as home:
+        options = ["-q", "-p", "no:cacheprovider", "--basetemp", str(home / "t"), "-m", "not slow"]
+        done = as_nobody(home, "-m", "pytest", *options, f"{__file__}::{kind}")
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+    assert " passed" in done.stdout
 
 
 @pytest.mark.parametrize("machine", [False, True])
