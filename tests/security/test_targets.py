@@ -134,6 +134,12 @@ def test_a_text_is_no_list():
         Limits(network="example.com:443")
 
 
+def test_any_sequence_of_entries_is_kept_as_a_tuple():
+    assert Limits(network=["a.example:443"]) == Limits(network=("a.example:443",))
+    assert hash(Limits(network=["a.example:443"]))
+    assert Limits(network=()).network == ()
+
+
 def test_a_list_has_an_end():
     AllowList(f"h{i}.example:443" for i in range(256))
     with pytest.raises(InvalidInputError, match="256"):

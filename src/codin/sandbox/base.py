@@ -85,10 +85,11 @@ class Limits:
                 raise InvalidInputError(
                     f"the network is 'none', 'open' or a tuple of host:port, not {self.network!r}"
                 )
-        elif self.network:
+        else:
             from codin.security.targets import AllowList
 
             AllowList(self.network)
+            object.__setattr__(self, "network", tuple(self.network))
 
 
 @dataclass(frozen=True, slots=True)

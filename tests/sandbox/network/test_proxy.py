@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+import random
 import socket
 import threading
 import time
@@ -229,6 +230,68 @@ async def test_what_is_no_request_is_answered_and_ended(door, server, request_, 
     assert await door.status(request_) in statuses
     assert server.connections == 0
     assert await door.status(get(f"http://allowed.test:{server.port}/")) == 200
+
+
+async def test_no_form_of_a_request_reaches_what_is_not_in_the_list(open_door, server):
+    """Both hosts lead to the same server, and the operator allows it: only the list is between."""
+    chance = random.Random(4)
+    port = server.port
+    door = await open_door(f"allowed.test:{port + 1}", private=[f"127.0.0.1:{port + 1}"])
+    pieces = [
+        *(
+            "allowed.test",
+            "ALLOWED.test.",
+            "127.0.0.1",
+            "[::1]",
+            "localhost",
+            f":{port}",
+            f":{port}",
+        ),
+        *(
+            f":{port + 1}",
+            "@",
+            "/",
+            "//",
+            "\\",
+            "#",
+            "?",
+            "%40",
+            "%3a",
+            ":",
+            ".",
+            " ",
+            "\t",
+            "http://",
+        ),
+        *(
+            "http:/",
+            "HTTP://",
+            "https://",
+            "\r\n",
+            "\r",
+            "\n ",
+            "\x00",
+            "\u00e9",
+            "*.",
+            "user:word",
+        ),
+    ]
+    methods = ["CONNECT", "GET", "POST", "HEAD", "connect", "OPTIONS", "GET http://x/ HTTP/1.1\r\n"]
+    statuses = set()
+
+    async def one():
+        target = "".join(chance.choices(pieces, k=chance.randint(1, 6)))
+        host = chance.choice(["x", f"allowed.test:{port}", f"127.0.0.1:{port}"])
+        version = chance.choice(["HTTP/1.1", "HTTP/1.0", "HTTP/1.1 ", ""])
+        line = f"{chance.choice(methods)} {target} {version}\r\nHost: {host}\r\n\r\n"
+        answer = await door.ask(line.encode("latin-1"), end=True)
+        statuses.add(answer[9:12])
+
+    for _ in range(60):
+        await asyncio.gather(*(one() for _ in range(8)))
+    assert server.connections == 0
+    assert {b"400", b"403"} <= statuses
+    assert b"200" not in statuses
 
 
 async def test_a_slow_head_is_ended_in_time(door):
