@@ -77,6 +77,13 @@ class Group(ABC):
         """The files to which a process writes its id to enter."""
         return [folder / "cgroup.procs" for folder in self._folders]
 
+    def processes(self) -> list[int]:
+        """What runs in it, by this machine's numbers."""
+        try:
+            return [int(pid) for pid in self.join[0].read_text().split()]
+        except OSError:
+            return []
+
     @abstractmethod
     def limit(self, limits: Limits, *, processes: bool = True) -> None: ...
 

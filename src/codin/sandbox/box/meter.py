@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 
 from codin.sandbox.box.cgroup import OWN_PROCESSES, Group
+from codin.sandbox.box.unnamed import memory_device, unnamed_files
 
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -54,6 +54,10 @@ class Meter(ABC):
         quickly: in some microseconds."""
 
     @abstractmethod
+    def processes(self) -> list[int]:
+        """What runs in it now, by this machine's numbers."""
+
+    @abstractmethod
     def remove(self) -> None: ...
 
 
@@ -89,6 +93,9 @@ class GroupMeter(Meter):
         before, self._seen = self._seen, self._group.cpu.read()
         return before != self._seen
 
+    def processes(self) -> list[int]:
+        return self._group.processes()
+
     def remove(self) -> None:
         self.sample()
         self._group.remove()
@@ -102,8 +109,9 @@ def _spent(group: Group, before: bytes, after: bytes, peak: bytes) -> tuple[floa
 class TreeMeter(Meter):
     """Adds up what the processes below a root say in ``/proc``: approximate, and needs no rights.
 
-    ``own`` of them are not the code's. Memory is resident memory, so shared pages count once for
-    each process that has them.
+    ``own`` of them are not the code's. Memory is resident memory, so pages of files count once for
+    each process that has them; what manages it; and memory that is shared or a file without a
+    name, resident or not.
     """
 
     def __init__(self, root_pid: int, *, own: int = OWN_PROCESSES) -> None:
@@ -115,13 +123,16 @@ class TreeMeter(Meter):
         self._ran: dict[str, bytes] = {}
 
     def sample(self) -> Sample:
-        cpu, memory, count = 0.0, 0, 0
-        for pid in tree(self._root):
+        cpu, own, shared, count = 0.0, 0, 0, 0
+        pids = tree(self._root)
+        for pid in pids:
             with suppress(OSError, ValueError, IndexError):
                 fields = Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()
                 cpu += sum(int(ticks) for ticks in fields[11:15]) / _TICKS
-                memory += int(fields[21]) * _PAGE
                 count += 1
+                its_own, its_shared = _memory(pid)
+                own, shared = own + its_own, shared + its_shared
+        memory = own + max(shared, _shared_without_name(pids))
         self._peak = max(self._peak, memory)
         self._cpu = max(self._cpu, cpu)
         return Sample(self._cpu, memory, max(count - self._own, 0))
@@ -153,8 +164,28 @@ class TreeMeter(Meter):
         self._ran = {}
         return True
 
+    def processes(self) -> list[int]:
+        return tree(self._root)
+
     def remove(self) -> None:
         """Nothing was made."""
+
+
+def _memory(pid: int) -> tuple[int, int]:
+    """Bytes of a process: its own, with the tables that manage them; and resident shared ones."""
+    found = {}
+    with open(f"/proc/{pid}/status", "rb") as lines:
+        for line in lines:
+            if line.startswith((b"Rss", b"VmPTE")):
+                name, kilobytes = line.split()[:2]
+                found[name] = int(kilobytes) * 1024
+    shared = found.pop(b"RssShmem:", 0)
+    return sum(found.values()), shared
+
+
+def _shared_without_name(pids: list[int]) -> int:
+    here = memory_device()
+    return sum(size for (device, _), size in unnamed_files(pids).items() if device == here)
 
 
 def _threads(root: int) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from codin.sandbox.base import Limits
 from codin.sandbox.box.base import Box
+from codin.sandbox.box.unnamed import unnamed_files
 from codin.sandbox.errors import DiskLimit, OutOfMemory
 
 BUSY_SECONDS = 0.05
@@ -109,19 +110,27 @@ class Watchdog:
             self._unseen = self._unseen and limit is not None
             return
         self._unseen = False
-        used = await asyncio.to_thread(lambda: sum(map(disk_usage, self._folders)))
+        used = await asyncio.to_thread(self._used_on_disk, list(self._boxes))
         took = time.monotonic() - began
         self._next_disk = time.monotonic() + took * _DISK_SHARE
         if used > limit:
             for box in list(self._boxes):
                 box.end(DiskLimit(f"more than the {limit} bytes allowed are on disk"))
 
+    def _used_on_disk(self, boxes: Sequence[Box]) -> int:
+        """Of files that have a name in the folders, or had one."""
+        devices = {os.stat(folder).st_dev for folder in self._folders if folder.exists()}
+        files = unnamed_files(pid for box in boxes for pid in box.meter.processes())
+        unnamed = sum(size for (device, _), size in files.items() if device in devices)
+        return unnamed + sum(map(disk_usage, self._folders))
+
 
 def disk_usage(folder: Path) -> int:
     """Bytes that the files below ``folder`` take on disk; links are not followed.
 
     An entry counts for ``ENTRY_BYTES`` at least, so that empty files are not for nothing, and a
-    tree so deep that its paths cannot be named any more counts as endless.
+    tree so deep that its paths cannot be named any more counts as endless, as does a folder that
+    is closed to this process: what is in it cannot be told.
     """
     total, todo = 0, [os.fspath(folder)]
     while todo:
@@ -132,7 +141,7 @@ def disk_usage(folder: Path) -> int:
                     total += size
                     todo += deeper
         except OSError as error:
-            if error.errno == errno.ENAMETOOLONG:
+            if error.errno in {errno.ENAMETOOLONG, errno.EACCES}:
                 return ENDLESS
     return total
 

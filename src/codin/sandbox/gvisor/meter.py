@@ -68,6 +68,9 @@ class GvisorMeter(Meter):
     def moved(self) -> bool:
         return self._meter.moved()
 
+    def processes(self) -> list[int]:
+        return self._meter.processes()
+
     def remove(self) -> None:
         self._meter.remove()
 
