@@ -59,6 +59,7 @@ def host_config(kept: Kept) -> dict[str, Any]:
         "ShmSize": min(size, 64 * MIB),
         "Mounts": [_bind(mount) for mount in kept.mounts],
         "LogConfig": {"Type": "none", "Config": {}},
+        **({} if kept.shares else {"Dns": ["127.0.0.1"]}),  # else the machine's own is told
         "Ulimits": [{"Name": "core", "Soft": 0, "Hard": 0}],
         "NanoCpus": int(kept.cpus * 1e9),
         **_numbers(limits),

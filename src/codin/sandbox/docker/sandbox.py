@@ -25,7 +25,7 @@ from codin.sandbox.docker.guest import GuestBox
 from codin.sandbox.docker.hardening import Kept, host_config
 from codin.sandbox.docker.image import REPOSITORY, Image, find_image
 from codin.sandbox.errors import SandboxUnavailable
-from codin.sandbox.local import layout
+from codin.sandbox.local import layout, seccomp
 from codin.sandbox.network.listener import proxy_environment
 from codin.sandbox.supervisor.client import Supervisor
 from codin.sandbox.supervisor.sandbox import BOOT, PROGRAMS, SupervisedSandbox
@@ -214,7 +214,7 @@ async def _create(identity: str, spec: SandboxSpec, plan: Plan, door: Path) -> A
         "Image": plan.image.name,
         "Entrypoint": [plan.image.python],
         "Cmd": [
-            *("-I", "-B", "-X", "utf8", "-c", BOOT, f"{_DOOR}/s"),
+            *("-I", "-B", "-X", "utf8", "-c", seccomp.installing() + BOOT, f"{_DOOR}/s"),
             *(*inside, f"{_PROGRAMS}/packages"),
         ],
         "User": f"{plan.user}:{plan.user}",

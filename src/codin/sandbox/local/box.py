@@ -19,6 +19,7 @@ from codin.sandbox.local import bwrap as bubblewrap
 from codin.sandbox.local import seccomp
 
 _NOTE_BYTES = 64
+_NOT_STARTED = 127
 _SETUP_SECONDS = 5.0
 """How long bubblewrap may take to end after what it runs, before it is killed all the same."""
 _STATUS_BYTES = 64 * 1024
@@ -178,7 +179,8 @@ class BwrapBox(Box):
                 f"bubblewrap could not make the sandbox (exit code {code}); "
                 + bubblewrap.HOW_TO_GET_IT
             )
-        return self.told(note)
+        # Code inside holds what this was said by, too: it is believed with its exit code only.
+        return self.told(note) if code == _NOT_STARTED else None
 
     def _read_status(self) -> None:
         if self._status_fd < 0:

@@ -88,6 +88,10 @@ _MODES = {
     "mknodat": ((259, 33), None, 2),
 }
 _SOCKET = (41, 198)
+_SHMGET = (29, 194)
+_MOST_SEGMENT = 16 * 1024
+"""Bytes of a segment of System V shared memory: it stays when nobody has it any more, where only a
+control group counts it."""
 _OPENAT2 = 437  # its mode lies in memory, where a filter cannot look: programs fall back on openat
 
 _Step = tuple[int, int, int, int]
@@ -115,12 +119,34 @@ def program(machine: str | None = None) -> bytes | None:
     return b"".join(_INSTRUCTION.pack(*step) for step in steps)
 
 
+_INSTALL = """
+import ctypes
+_steps = bytes.fromhex({steps!r})
+class _Program(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("steps", ctypes.c_char_p))
+_program = _Program(len(_steps) // 8, _steps)
+if ctypes.CDLL(None).prctl({set_filter}, {mode}, ctypes.byref(_program), 0, 0) != 0:
+    raise SystemExit("the filter of system calls could not be set")
+"""
+_PR_SET_SECCOMP, _MODE_FILTER = 22, 2
+
+
+def installing() -> str:
+    """Python code that puts the filter over whoever runs it and all that they start, beside those
+    that are there already; nothing where there is none. It takes ``no_new_privs``."""
+    steps = program()
+    if steps is None:
+        return ""
+    return _INSTALL.format(steps=steps.hex(), set_filter=_PR_SET_SECCOMP, mode=_MODE_FILTER)
+
+
 def _by_argument(column: int) -> list[_Step]:
     """Calls that are refused for what they ask for."""
     steps = _when(_OPENAT2, [(_RETURN, 0, 0, _NO_CALL)])
     known = [(_EQUAL, len(_FAMILIES) - i, 0, family) for i, family in enumerate(_FAMILIES)]
     answer = [(_RETURN, 0, 0, _NO_FAMILY), (_RETURN, 0, 0, _ALLOW)]
     steps += _when(_SOCKET[column], [_argument(0), *known, *answer])
+    steps += _when(_SHMGET[column], _at_most(1, _MOST_SEGMENT))
     for numbers, flags, mode in _MODES.values():
         number = numbers[column]
         if number is not None:
@@ -141,6 +167,12 @@ def _creating(flags: int | None) -> list[_Step]:
 def _without_set_id(mode: int) -> list[_Step]:
     refuse, allow = (_RETURN, 0, 0, _REFUSE), (_RETURN, 0, 0, _ALLOW)
     return [_argument(mode), (_ANY_OF, 0, 1, _SET_ID), refuse, allow]
+
+
+def _at_most(place: int, most: int) -> list[_Step]:
+    upper = (_LOAD, 0, 0, _ARGUMENTS_AT + 8 * place + 4)
+    refuse, allow = (_RETURN, 0, 0, _REFUSE), (_RETURN, 0, 0, _ALLOW)
+    return [upper, (_EQUAL, 0, 2, 0), _argument(place), (_AT_LEAST, 0, 1, most + 1), refuse, allow]
 
 
 def _argument(place: int) -> _Step:
