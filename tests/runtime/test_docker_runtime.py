@@ -1,6 +1,8 @@
 """Workloads in containers, on a daemon of the tests' own."""
 
 import asyncio
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from codin.runtime.matrix import examine
 from codin.sandbox import Isolation
 from codin.sandbox.docker import DockerSandboxProvider
 from codin.sandbox.network import ProxyRoom
+from codin.testing._runtime_base import running, until
 from codin.testing.runtime_conformance import (
     SECRET,
     ContainerConformance,
@@ -110,6 +113,47 @@ async def test_a_service_in_a_container(runtime):
     assert any("GET /healthz" in line for line in [line async for line in deployment.logs()])
     await deployment.stop()
     assert await deployment.health() == "stopped"
+
+
+_PLATFORM = """
+import asyncio, sys
+from codin.runtime import Container, DockerRuntime
+from codin.sandbox.docker import DockerSandboxProvider
+
+async def main():
+    runtime = DockerRuntime(DockerSandboxProvider(sys.argv[1], base="host"))
+    script = f"sleep 100; : {sys.argv[2]}"
+    await runtime.run(Container(image="codin-sandbox", argv=("sh", "-c", script)))
+
+asyncio.run(main())
+"""
+
+
+async def test_a_container_ends_with_a_platform_that_is_killed(docker):
+    mark = f"mark-{os.urandom(8).hex()}"
+    argv = (sys.executable, "-c", _PLATFORM, docker, mark)
+    platform = await asyncio.create_subprocess_exec(*argv)
+
+    def inside():
+        return running(f"sleep 100; : {mark}")
+
+    await until(inside, 60)
+    platform.kill()
+    await platform.wait()
+    await until(lambda: not inside())
+
+
+async def test_a_shell_in_a_container(docker):
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "codin", "sandbox", "--backend", "docker"),
+        *("--least", "container"),
+        env={**os.environ, "DOCKER_HOST": docker},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    said, _ = await process.communicate(b"id -u; hostname || cat /etc/hostname; exit 4\n")
+    assert process.returncode == 4
+    assert said.split()[0] != b"0"
 
 
 async def test_nothing_is_left_of_a_platform_that_was_closed(docker):

@@ -32,6 +32,7 @@ class TestHttpRuntime(EndpointConformance):
         await runtime.close()
 
 
+@pytest.mark.slow  # the same caller as that of the HTTP runtime
 class TestEndpointsOfTheLocalRuntime(EndpointConformance):
     @pytest.fixture
     async def runtime(self):

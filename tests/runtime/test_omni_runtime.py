@@ -12,7 +12,7 @@ from codin.runtime import (
     Service,
     UnsupportedWorkload,
 )
-from codin.sandbox import Isolation
+from codin.sandbox import Isolation, Limits
 from codin.sandbox.errors import SandboxUnavailable
 from codin.testing.runtime_conformance import RuntimeConformance
 
@@ -142,6 +142,12 @@ async def test_the_least_isolation_is_never_fallen_below(runtime):
     with pytest.raises(SandboxUnavailable, match="container"):
         await runtime.run(workload, backend="local")
     assert (await runtime.run(Command(argv=("true",), least=Isolation.PROCESS))).ok
+
+
+async def test_an_open_network_is_not_promised(runtime):
+    workload = Command(argv=("true",), limits=Limits(network="open"))
+    with pytest.raises(UnsupportedWorkload, match="opens no network"):
+        await runtime.run(workload)
 
 
 async def test_a_run_that_ended_is_found_and_has_its_items(runtime):

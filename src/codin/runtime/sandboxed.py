@@ -30,7 +30,15 @@ from codin.runtime.base import (
     unsupported,
 )
 from codin.runtime.workload import WorkloadOptions
-from codin.sandbox.base import Isolation, Sandbox, SandboxProvider, SandboxSpec
+from codin.sandbox.base import (
+    LIMITED,
+    Isolation,
+    Limits,
+    Sandbox,
+    SandboxProvider,
+    SandboxSpec,
+    SandboxSupport,
+)
 from codin.sandbox.errors import SandboxError
 from codin.sandbox.pool import PoolPolicy, Reuse, WorkerPool
 from codin.sandbox.worker.base import Worker
@@ -83,7 +91,7 @@ class SandboxRuntime(Runtime):
         least = workload.least or SandboxSpec().least
         if _ORDER.index(least) > _ORDER.index(support.isolation):
             return f"gives isolation {support.isolation.value!r}, and {least.value!r} is asked for"
-        return ""
+        return _unlimited(workload.limits or Limits(), support)
 
     async def run(self, workload: Workload, /, *, stream: bool = False) -> RuntimeResult:
         if type(workload) not in self.supports:
@@ -204,6 +212,15 @@ def spec_of(workload: WorkloadOptions) -> SandboxSpec:
     if workload.least is not None:
         spec = replace(spec, least=workload.least)
     return spec if workload.limits is None else replace(spec, limits=workload.limits)
+
+
+def _unlimited(limits: Limits, support: SandboxSupport) -> str:
+    """What of ``limits`` cannot be had."""
+    if limits.network == "open":
+        return "opens no network; name what is needed, as network=('example.com:443',)"
+    asked = {name for name in LIMITED if getattr(limits, name) is not None}
+    missing = ", ".join(sorted(asked - support.enforced))
+    return f"does not enforce {missing}; None goes without" if missing else ""
 
 
 @asynccontextmanager

@@ -108,9 +108,9 @@ def running(mark: str) -> bool:
     return False
 
 
-async def until(true: Callable[[], bool]) -> None:
-    """Return when it is so; it has to be ``SOON``."""
-    late = time.monotonic() + SOON
+async def until(true: Callable[[], bool], seconds: float = SOON) -> None:
+    """Return when it is so, which it has to be within ``seconds``."""
+    late = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < late, "it did not become so"
         await asyncio.sleep(0.05)

@@ -13,6 +13,7 @@ import pytest
 from codin.errors import InvalidInputError
 from codin.runtime.base import Class, Command, Function, Module, Runtime
 from codin.sandbox.base import MIB, Limits
+from codin.sandbox.pool import Reuse
 from codin.testing._runtime_base import SOURCE, RuntimeChecks, function
 
 _LARGE = 100 * MIB
@@ -161,7 +162,32 @@ class CodeChecks(RuntimeChecks):
 
 
 class InstanceChecks(RuntimeChecks):
-    """Objects that live between calls."""
+    """Objects, and Workers, that live between calls."""
+
+    async def test_a_worker_that_is_kept_has_state(self, runtime: Runtime) -> None:
+        values = [(await runtime.run(_seen(Reuse.KEEP, owner))).value for owner in "aaba"]
+        assert values == [[1, 1], [2, 2], [1, 1], [3, 3]]
+
+    async def test_a_copy_of_a_worker_has_files_only(self, runtime: Runtime) -> None:
+        values = [(await runtime.run(_seen(Reuse.FORK, owner))).value for owner in "aab"]
+        assert values == [[1, 1], [1, 2], [1, 1]]
+
+    async def test_what_was_kept_is_not_for_who_asks_for_nothing_used(
+        self, runtime: Runtime
+    ) -> None:
+        modes = (Reuse.KEEP, Reuse.ONE_SHOT, Reuse.KEEP)
+        values = [(await runtime.run(_seen(mode, "a"))).value for mode in modes]
+        assert values == [[1, 1], [1, 1], [2, 2]]
+
+    async def test_what_is_kept_has_an_owner(self, runtime: Runtime) -> None:
+        with pytest.raises(InvalidInputError, match="owner"):
+            await runtime.run(_seen(Reuse.KEEP, ""))
+
+    async def test_a_worker_that_is_kept_gets_a_bundle_once(self, runtime: Runtime) -> None:
+        bundle = {"p.py": "n = 0\ndef f():\n    global n\n    n += 1\n    return n\n"}
+        workload = Function(target="p:f", bundle=bundle, owner="a", reuse=Reuse.KEEP)
+        runs = [await runtime.run(workload) for _ in range(2)]
+        assert [(run.value, run.failure) for run in runs] == [(1, None), (2, None)]
 
     async def test_instance_that_is_kept(self, runtime: Runtime) -> None:
         runs = [await runtime.run(_more("mine")) for _ in range(3)]
@@ -219,6 +245,16 @@ class InstanceChecks(RuntimeChecks):
         await runtime.run(_more("mine"))
         with pytest.raises(InvalidInputError, match="m:Counter"):
             await runtime.run(Class(target="collections:deque", method="copy", instance="mine"))
+
+
+def _seen(reuse: Reuse, owner: str) -> Function:
+    source = (
+        "import builtins, os\ndef f():\n"
+        "    builtins.seen = getattr(builtins, 'seen', 0) + 1\n"
+        "    open('here', 'a').write('x')\n"
+        "    return builtins.seen, os.path.getsize('here')"
+    )
+    return Function(target="m:f", source=source, owner=owner, reuse=reuse)
 
 
 def _more(instance: str, **options: Any) -> Class:
