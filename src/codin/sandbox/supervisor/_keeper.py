@@ -1,0 +1,76 @@
+"""The keeper of one command: everything that the command leaves behind falls to it, and ends."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+
+from . import messages
+from ._command import become
+from ._processes import (
+    PR_SET_CHILD_SUBREAPER,
+    drain,
+    ended,
+    kill_all_below,
+    prctl,
+    wake_on_children,
+)
+from ._sockets import data_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+
+def keep(fds: list[int]) -> NoReturn:
+    """Start one command, wait for its end, and leave nothing of it. Does not return."""
+    code = 1
+    try:
+        status = socket.socket(fileno=fds[1])
+        prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        wake = wake_on_children()
+        status.send(messages.HERE)
+        command = os.fork()
+        if command == 0:
+            become(data_of(fds[0]), fds, status)
+        for fd in (fds[0], *fds[messages.STDIN :]):
+            os.close(fd)
+        result = _follow(command, status, wake)
+        kill_all_below(os.getpid())
+        for _ in ended(wait=True):
+            pass
+        if result is not None:
+            status.send(messages.EXIT + f"{result} {_used()}".encode())
+        code = 0
+    except OSError:
+        kill_all_below(os.getpid())
+    finally:
+        os._exit(code)
+
+
+def _follow(command: int, status: socket.socket, wake: int) -> int | None:
+    """Until the end of the command: its exit code, or ``None`` when the platform let it go."""
+    poll = select.poll()
+    poll.register(status, select.POLLIN)
+    poll.register(wake, select.POLLIN)
+    while True:
+        ready = {fd for fd, _ in poll.poll()}
+        drain(wake)
+        for pid, code in ended():
+            if pid == command:
+                return code
+        if status.fileno() in ready:
+            said = status.recv(messages.MAX_PACKET)
+            if not said:
+                return None
+            if said.startswith(messages.SIGNAL):
+                os.kill(command, int(said[len(messages.SIGNAL) :]))
+
+
+def _used() -> str:
+    """Processor seconds and peak memory (bytes) of what has ended."""
+    import resource
+
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return f"{used.ru_utime + used.ru_stime:.6f} {used.ru_maxrss * 1024}"
