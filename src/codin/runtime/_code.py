@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import codin
 from codin.errors import InvalidInputError
 from codin.runtime import _shipping
 from codin.runtime._result import Outcome, Sink
@@ -122,6 +123,7 @@ class Coder:
             "target": workload.target,
             "source": workload.source,
             "bundles": bundles,
+            "paths": [str(Path(codin.__file__).parent.parent)],  # what was shipped may import it
             "pickled": workload.pickled,
             **self._spilling(),
         }

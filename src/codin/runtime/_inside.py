@@ -39,6 +39,7 @@ class Kept:
 def _target(plan: dict[str, Any]) -> Any:
     for name, files in (plan.get("bundles") or {}).items():
         _unpack(name, files)
+    sys.path += [path for path in plan.get("paths") or () if path not in sys.path]
     if plan.get("pickled") is not None:
         import pickle
 
