@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import threading
 import time
 
 import pytest
@@ -218,6 +219,31 @@ def test_a_process_that_dies_is_told_and_begun_anew(interpreter: Interpreter) ->
     error = interpreter.run_code("import os; os.kill(os.getpid(), 9)").error
     assert "what the context held is lost" in error.value
     assert interpreter.run_code("gone").error.name == "NameError"
+
+
+def test_a_sandbox_that_ends_while_code_runs(service: Service) -> None:
+    sandbox = Interpreter.create(**service.options)
+    killer = threading.Timer(1, sandbox.kill)
+    killer.start()
+    with pytest.raises(TimeoutException, match="killed"):
+        sandbox.run_code("import time\ntime.sleep(30)")
+    killer.join()
+
+
+@pytest.mark.parametrize(
+    "item", ["5", "{'type': 'stdout'}", "{'type': 'result', 'text': 5, 'other': 1}", "'x' * 100"]
+)
+def test_what_code_itself_sends_harms_nobody_else(interpreter: Interpreter, item: str) -> None:
+    code = f"import sys\nsys.modules['_codin_worker'].emit({item})\n'after'"
+    execution = interpreter.run_code(code)
+    assert execution.error is None or execution.error.name == "WorkerProtocolError"
+    assert interpreter.run_code("1 + 1").text == "2"
+
+
+def test_code_that_shows_more_than_is_read(interpreter: Interpreter) -> None:
+    code = "for _ in range(40): display('x' * 90_000)"
+    assert len(interpreter.run_code(code).results) == 40
+    assert interpreter.run_code("1 + 1").text == "2"
 
 
 def test_code_and_commands_see_the_same_files(interpreter: Interpreter) -> None:

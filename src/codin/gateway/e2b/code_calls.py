@@ -15,9 +15,10 @@ from codin.gateway.e2b.connect import MAX_MESSAGE, body_of
 from codin.gateway.e2b.errors import BadRequest, told
 from codin.gateway.e2b.interpreter import CodeContext, Event
 from codin.gateway.e2b.paths import absolute, sandbox_of
-from codin.gateway.e2b.streaming import MessageStream
+from codin.gateway.e2b.streaming import BrokenOff, MessageStream
 from codin.gateway.responses import FastJson
 from codin.jsontext import encoded
+from codin.sandbox.errors import SandboxGone
 
 
 async def _execute(request: Request) -> Response:
@@ -49,6 +50,8 @@ async def _lines(
         try:
             async for event in events:
                 yield encoded(event) + b"\n"
+        except SandboxGone as error:
+            raise BrokenOff from error  # the SDK asks then whether the sandbox is there
         except Exception as error:
             name = type(error).__name__
             value = str(told(error, sandbox_of(request).id))

@@ -13,7 +13,13 @@ from typing import Any
 
 from codin.gateway.e2b.errors import NotServed, NotThere, TooMany
 from codin.sandbox.base import Sandbox
-from codin.sandbox.errors import OutputLimit, SandboxError, SandboxGone, WorkerGone
+from codin.sandbox.errors import (
+    OutputLimit,
+    SandboxError,
+    SandboxGone,
+    WorkerGone,
+    WorkerProtocolError,
+)
 from codin.sandbox.worker.base import Worker, WorkerCall
 
 LANGUAGES = ("python", "bash")
@@ -24,6 +30,12 @@ _AHEAD = 16 * 1024 * 1024
 """Bytes that are kept for a client that reads slower than its code prints."""
 
 _INTERRUPT_SECONDS = 2.0
+_FORMS = frozenset(
+    {
+        *("type", "is_main_result", "text", "html", "markdown", "svg", "png", "jpeg", "pdf"),
+        *("latex", "json", "javascript", "data", "chart", "extra"),
+    }
+)
 _PROGRAM = "_codin_worker._notebook"
 
 Event = dict[str, Any]
@@ -56,6 +68,7 @@ class CodeContext:
         self._pid = 0
         self._count = 0
         self._turn = asyncio.Lock()
+        self._over = False
 
     async def run(self, code: str, env: Mapping[str, str]) -> AsyncGenerator[Event, None]:
         """Run ``code``; gives what it prints and shows, as E2B's lines have it.
@@ -66,21 +79,24 @@ class CodeContext:
         async with self._turn:
             self._count += 1
             yield {"type": "number_of_executions", "execution_count": self._count}
-            try:
-                call = (await self._ready()).call(
-                    f"{_PROGRAM}:run", [self.language, code, dict(env)]
-                )
-            except WorkerGone as error:
-                yield self._lost(error)
-                return
-            following = _Following(call)
+            worker = await self._ready()
+            call = worker.call(f"{_PROGRAM}:run", [self.language, code, dict(env)])
+            following, lost = _Following(call), False
             try:
                 async for event in following.events():
                     yield event
             except SandboxError as error:
-                yield self._lost(error)
+                if self._over:
+                    raise SandboxGone("the sandbox has ended") from error
+                lost = True
+                yield _lost(error)
             finally:
-                await asyncio.shield(self._settled(call, following))
+                await asyncio.shield(self._settled(call, following, lost=lost))
+
+    async def end(self) -> None:
+        """The sandbox ends, and this with it."""
+        self._over = True
+        await self.close()
 
     async def close(self) -> None:
         """End its process; the next run begins anew."""
@@ -100,26 +116,28 @@ class CodeContext:
             self._worker = worker
         return self._worker
 
-    def _lost(self, error: SandboxError) -> Event:
-        """The process has ended, and the state with it: told as an error of the code."""
-        if isinstance(error, SandboxGone) and not isinstance(error, WorkerGone):
-            raise error
-        self._worker = None
-        name, value = type(error).__name__, f"{error}; what the context held is lost"
-        return {"type": "error", "name": name, "value": value, "traceback": f"{name}: {value}"}
-
-    async def _settled(self, call: WorkerCall, following: _Following) -> None:
+    async def _settled(self, call: WorkerCall, following: _Following, *, lost: bool) -> None:
         """What is left of a run is interrupted, or ended."""
         if not following.over:
             with contextlib.suppress(Exception):
                 await self._sandbox.exec(["kill", "-INT", str(self._pid)], cwd="/")
-            with contextlib.suppress(Exception):
-                async with asyncio.timeout(_INTERRUPT_SECONDS):
-                    await following.finished()
-        if not following.over:
+            await following.finished(_INTERRUPT_SECONDS)
+        if lost or not following.over:
             await call.cancel()
             await self.close()
         await following.close()
+
+
+def _lost(error: SandboxError) -> Event:
+    """The process has ended, and the state with it: told as an error of the code.
+
+    Raises:
+        SandboxGone: the whole sandbox has.
+    """
+    if isinstance(error, SandboxGone) and not isinstance(error, WorkerGone):
+        raise error
+    name, value = type(error).__name__, f"{error}; what the context held is lost"
+    return {"type": "error", "name": name, "value": value, "traceback": f"{name}: {value}"}
 
 
 class _Following:
@@ -141,7 +159,7 @@ class _Following:
         while True:
             while self._events:
                 event = self._events.popleft()
-                self._held -= len(event.get("text", ""))
+                self._held -= _size(event)
                 yield event
             if self._end.done():
                 self._end.result()
@@ -149,8 +167,9 @@ class _Following:
             self._news.clear()
             await self._news.wait()
 
-    async def finished(self) -> None:
-        await asyncio.wait([self._end])
+    async def finished(self, seconds: float) -> None:
+        """Wait for its end, but no longer than so."""
+        await asyncio.wait([self._end], timeout=seconds)
 
     async def close(self) -> None:
         self._end.cancel()
@@ -158,12 +177,13 @@ class _Following:
             await self._end
 
     async def _run(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._output())
-            group.create_task(self._items())
-        outcome = await self._call
-        if not isinstance(outcome, list):
-            return
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._output())
+                group.create_task(self._items())
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        await self._call
 
     async def _output(self) -> None:
         decoders: dict[str, codecs.IncrementalDecoder] = {
@@ -176,19 +196,37 @@ class _Following:
 
     async def _items(self) -> None:
         async for item in self._call.items():
-            if isinstance(item, dict):
-                self._put(item)
+            self._put(_checked(item))
 
     def _put_text(self, stream: str, text: str) -> None:
         if text:
             self._put({"type": stream, "text": text, "timestamp": time.time_ns()})
 
     def _put(self, event: Event) -> None:
-        self._held += len(event.get("text") or "")
+        self._held += _size(event)
         if self._held > _AHEAD:
             raise OutputLimit("the code prints faster than its output is read")
         self._events.append(event)
         self._news.set()
+
+
+def _checked(item: Any) -> Event:
+    """What came from inside as something that was shown, or went wrong.
+
+    Raises:
+        WorkerProtocolError: it is neither.
+    """
+    kind = item.get("type") if isinstance(item, dict) else None
+    if kind == "error":
+        return {name: str(item.get(name, "")) for name in ("type", "name", "value", "traceback")}
+    if kind == "result":
+        return {name: item[name] for name in _FORMS & item.keys()}
+    raise WorkerProtocolError("the process of the context sent what is no result")
+
+
+def _size(event: Event) -> int:
+    """About how much is held with an event."""
+    return sum(len(value) for value in event.values() if isinstance(value, str | list | dict))
 
 
 class Contexts:
@@ -239,6 +277,6 @@ class Contexts:
         await context.close()
 
     async def close(self) -> None:
-        """End all of them."""
-        for identity in list(self._contexts):
-            await self.remove(identity)
+        """End all of them, with their sandbox."""
+        for context in list(self._contexts.values()):
+            await context.end()

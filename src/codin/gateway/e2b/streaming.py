@@ -15,6 +15,10 @@ STALL_SECONDS = 30.0
 """How long a client may leave unread what it was sent before its answer is ended."""
 
 
+class BrokenOff(Exception):
+    """There is no more to send, and it was not all: the client is to see that."""
+
+
 class MessageStream(Response):
     """Sends ``parts`` as they come. Nothing is kept for a client that does not read: the parts are
     asked for one at a time. ``over`` is called when it is over, however that comes about."""
@@ -48,7 +52,7 @@ class MessageStream(Response):
             for task in (pump, gone):
                 task.cancel()
             for task in (pump, gone):
-                with suppress(asyncio.CancelledError, TimeoutError, OSError):
+                with suppress(asyncio.CancelledError, TimeoutError, OSError, BrokenOff):
                     await task
             await self._parts.aclose()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 
 TYPE_CHECKING = False
@@ -140,8 +141,10 @@ def _columns(frame: Any) -> dict[str, Any]:
 
 
 def _cell(value: Any) -> Any:
-    if value is None or isinstance(value, bool | int | float | str):
+    if value is None or isinstance(value, bool | int | str):
         return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None  # JSON has no other numbers
     for name in ("isoformat", "item"):
         method = getattr(value, name, None)
         if callable(method):
