@@ -14,7 +14,9 @@ from codin.sandbox import Isolation, Limits, LocalSandboxProvider, Mount, Sandbo
 from codin.sandbox.base import MIB, ChangeKind, FileChange
 from codin.sandbox.errors import PermissionDenied, RemoteError, SandboxUnavailable
 from codin.sandbox.gvisor import GvisorSandboxProvider, runsc
+from codin.sandbox.local import seccomp
 from codin.testing._sandbox_base import until_change
+from codin.testing.escapes.user import as_nobody, can_be_somebody_else, home_of_nobody
 from codin.testing.sandbox_conformance import SandboxConformance
 
 ANY = date(2022, 12, 1)
@@ -195,6 +197,87 @@ async def _until_end(running):
         return await asyncio.wait_for(running, 15)
     except Exception as error:
         return error
+
+
+@needs_runsc
+@pytest.mark.slow
+async def test_no_set_user_id_file_is_made_outside(sandbox, monkeypatch):
+    """Outside it would be this platform's user's own."""
+    script = "echo x > made; chmod 4755 made; chmod 2755 made; stat -f made >/dev/null; echo done"
+    assert b"done" in (await sandbox.exec(["sh", "-c", script])).stdout
+    assert (sandbox.workspace / "made").stat().st_mode & 0o6000 == 0
+    monkeypatch.setattr(seccomp, "program", lambda **_: None)  # it is the filter that keeps it
+    await sandbox.exec(["sh", "-c", script])
+    assert (sandbox.workspace / "made").stat().st_mode & 0o6000 != 0
+
+
+_SMOKE = """
+import asyncio, os
+from datetime import date
+from codin.sandbox import Limits, SandboxSpec
+from codin.sandbox.errors import OutOfMemory
+from codin.sandbox.gvisor import GvisorSandboxProvider
+
+async def main():
+    provider = GvisorSandboxProvider(minimum=date(2022, 12, 1))
+    spec = SandboxSpec(limits=Limits(memory_bytes=100 << 20))
+    async with await provider.create(spec) as sandbox:
+        print(os.getuid(), (await sandbox.exec(["dmesg"])).stdout.count(b"gVisor"))
+        print((await sandbox.run_code("1 + 1")).value)
+        try:
+            await sandbox.exec(["python3", "-c", "import time; b = b'x' * (400 << 20); time.sleep(9)"])
+        except OutOfMemory as error:
+            print(error.limit)
+    await provider.close()
+
+asyncio.run(main())
+"""
+
+
+@needs_runsc
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not can_be_somebody_else(), reason="root can also try what another user can; a user does"
+)
+def test_anybody_can_have_one():
+    with home_of_nobody() as home:
+        done = as_nobody(home, "-c", _SMOKE)
+    assert done.stdout.split("\n") == ["65534 1", "2", "memory_bytes", ""], done.stderr
+
+
+OF_ITS_OWN = {
+    "user-namespace": "its kernel's own, with rights over nothing else",
+    "user-namespace-by-clone": "its kernel's own, with rights over nothing else",
+    "mount-namespace": "its kernel's own: what is mounted there is of that kernel",
+    "namespace-joined": "there is no file of such a namespace",
+    "sysfs": "a few made-up files of its kernel",
+    "priority": "among the processes of its kernel",
+    "perf": "there is no such device",
+    "io-uring": "done by its kernel, which makes no such call itself",
+    "kernel-log": "its kernel's own, which is made up",
+    "kernel-log-file": "there is no such file",
+    "file-handle": "not done by its kernel",
+    "file-handle-named": "not done by its kernel",
+    "devices": "its kernel's own",
+    "device-fuse": "its kernel's own",
+    "device-net-tun": "its kernel's own, on a network that ends there",
+}
+"""Attempts that get something which is not this machine's, or end otherwise, and why that holds."""
+
+
+@needs_runsc
+@pytest.mark.slow
+def test_attempts_to_get_out():
+    from codin.testing.escapes import ATTEMPTS, run_place
+    from codin.testing.escapes.places import Place
+
+    place = Place("gvisor", "gvisor", lambda: GvisorSandboxProvider(minimum=ANY))
+    results = asyncio.run(run_place(place, ATTEMPTS))
+    got = {result.id: result.how for result in results if result.status not in ("held", "absent")}
+    # its system calls are slower: who asks for very many of them may be ended for the time
+    got = {name: how for name, how in got.items() if how != "SandboxTimeout"}
+    assert len(results) == len(ATTEMPTS)
+    assert {name: how for name, how in got.items() if name not in OF_ITS_OWN} == {}
 
 
 @needs_runsc

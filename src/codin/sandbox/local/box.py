@@ -89,7 +89,7 @@ class BwrapBox(Box):
         self._status_fd, status = os.pipe()
         self._note_fd, note = os.pipe()
         out, err = self.pump.pipe("stdout"), self.pump.pipe("stderr")
-        program = None if launch.by else seccomp.program()
+        program = seccomp.program(only_set_id=launch.by is not None)
         filters = [] if program is None else [memory_file(program)]
         filter_fd = filters[0] if filters else None
         args = memory_file(bubblewrap.arguments(launch, status_fd=status, filter_fd=filter_fd))

@@ -58,7 +58,7 @@ class Launch:
     itself, never for code that nobody has read. ``front`` is a program inside that becomes what
     follows it. ``by`` gives the command line of a program that starts ``argv`` in an isolation of
     its own (and writes why it could not to the path that it is given): it is user 0 of the
-    namespaces, with every right over them and no call refused."""
+    namespaces, with every right over them, and no call is refused but for set-user-id files."""
 
     argv: Sequence[str]
     view: Sequence[str]

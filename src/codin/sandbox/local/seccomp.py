@@ -98,13 +98,18 @@ _Step = tuple[int, int, int, int]
 _ARCHITECTURES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
 
 
-def program(machine: str | None = None) -> bytes | None:
-    """The filter for this machine, or ``None`` where its numbers are not known."""
+def program(machine: str | None = None, *, only_set_id: bool = False) -> bytes | None:
+    """The filter for this machine, or ``None`` where its numbers are not known.
+
+    ``only_set_id`` refuses set-user-id files and nothing else: for a program that keeps code
+    inside by means of its own, and makes files for it.
+    """
     known = _ARCHITECTURES.get(machine or os.uname().machine)
     if known is None:
         return None
     architecture, column = known
-    numbers = sorted([*_NEW.values(), *(both[column] for both in _OLD.values())])
+    refused = [] if only_set_id else [*_NEW.values(), *(both[column] for both in _OLD.values())]
+    numbers = sorted(refused)
     head = [
         (_LOAD, 0, 0, _ARCHITECTURE_AT),
         (_EQUAL, 1, 0, architecture),
@@ -115,7 +120,8 @@ def program(machine: str | None = None) -> bytes | None:
     ]
     checks = [(_EQUAL, len(numbers) - i, 0, number) for i, number in enumerate(numbers)]
     tail = [(_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _REFUSE)]
-    steps = (*head, *_by_argument(column), *checks, *tail)
+    asked = [] if only_set_id else _by_argument(column)
+    steps = (*head, *asked, *_by_mode(column), *checks, *tail)
     return b"".join(_INSTRUCTION.pack(*step) for step in steps)
 
 
@@ -141,12 +147,16 @@ def installing() -> str:
 
 
 def _by_argument(column: int) -> list[_Step]:
-    """Calls that are refused for what they ask for."""
-    steps = _when(_OPENAT2, [(_RETURN, 0, 0, _NO_CALL)])
+    """Sockets and shared memory that are refused for what is asked of them."""
     known = [(_EQUAL, len(_FAMILIES) - i, 0, family) for i, family in enumerate(_FAMILIES)]
     answer = [(_RETURN, 0, 0, _NO_FAMILY), (_RETURN, 0, 0, _ALLOW)]
-    steps += _when(_SOCKET[column], [_argument(0), *known, *answer])
-    steps += _when(_SHMGET[column], _at_most(1, _MOST_SEGMENT))
+    steps = _when(_SOCKET[column], [_argument(0), *known, *answer])
+    return steps + _when(_SHMGET[column], _at_most(1, _MOST_SEGMENT))
+
+
+def _by_mode(column: int) -> list[_Step]:
+    """Files that are refused for their mode."""
+    steps = _when(_OPENAT2, [(_RETURN, 0, 0, _NO_CALL)])
     for numbers, flags, mode in _MODES.values():
         number = numbers[column]
         if number is not None:
