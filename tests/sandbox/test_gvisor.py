@@ -225,7 +225,8 @@ async def main():
         print(os.getuid(), (await sandbox.exec(["dmesg"])).stdout.count(b"gVisor"))
         print((await sandbox.run_code("1 + 1")).value)
         try:
-            await sandbox.exec(["python3", "-c", "import time; b = b'x' * (400 << 20); time.sleep(9)"])
+            code = "import time; b = b'x' * (400 << 20); time.sleep(9)"
+            await sandbox.exec(["python3", "-c", code])
         except OutOfMemory as error:
             print(error.limit)
     await provider.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -19,6 +20,7 @@ OWN_SECONDS = 0.5
 """Processor time of its start (measured: 0.15 s)."""
 SPARE_PROCESSES = 2
 """It keeps a process or two for the next use."""
+_FILE = "/memfd:runsc-memory"
 _TASKS = 8
 _OWN_TASKS = 200
 
@@ -47,12 +49,13 @@ class GvisorMeter(Meter):
     def __init__(self, root_pid: int, group: Group | None) -> None:
         self._root = root_pid
         self._counted = group is not None
+        self._memory = _Memory()
         self._meter: Meter = TreeMeter(root_pid) if group is None else GroupMeter(group)
 
     def sample(self) -> Sample:
         found = self._meter.sample()
         pids = tree(self._root)
-        memory = 0 if self._counted else max(sum(map(_share, pids)) - OWN_MEMORY, 0)
+        memory = 0 if self._counted else max(self._memory.bytes(pids) - OWN_MEMORY, 0)
         processes = max(len(pids) - OWN_PROCESSES, 0)
         return Sample(found.cpu_seconds, memory, processes, found.oom_kills)
 
@@ -75,10 +78,39 @@ class GvisorMeter(Meter):
         self._meter.remove()
 
 
-def _share(pid: int) -> int:
-    """Bytes of a process, those that it shares divided by who shares them."""
+class _Memory:
+    """The memory of a kernel by gVisor, and of what runs on it.
+
+    What runs on it is in one file of the kernel's, which is mapped only while it runs: so that file
+    is measured, and of the processes what they have besides.
+    """
+
+    def __init__(self) -> None:
+        self._file: str | None = None
+
+    def bytes(self, pids: list[int]) -> int:
+        if self._file is None:
+            self._file = next(filter(None, map(_memory_of, pids)), None)
+        held = 0
+        if self._file is not None:
+            with suppress(OSError):
+                held = os.stat(self._file).st_blocks * 512
+        return held + sum(map(_own, pids))
+
+
+def _memory_of(pid: int) -> str | None:
+    with suppress(OSError):
+        for entry in os.scandir(f"/proc/{pid}/fd"):
+            with suppress(OSError):
+                if os.readlink(entry.path).startswith(_FILE):
+                    return entry.path
+    return None
+
+
+def _own(pid: int) -> int:
+    """Bytes of a process that are in no file, those that it shares divided by who shares them."""
     with suppress(OSError, ValueError, IndexError):
         for line in Path("/proc", str(pid), "smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
+            if line.startswith("Pss_Anon:"):
                 return int(line.split()[1]) * 1024
     return 0
