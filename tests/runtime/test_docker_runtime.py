@@ -10,6 +10,7 @@ import pytest
 from codin.runtime import (
     Class,
     Command,
+    Container,
     DockerRuntime,
     EnvironmentSecrets,
     Function,
@@ -19,10 +20,11 @@ from codin.runtime import (
 )
 from codin.runtime.base import WORKLOAD_KINDS, backends_for
 from codin.runtime.matrix import examine
-from codin.sandbox import Isolation
+from codin.sandbox import Isolation, Limits
 from codin.sandbox.docker import DockerSandboxProvider
 from codin.sandbox.network import ProxyRoom
 from codin.testing._runtime_base import running, until
+from codin.testing._runtime_endpoint import serving
 from codin.testing.runtime_conformance import (
     SECRET,
     ContainerConformance,
@@ -113,6 +115,26 @@ async def test_a_service_in_a_container(runtime):
     assert any("GET /healthz" in line for line in [line async for line in deployment.logs()])
     await deployment.stop()
     assert await deployment.health() == "stopped"
+
+
+async def test_a_container_reaches_what_is_named_and_nothing_else(docker):
+    async with serving() as server, serving() as other:
+        places = [each.url.removeprefix("http://") for each in (server, other)]
+        provider = DockerSandboxProvider(docker, base="host", network=ProxyRoom(places))
+        runtime = DockerRuntime(provider)
+        curl = "curl -s --noproxy '' -x $http_proxy -d hi"
+        script = f"{curl} {server.url}/echo; {curl} -o /dev/null -w '%{{http_code}}' {other.url}/echo"
+        result = await runtime.run(
+            Container(
+                image="codin-sandbox",
+                argv=("sh", "-c", script),
+                limits=Limits(network=(places[0],)),
+            )
+        )
+        await runtime.close()
+        await provider.close()
+    assert (result.failure, result.stdout) == (None, b"hi403")
+    assert other.asked == []
 
 
 _PLATFORM = """

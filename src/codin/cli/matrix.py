@@ -52,5 +52,6 @@ def _print_table(cells: Sequence[Cell]) -> None:
 
 def _shown(cell: Cell) -> str:
     if cell.status == "ok":
-        return f"ok {cell.seconds * 1000:.0f} ms"
+        quick = cell.seconds < 1
+        return f"ok {cell.seconds * 1000:.0f} ms" if quick else f"ok {cell.seconds:.1f} s"
     return {"unsupported": "-", "unavailable": "not here"}.get(cell.status, cell.status)

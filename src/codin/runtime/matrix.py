@@ -50,7 +50,7 @@ Status = Literal["ok", "unsupported", "unavailable", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One workload on one backend. ``seconds`` is how long its second run took: a warm one."""
+    """One workload on one backend. ``seconds`` is how long its second run took."""
 
     workload: str
     backend: str
