@@ -123,7 +123,9 @@ async def test_a_container_reaches_what_is_named_and_nothing_else(docker):
         provider = DockerSandboxProvider(docker, base="host", network=ProxyRoom(places))
         runtime = DockerRuntime(provider)
         curl = "curl -s --noproxy '' -x $http_proxy -d hi"
-        script = f"{curl} {server.url}/echo; {curl} -o /dev/null -w '%{{http_code}}' {other.url}/echo"
+        script = (
+            f"{curl} {server.url}/echo; {curl} -o /dev/null -w '%{{http_code}}' {other.url}/echo"
+        )
         result = await runtime.run(
             Container(
                 image="codin-sandbox",
