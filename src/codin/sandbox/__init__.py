@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from codin.sandbox.local import LocalSandboxProvider
     from codin.sandbox.network.refusal import Refusal
     from codin.sandbox.outcome import CodeResult, ExecResult, OutputChunk, Usage
+    from codin.sandbox.pool import PoolPolicy, Reuse, WorkerPool
     from codin.sandbox.worker.base import Worker, WorkerCall
 
 _HOMES = {
@@ -53,6 +54,7 @@ _HOMES = {
     ),
     "local": ("LocalSandboxProvider",),
     "network.refusal": ("Refusal",),
+    "pool": ("PoolPolicy", "Reuse", "WorkerPool"),
     "worker.base": (
         "Worker",
         "WorkerCall",
@@ -72,8 +74,10 @@ __all__ = [
     "LocalSandboxProvider",
     "Mount",
     "OutputChunk",
+    "PoolPolicy",
     "Process",
     "Refusal",
+    "Reuse",
     "Sandbox",
     "SandboxProvider",
     "SandboxSpec",
@@ -81,6 +85,7 @@ __all__ = [
     "Usage",
     "Worker",
     "WorkerCall",
+    "WorkerPool",
 ]
 
 __getattr__ = lazy_names(__name__, _HOMES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import sys
 import time
@@ -71,6 +72,7 @@ class BoxLink(WorkerLink, asyncio.BufferedProtocol):
         self._said = bytearray()
         self._buffer = memoryview(bytearray(_READ))
         self._transport: asyncio.WriteTransport
+        self._fd = -1
         box.active = False
         box.pump.begin(self._hear, _START_BYTES)
 
@@ -78,6 +80,17 @@ class BoxLink(WorkerLink, asyncio.BufferedProtocol):
         self._received, self._lost = received, lost
 
     def send(self, data: bytes) -> None:
+        # Most is taken by the kernel at once, without the transport's care for what is not.
+        if not self._transport.get_write_buffer_size():
+            try:
+                sent = os.write(self._fd, data)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                return  # the other side has gone, which is told by the loss of the connection
+            if sent == len(data):
+                return
+            data = data[sent:]
         self._transport.write(data)
 
     def begin(self, sink: Callable[[OutputChunk], None]) -> None:

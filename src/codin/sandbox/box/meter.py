@@ -8,12 +8,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from codin.sandbox.box.cgroup import OWN_PROCESSES, Group
 from codin.sandbox.box.unnamed import memory_device, unnamed_files
 
+_CPUS = os.cpu_count() or 1
+_RISE = 1024 * 1024
+"""What a peak of memory may be above where it began without being told anew for each call."""
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -68,7 +70,9 @@ class GroupMeter(Meter):
         self._group = group
         self._last = Sample()
         self._peak: int | None = None
-        self._before = self._seen = b""
+        self._before: bytes | None = None
+        self._seen = b""
+        self._floor = -_RISE  # so that the first call begins with a look
 
     def sample(self) -> Sample:
         cpu = self._group.cpu_seconds()
@@ -81,13 +85,19 @@ class GroupMeter(Meter):
         return self._peak
 
     def begin(self) -> None:
-        self._group.reset_peak()
-        self._before = self._group.cpu.read()
+        # What ran in between counts for the call that comes after it; a peak that was no higher
+        # than where it began need not be begun anew.
+        if self._before is None:
+            self._before = self._group.cpu.read()
+        if self._peak is None or self._peak - self._floor >= _RISE:
+            self._group.reset_peak()
+            self._floor = self._peak = self._group.memory_peak() or 0
 
     def finish(self) -> Callable[[], tuple[float, int | None]]:
-        return partial(
-            _spent, self._group, self._before, self._group.cpu.read(), self._group.peak.read()
-        )
+        group, before, after = self._group, self._before or b"", self._group.cpu.read()
+        self._before, peak = after, group.memory_peak()
+        self._peak = peak
+        return lambda: (max(group.seconds(after) - group.seconds(before), 0.0), peak)
 
     def moved(self) -> bool:
         before, self._seen = self._seen, self._group.cpu.read()
@@ -99,11 +109,6 @@ class GroupMeter(Meter):
     def remove(self) -> None:
         self.sample()
         self._group.remove()
-
-
-def _spent(group: Group, before: bytes, after: bytes, peak: bytes) -> tuple[float, int | None]:
-    used = group.seconds(after) - group.seconds(before)
-    return max(used, 0.0), group.peak_bytes(peak)
 
 
 class TreeMeter(Meter):
@@ -149,7 +154,7 @@ class TreeMeter(Meter):
         if wall < 1 / _TICKS:  # too short for what the kernel counts by, and for looking around
             return lambda: (0.0, self._peak or None)
         self._counted = self.sample().cpu_seconds
-        used = min(self._counted - before, wall * (os.cpu_count() or 1))
+        used = min(self._counted - before, wall * _CPUS)
         found = (used, self._peak or None)
         return lambda: found
 

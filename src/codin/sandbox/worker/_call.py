@@ -61,16 +61,20 @@ class Call(WorkerCall):
         return self._usage
 
     def __await__(self) -> Generator[Any, None, Any]:
-        answer = yield from self.answered().__await__()
+        answer = yield from self.last()
         if answer["t"] == "error":
             raise _remote(answer)
         return list(self._items) if answer.get("stream") is True else answer.get("value")
 
     async def answered(self) -> dict[str, Any]:
         """The last frame, whatever it is."""
+        return await _Last(self)
+
+    def last(self) -> Generator[Any, None, dict[str, Any]]:
+        """Wait for the last frame; who is cancelled meanwhile ends the Worker."""
         try:
             while self._answer is None and self._error is None:
-                await self._news()
+                yield from self._news()
         except asyncio.CancelledError:
             self._client.abandon(self)
             raise
@@ -140,6 +144,16 @@ class Call(WorkerCall):
             if not waiter.done():
                 waiter.set_result(None)
         self._waiters.clear()
+
+
+class _Last:
+    """The last frame of a call, to be awaited."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    def __await__(self) -> Generator[Any, None, dict[str, Any]]:
+        return self._call.last()
 
 
 class Taken:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _PACKAGES = "/packages"
 _WORKSPACE = "/workspace"
 _READ = 64 * 1024
+_HEAD = frames.LENGTH.size
 
 
 class Program:
@@ -87,31 +88,31 @@ class Program:
         except BaseException as error:
             answer = _error(error)
         _flush()
+        answer["id"] = number
         try:
-            self._send({**answer, "id": number}, self._flag)
+            self._send(answer, self._flag)
         except Exception as error:
             self._send({**_error(error), "id": number}, self._flag)
 
     def _handle(self, request: dict[str, Any]) -> dict[str, Any]:
-        match request["t"]:
-            case "code":
-                session = self._session(request["language"], request["session"])
-                value, error = session.run(request["code"])
-                return {"t": "done", "value": value, "error": error}
-            case "call":
-                function: Any = self._resolve(request)
-            case "construct":
-                self._instances[request["instance"]] = _invoke(self._resolve(request), request)
-                return {"t": "done", "value": None}
-            case "method":
-                instance = self._instances[request["instance"]]
-                function = _public(instance, request["method"])
-            case "preload":
-                for name in ("ctypes", *request["modules"]):
-                    __import__(name)
-                return {"t": "done", "value": None}
-            case other:
-                raise ValueError(f"no request of kind {other!r}")
+        kind = request["t"]
+        if kind == "call":  # first, and all the way here: this is what most requests are
+            function: Any = self._resolve(request)
+        elif kind == "method":
+            function = _public(self._instances[request["instance"]], request["method"])
+        elif kind == "construct":
+            self._instances[request["instance"]] = _invoke(self._resolve(request), request)
+            return {"t": "done", "value": None}
+        elif kind == "code":
+            session = self._session(request["language"], request["session"])
+            value, error = session.run(request["code"])
+            return {"t": "done", "value": value, "error": error}
+        elif kind == "preload":
+            for name in ("ctypes", *request["modules"]):
+                __import__(name)
+            return {"t": "done", "value": None}
+        else:
+            raise ValueError(f"no request of kind {kind!r}")
         return self._done(_invoke(function, request), request["id"])
 
     def _done(self, value: Any, number: int) -> dict[str, Any]:
@@ -187,10 +188,15 @@ class Program:
             written += os.write(self._fd, memoryview(data)[written:])
 
     def _receive(self) -> dict[str, Any] | None:
-        head = self._take(frames.LENGTH.size)
-        if head is None:
+        came = self._came or os.read(self._fd, _READ)
+        if len(came) >= _HEAD and len(came) == _HEAD + frames.LENGTH.unpack_from(came)[0]:
+            self._came = b""  # one that came alone and whole, as most do
+            return frames.unpack(came[_HEAD:])
+        if not came:
             return None
-        body = self._take(frames.LENGTH.unpack(head)[0])
+        self._came = came
+        head = self._take(_HEAD)
+        body = None if head is None else self._take(frames.LENGTH.unpack(head)[0])
         return None if body is None else frames.unpack(body)
 
     def _take(self, size: int) -> bytes | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import struct
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +29,7 @@ _LEAST_FRAME = 256 * 1024  # a traceback always fits
 _GRACE_SECONDS = 1.0
 _MAX_SOURCES = 64
 _ENDS = frozenset({"done", "error"})
+_NUMBERS = struct.Struct("64Q")
 _HEAD = frames.LENGTH.size
 LANGUAGES = frozenset({"python", "bash"})
 
@@ -92,6 +94,7 @@ class WorkerClient(Worker):
         self._sources: dict[str, int] = {}
         self._sent: set[int] = set()
         self._texts = 0
+        self._numbers: list[int] = []
         self._greeted = False
         self._python = ""
         self._closed = False
@@ -134,8 +137,12 @@ class WorkerClient(Worker):
         timeout: float | None = None,
         fresh: bool = False,
     ) -> WorkerCall:
-        request: dict[str, Any] = {"t": "call", "target": target}
-        request.update(args=list(args), kwargs=dict(kwargs))
+        request: dict[str, Any] = {
+            "t": "call",
+            "target": target,
+            "args": list(args),
+            "kwargs": dict(kwargs),
+        }
         if fresh:
             request["fresh"] = True
         return self._submit(request, timeout, source)
@@ -216,7 +223,7 @@ class WorkerClient(Worker):
         sink: Callable[[OutputChunk], None] | None = None,
     ) -> Call:
         # What its answer has to bear cannot be known before the call: none can be sent ahead of it.
-        number = int.from_bytes(os.urandom(8), "big")
+        number = self._numbers.pop() if self._numbers else self._drawn()
         call = Call(self, timeout, sink, number)
         if request is not None:
             request["id"] = number
@@ -236,6 +243,10 @@ class WorkerClient(Worker):
         else:
             self._waiting.append(call)
         return call
+
+    def _drawn(self) -> int:
+        self._numbers = list(_NUMBERS.unpack(os.urandom(_NUMBERS.size)))
+        return self._numbers.pop()
 
     def _begin(self, call: Call) -> None:
         self._current = call

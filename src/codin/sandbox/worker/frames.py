@@ -20,6 +20,8 @@ VERSION = 1
 MAX_FRAME = 64 * 1024 * 1024
 """The most bytes of one frame, whatever the limits say."""
 
+_SPARE_BYTES = 64 * 1024
+_spare: list[msgpack.Packer] = []
 _SECONDS = 1  # msgpack's own timestamps come as plain numbers
 
 
@@ -34,13 +36,22 @@ def pack(message: dict[str, Any], *, limit: int = MAX_FRAME) -> bytes:
         TypeError: something in it is not data.
         FrameError: it is longer than ``limit``.
     """
+    # One is kept, since making it takes longer than a short message; not after a failure, which
+    # leaves half a message in it, and not while it is in use.
+    packer = _spare.pop() if _spare else _new_packer()
     try:
-        body: bytes = msgpack.packb(message, default=as_data, unicode_errors="backslashreplace")
+        body: bytes = packer.pack(message)
     except (ValueError, OverflowError) as error:
         raise TypeError(f"not data that can be sent: {error}") from error
+    if not _spare and len(body) < _SPARE_BYTES:
+        _spare.append(packer)
     if len(body) > limit:
         raise FrameError(f"{len(body)} bytes, and the limit is {limit}; use a file for more")
     return LENGTH.pack(len(body)) + body
+
+
+def _new_packer() -> msgpack.Packer:
+    return msgpack.Packer(default=as_data, unicode_errors="backslashreplace")
 
 
 def unpack(body: bytes | bytearray) -> dict[str, Any]:
