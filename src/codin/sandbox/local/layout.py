@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import sys
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 import codin
@@ -36,7 +39,8 @@ BASE_PATH = ":".join(
 )
 
 
-def python_folders() -> list[Path]:
+@cache
+def python_folders() -> tuple[Path, ...]:
     """The folders that the running Python, its packages and codin are read from.
 
     Exact folders, never a whole prefix: a prefix may be a user's home.
@@ -52,7 +56,7 @@ def python_folders() -> list[Path]:
     for folder in sorted({folder for folder in found if folder.exists()}):
         if not _is_system(folder) and not any(folder.is_relative_to(above) for above in kept):
             kept.append(folder)
-    return kept
+    return tuple(kept)
 
 
 def base_env(env: Mapping[str, str]) -> dict[str, str]:
@@ -72,10 +76,14 @@ def base_env(env: Mapping[str, str]) -> dict[str, str]:
 
 
 def write_etc(folder: Path) -> None:
-    """Make the few files of ``/etc`` that programs cannot do without."""
+    """Make the few files of ``/etc`` that programs cannot do without, and copy those that are this
+    machine's: together they are one mount, and each mount makes a start longer."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in MADE.items():
         (folder / name).write_text(text)
+    for name in _ETC:
+        with contextlib.suppress(OSError, shutil.Error):  # not there, or not this user's to read
+            _copy(Path("/etc", name), folder / name)
 
 
 def view(
@@ -91,7 +99,7 @@ def view(
     ``keep_proc=False`` leaves ``/proc`` writable: for what shows code inside another one.
     """
     size = str(disk or _DEFAULT_TMP)
-    args = _system(etc, size, keep_proc=keep_proc)
+    args = [*_usr(), "--ro-bind", str(etc), "/etc", *_kernel(size, keep_proc=keep_proc)]
     args += ["--perms", "1777", "--size", size, "--tmpfs", "/tmp"]  # noqa: S108
     return [*args, *_shown(workspace, mounts), "--remount-ro", "/"]
 
@@ -100,8 +108,12 @@ def machine_view(
     root: Path, *, etc: Path, workspace: Path, mounts: tuple[Mount, ...], disk: int | None
 ) -> list[str]:
     """Arguments for a file system of which ``root`` is all that is not the system's."""
-    system = _system(etc, str(disk or _DEFAULT_TMP))
-    return ["--bind", str(root), "/", *system, *_shown(workspace, mounts)]
+    args = ["--bind", str(root), "/", *_usr()]
+    for name in _ETC:
+        args += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+    for name in MADE:
+        args += ["--ro-bind", str(etc / name), f"/etc/{name}"]
+    return [*args, *_kernel(str(disk or _DEFAULT_TMP)), *_shown(workspace, mounts)]
 
 
 def machine_mounts(etc: Path) -> list[Mount]:
@@ -115,12 +127,8 @@ def machine_mounts(etc: Path) -> list[Mount]:
     return shown + [Mount(folder, str(folder)) for folder in python_folders()]
 
 
-def _system(etc: Path, size: str, *, keep_proc: bool = True) -> list[str]:
-    """The system, read-only.
-
-    ``/proc`` is read-only too: run by root, code inside is root to files that root owns, and
-    ``/proc/sys`` is such files.
-    """
+def _usr() -> list[str]:
+    """The system's programs, read-only."""
     args = ["--ro-bind", "/usr", "/usr"]
     for name in _LINKS:
         system = Path("/", name)
@@ -128,13 +136,27 @@ def _system(etc: Path, size: str, *, keep_proc: bool = True) -> list[str]:
             args += ["--symlink", os.readlink(system), str(system)]
         elif system.is_dir():
             args += ["--ro-bind", str(system), str(system)]
-    for name in _ETC:
-        args += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
-    for name in MADE:
-        args += ["--ro-bind", str(etc / name), f"/etc/{name}"]
-    args += ["--proc", "/proc", *(["--remount-ro", "/proc"] if keep_proc else [])]
+    return args
+
+
+def _kernel(size: str, *, keep_proc: bool = True) -> list[str]:
+    """What the kernel shows.
+
+    ``/proc`` is read-only too: run by root, code inside is root to files that root owns, and
+    ``/proc/sys`` is such files.
+    """
+    args = ["--proc", "/proc", *(["--remount-ro", "/proc"] if keep_proc else [])]
     args += ["--dev", "/dev"]
     return [*args, "--size", size, "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]  # noqa: S108
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_symlink():
+        target.symlink_to(source.readlink())
+    elif source.is_dir():
+        shutil.copytree(source, target, symlinks=True)
+    else:
+        shutil.copyfile(source, target)
 
 
 def _shown(workspace: Path, mounts: tuple[Mount, ...]) -> list[str]:
