@@ -87,7 +87,8 @@ class BoxLink(WorkerLink, asyncio.BufferedProtocol):
             except BlockingIOError:
                 sent = 0
             except OSError:
-                return  # the other side has gone, which is told by the loss of the connection
+                self._lost()
+                return
             if sent == len(data):
                 return
             data = data[sent:]
@@ -123,6 +124,7 @@ class BoxLink(WorkerLink, asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's are of no such class
+        self._fd = transport.get_extra_info("socket").fileno()
 
     def get_buffer(self, _: int) -> memoryview:
         return self._buffer
