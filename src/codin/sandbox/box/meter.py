@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,13 +160,9 @@ class TreeMeter(Meter):
 
     def moved(self) -> bool:
         # Whatever is new was started by something that was there, which had to run for that.
-        before, self._ran = self._ran, {}
-        for path in before or _threads(self._root):
-            with suppress(OSError):
-                self._ran[path] = Path(path).read_bytes()
-        if before and before == self._ran:
+        if self._ran and self._ran == _ran(self._ran):
             return False
-        self._ran = {}
+        self._ran = _ran(_threads(self._root))
         return True
 
     def processes(self) -> list[int]:
@@ -191,6 +187,15 @@ def _memory(pid: int) -> tuple[int, int]:
 def _shared_without_name(pids: list[int]) -> int:
     here = memory_device()
     return sum(size for (device, _), size in unnamed_files(pids).items() if device == here)
+
+
+def _ran(paths: Iterable[str]) -> dict[str, bytes]:
+    """How much each thread has run until now, as the kernel says it."""
+    found = {}
+    for path in paths:
+        with suppress(OSError):
+            found[path] = Path(path).read_bytes()
+    return found
 
 
 def _threads(root: int) -> list[str]:
