@@ -48,7 +48,7 @@ def kept(provider: SandboxProvider, count: int) -> Spares:
 async def test_one_is_there_before_it_is_asked_for(provider):
     ready = kept(provider, 1)
     ready.begin()
-    await until(lambda: len(provider.made) == 1)
+    await until(lambda: len(ready._ready) == 1)
     sandbox = await ready.take()
     assert sandbox is provider.made[0]
     assert (await sandbox.exec(["pwd"], cwd="/home/user")).stdout == b"/home/user\n"
@@ -60,7 +60,7 @@ async def test_one_is_there_before_it_is_asked_for(provider):
 async def test_one_that_died_is_given_to_nobody(provider):
     ready = kept(provider, 1)
     ready.begin()
-    await until(lambda: len(provider.made) == 1)
+    await until(lambda: len(ready._ready) == 1)
     await provider.made[0].kill()
     sandbox = await ready.take()
     assert sandbox is not provider.made[0]
@@ -70,12 +70,13 @@ async def test_one_that_died_is_given_to_nobody(provider):
 
 @pytest.mark.slow
 async def test_more_are_kept_while_more_are_asked_for(provider, monkeypatch):
-    monkeypatch.setattr(spares, "_REMEMBERED_SECONDS", 3.0)
     ready = kept(provider, 1)
     ready.begin()
     for _ in range(4):
         await (await ready.take()).kill()
     await until(lambda: len(ready._ready) == 4)
+    monkeypatch.setattr(spares, "_REMEMBERED_SECONDS", 0.1)
+    ready._asked.set()
     await until(lambda: len(ready._ready) == 1)
     assert len(provider.made) <= 4 + MOST
     await ready.close()
@@ -105,6 +106,27 @@ async def test_what_cannot_be_made_is_told_to_who_asks(provider, caplog):
 async def test_closing_ends_them(provider):
     ready = kept(provider, 2)
     ready.begin()
-    await until(lambda: len(provider.made) == 2)
+    await until(lambda: len(ready._ready) == 2)
     await ready.close()
     assert not provider._sandboxes
+
+
+async def test_who_asks_goes_first_and_not_for_ever(provider, monkeypatch):
+    ready = kept(provider, 2)
+    ready.busy()
+    ready.begin()
+    for _ in range(6):
+        await asyncio.sleep(0.05)
+        ready.busy()
+    assert provider.made == []
+    monkeypatch.setattr(spares, "_PATIENCE_SECONDS", 0.2)
+    asking = asyncio.create_task(_ask(ready))
+    await until(lambda: len(ready._ready) == 2)
+    asking.cancel()
+    await ready.close()
+
+
+async def _ask(ready: Spares) -> None:
+    while True:
+        ready.busy()
+        await asyncio.sleep(0.01)

@@ -106,6 +106,7 @@ class E2bApp:
         Raises:
             E2bError, LimitReached: it is not let in.
         """
+        self._service.busy()
         caller = caller_of(scope)
         refusal = self._guard.refusal(caller, scope["method"], own_host=target.own_host)
         if refusal:

@@ -126,6 +126,10 @@ class SandboxService:
             network=chosen.network or "none",
         )
 
+    def busy(self) -> None:
+        """A request is on its way: what can wait does."""
+        self._spares.busy()
+
     def begin(self) -> None:
         """Have sandboxes ready before they are asked for."""
         self._spares.begin()

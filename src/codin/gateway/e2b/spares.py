@@ -16,8 +16,11 @@ _log = logging.getLogger(__name__)
 MOST = 16
 """The most that are kept ready, however many are asked for."""
 
-_REFILL_SECONDS = 0.05
-"""The next one is started so much later: who has just taken one goes first."""
+_QUIET_SECONDS = 0.15
+"""The next one is started when nobody has asked for anything for so long: who asks goes first."""
+
+_PATIENCE_SECONDS = 1.0
+"""How long that is waited for."""
 
 _REMEMBERED_SECONDS = 60.0
 """How long it counts that one was taken."""
@@ -41,12 +44,17 @@ class Spares:
         self._ready: deque[Sandbox] = deque()
         self._taken: deque[float] = deque(maxlen=MOST)
         self._asked = asyncio.Event()
+        self._last = 0.0
         self._keeping: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
         """Have them ready from now on."""
         if self._keeping is None and self._count:
             self._keeping = asyncio.create_task(self._keep(), name="spare sandboxes")
+
+    def busy(self) -> None:
+        """Somebody asks for something now."""
+        self._last = time.monotonic()
 
     async def take(self) -> Sandbox:
         """A sandbox that nobody has used: a ready one, or a new one.
@@ -88,10 +96,19 @@ class Spares:
 
     async def _fill(self) -> None:
         while len(self._ready) < self._wanted():
-            await asyncio.sleep(_REFILL_SECONDS)
+            await self._quiet()
             self._ready.append(await self.make(self._spec))
         if len(self._ready) > self._wanted():
             await self._ready.popleft().kill()
+
+    async def _quiet(self) -> None:
+        """Return when nobody asks for anything, or has not stopped asking for long."""
+        patience = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            wait = min(self._last + _QUIET_SECONDS, patience) - time.monotonic()
+            if wait <= 0:
+                return
+            await asyncio.sleep(wait)
 
     def _wanted(self) -> int:
         """How many there are to be now."""
