@@ -144,6 +144,18 @@ async def test_the_least_isolation_is_never_fallen_below(runtime):
     assert (await runtime.run(Command(argv=("true",), least=Isolation.PROCESS))).ok
 
 
+async def test_the_level_of_gvisor_is_the_local_backends_too(runtime):
+    none = Limits(memory_bytes=None, processes=None, disk_bytes=None)
+    workload = Command(argv=("echo", "hi"), least=Isolation.GVISOR, limits=none)
+    support = await runtime.backend("local").provider.probe_for(Isolation.GVISOR)
+    if support.available:
+        assert (await runtime.run(workload)).stdout == b"hi\n"
+    else:
+        with pytest.raises(UnsupportedWorkload) as caught:
+            await runtime.run(workload)
+        assert support.reason in str(caught.value)
+
+
 async def test_an_open_network_is_not_promised(runtime):
     workload = Command(argv=("true",), limits=Limits(network="open"))
     with pytest.raises(UnsupportedWorkload, match="opens no network"):

@@ -85,10 +85,10 @@ class SandboxRuntime(Runtime):
     async def misfit(self, workload: Workload, /) -> str:
         if type(workload) not in self.supports:
             return str(unsupported(self.name, workload))
-        support = await self.provider.probe()
+        least = workload.least or SandboxSpec().least
+        support = await self.provider.probe_for(least)
         if not support.available:
             return support.reason
-        least = workload.least or SandboxSpec().least
         if _ORDER.index(least) > _ORDER.index(support.isolation):
             return f"gives isolation {support.isolation.value!r}, and {least.value!r} is asked for"
         return _unlimited(workload.limits or Limits(), support)

@@ -390,6 +390,10 @@ class SandboxProvider(ABC):
     async def probe(self) -> SandboxSupport:
         """What this machine really gives. Tried once, then remembered. Never raises."""
 
+    async def probe_for(self, least: Isolation) -> SandboxSupport:
+        """What it gives to who accepts no less than ``least``. Never raises."""
+        return await self.probe()
+
     @abstractmethod
     async def create(self, spec: SandboxSpec) -> Sandbox:
         """A new sandbox.

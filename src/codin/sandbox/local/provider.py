@@ -100,6 +100,11 @@ class LocalSandboxProvider(SandboxProvider):
             "reason": support.reason,
         }
 
+    async def probe_for(self, least: Isolation) -> SandboxSupport:
+        if least is Isolation.GVISOR and self.isolation is Isolation.NAMESPACE:
+            return await self._by_gvisor().probe()
+        return await self.probe()
+
     async def create(self, spec: SandboxSpec) -> Sandbox:
         if spec.least is Isolation.GVISOR and self.isolation is Isolation.NAMESPACE:
             return await self._by_gvisor().create(spec)
