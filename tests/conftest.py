@@ -29,3 +29,15 @@ def docker() -> Iterator[str]:
             yield address
     except NoEngine as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def podman() -> Iterator[str]:
+    """The address of a Podman that is only the tests'."""
+    from codin.testing.docker import NoEngine, podman_engine
+
+    try:
+        with podman_engine() as address:
+            yield address
+    except NoEngine as error:
+        pytest.skip(str(error))

@@ -1,4 +1,4 @@
-"""A container engine for tests: a daemon of its own, on a socket of its own, removed at the end."""
+"""Container engines for tests: daemons of their own, on sockets of their own, removed after."""
 
 from __future__ import annotations
 
@@ -27,38 +27,96 @@ def docker_engine() -> Iterator[str]:
     Raises:
         NoEngine
     """
-    program = shutil.which("dockerd")
-    if program is None:
-        raise NoEngine("there is no dockerd here: `make system` installs it")
+    with _folder("docker") as folder:
+        command = [
+            *(
+                _program("dockerd"),
+                "--host",
+                f"unix://{folder}/s",
+                "--pidfile",
+                str(folder / "pid"),
+            ),
+            *("--data-root", str(folder / "data"), "--exec-root", str(folder / "exec")),
+            *("--bridge", "none", "--iptables=false"),
+        ]
+        with _running(command, folder):
+            yield f"unix://{folder}/s"
+
+
+@contextmanager
+def podman_engine() -> Iterator[str]:
+    """Start Podman's service, which speaks Docker's API; gives its address.
+
+    Raises:
+        NoEngine
+    """
+    with _folder("podman") as folder:
+        command = [
+            *(_program("podman"), "--root", str(folder / "root")),
+            *("--runroot", str(folder / "run"), "--tmpdir", str(folder / "tmp")),
+            # crun refuses machines on which both versions of control groups are mounted
+            *("--runtime", "runc", "--cgroup-manager", "cgroupfs", "--events-backend", "file"),
+            *("system", "service", "--time", "0", f"unix://{folder}/s"),
+        ]
+        with _running(command, folder):
+            yield f"unix://{folder}/s"
+
+
+def _program(name: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        raise NoEngine(f"there is no {name} here: `make system` installs it")
     if os.geteuid() != 0:
-        raise NoEngine("a Docker daemon of the tests' own needs root")
-    folder = Path(tempfile.mkdtemp(prefix="codin-docker-"))
+        raise NoEngine(f"a {name} of the tests' own needs root")
+    return found
+
+
+@contextmanager
+def _folder(name: str) -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix=f"codin-{name}-"))
+    try:
+        yield folder
+    finally:
+        for mount in _mounts_below(folder):
+            subprocess.run(["umount", "-l", mount], check=False)  # noqa: S607
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _mounts_below(folder: Path) -> list[str]:
+    """What engines leave mounted, the innermost first."""
+    lines = Path("/proc/self/mounts").read_text().splitlines()
+    found = [line.split()[1] for line in lines]
+    return sorted((mount for mount in found if mount.startswith(f"{folder}/")), reverse=True)
+
+
+@contextmanager
+def _running(command: list[str], folder: Path) -> Iterator[None]:
     with (folder / "log").open("wb") as log:
-        daemon = subprocess.Popen(
-            [
-                *(program, "--host", f"unix://{folder}/s", "--pidfile", str(folder / "pid")),
-                *("--data-root", str(folder / "data"), "--exec-root", str(folder / "exec")),
-                *("--bridge", "none", "--iptables=false"),
-            ],
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+        daemon = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
     try:
         _until_ready(daemon, folder)
-        yield f"unix://{folder}/s"
+        yield
     finally:
         _stop(daemon)
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _until_ready(daemon: subprocess.Popen[bytes], folder: Path) -> None:
     deadline = time.monotonic() + _START_SECONDS
-    while b"API listen on" not in (log := (folder / "log").read_bytes()):
+    while not _answers(folder / "s"):
         if daemon.poll() is not None or time.monotonic() > deadline:
-            last = log.decode(errors="replace").strip().splitlines()[-3:]
-            raise NoEngine("the Docker daemon did not start: " + " / ".join(last))
+            last = (folder / "log").read_text(errors="replace").strip().splitlines()[-3:]
+            raise NoEngine("the engine did not start: " + " / ".join(last))
         time.sleep(0.05)
+
+
+def _answers(path: Path) -> bool:
+    import httpx
+
+    try:
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(path))) as client:
+            return client.get("http://engine/_ping").status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 def _stop(daemon: subprocess.Popen[bytes]) -> None:

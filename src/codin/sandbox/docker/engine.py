@@ -54,6 +54,7 @@ class Engine:
     def __init__(self, address: str | None = None) -> None:
         self.address = address or find_address()
         self._client: Docker | None = None
+        self._podman: bool | None = None
 
     @property
     def local(self) -> bool:
@@ -86,6 +87,14 @@ class Engine:
                 ) from error
             said = getattr(error, "message", str(error))
             raise EngineError(f"the engine could not {what}: {said}", status) from error
+
+    async def is_podman(self) -> bool:
+        """Whether it is Podman, that speaks Docker's API."""
+        if self._podman is None:
+            async with self.asked("say what it is") as client:
+                parts = (await client.version()).get("Components") or ()
+            self._podman = any("Podman" in part.get("Name", "") for part in parts)
+        return self._podman
 
     async def close(self) -> None:
         """Let the connection go."""

@@ -137,7 +137,8 @@ class DockerSandboxProvider(SandboxProvider):
         image = await self._image_for(None)
         identity = uuid.uuid4().hex[:12]
         folder = (await self._place()) / identity
-        plan = Plan(self._engine, image, folder, os.geteuid() or USER, self._cpus)
+        podman = await self._engine.is_podman()
+        plan = Plan(self._engine, image, folder, os.geteuid() or USER, self._cpus, podman)
         try:
             path = environment(image, {})["PATH"]
             spec = await self._packages.show(identity, spec, path=path)

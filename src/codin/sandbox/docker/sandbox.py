@@ -10,6 +10,7 @@ import shutil
 import socket
 import struct
 import sys
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,8 @@ OWNER_LABEL = "codin.owner"
 _DOOR = "/run/codin"
 _PROGRAMS = "/opt/codin"
 _START_SECONDS = 30.0
+_REMOVE_SECONDS = 10.0
+_AGAIN_SECONDS = 0.1
 _CREDENTIALS = struct.Struct("3i")
 
 OnEnd = Callable[["DockerSandbox"], Awaitable[None]]
@@ -49,6 +52,7 @@ class Plan:
     folder: Path
     user: int
     cpus: float
+    podman: bool
 
 
 class DockerSandbox(SupervisedSandbox):
@@ -113,7 +117,7 @@ class DockerSandbox(SupervisedSandbox):
     ) -> dict[str, Any]:
         assert self._spec.workspace is not None
         mounts = [Mount(self._spec.workspace, WORKSPACE, writable=True), *self._spec.mounts]
-        kept = Kept(self.limits, mounts, self._plan.cpus, shares=self._container)
+        kept = Kept(self.limits, mounts, self._plan.cpus, self._container, self._plan.podman)
         proxied = {} if self._proxy is None else proxy_environment()
         settings = {**proxied, **self._spec.env, **env}
         return {
@@ -183,13 +187,23 @@ async def open_container(
 
 
 async def remove(engine: Engine, container: str) -> None:
-    """Take a container away, whatever its state; one that has gone already is as well."""
-    try:
-        async with engine.asked("remove a container") as client:
-            await client.containers.container(container).delete(force=True, v=True)
-    except EngineError as error:
-        if error.status not in {NOT_FOUND, CONFLICT}:  # a conflict: it is being removed
-            raise
+    """Take a container away, whatever its state; one that has gone already is as well.
+
+    Podman refuses while it has not yet noticed that the container has ended: it is asked again.
+    """
+    deadline = time.monotonic() + _REMOVE_SECONDS
+    while True:
+        try:
+            async with engine.asked("remove a container") as client:
+                await client.containers.container(container).delete(force=True, v=True)
+        except EngineError as error:
+            if error.status in {NOT_FOUND, CONFLICT}:  # a conflict: it is being removed
+                return
+            if "state improper" not in str(error) or time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(_AGAIN_SECONDS)
+        else:
+            return
 
 
 def environment(image: Image, env: Mapping[str, str]) -> dict[str, str]:
@@ -223,7 +237,7 @@ async def _create(identity: str, spec: SandboxSpec, plan: Plan, door: Path) -> A
         "Hostname": "sandbox",
         "Healthcheck": {"Test": ["NONE"]},
         "Labels": {OWNER_LABEL: process_name(), "codin.sandbox": identity},
-        "HostConfig": host_config(Kept(spec.limits, mounts, plan.cpus)),
+        "HostConfig": host_config(Kept(spec.limits, mounts, plan.cpus, podman=plan.podman)),
     }
     async with plan.engine.asked("create a container", _START_SECONDS) as client:
         return await client.containers.create(config, name=f"codin-{identity}")

@@ -131,7 +131,7 @@ class Supervisor:
             await readable.wait()
         finally:
             self._loop.remove_reader(here)
-        data, fds, _, _ = socket.recv_fds(here, messages.MAX_PACKET, 1, socket.MSG_CMSG_CLOEXEC)
+        data, fds = _with_descriptor(here)
         if data == messages.OK and len(fds) == 1 and stat.S_ISSOCK(os.fstat(fds[0]).st_mode):
             return socket.socket(fileno=fds[0])
         for fd in fds:
@@ -149,3 +149,17 @@ class Supervisor:
             said = b""
         if not said:
             self.close()
+
+
+def _with_descriptor(link: socket.socket) -> tuple[bytes, list[int]]:
+    """What was said, and the one descriptor beside it.
+
+    Not ``socket.recv_fds``, which forgets the flags: what comes would go on to every child.
+    """
+    found = array.array("i")
+    space = socket.CMSG_LEN(found.itemsize)
+    data, beside, _, _ = link.recvmsg(messages.MAX_PACKET, space, socket.MSG_CMSG_CLOEXEC)
+    for level, kind, value in beside:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            found.frombytes(value[: found.itemsize])
+    return data, list(found)
