@@ -48,6 +48,8 @@ class Program:
         """Answer requests, one at a time, until the other side has gone."""
         version = ".".join(map(str, sys.version_info[:3]))
         self._send({"t": "hello", "version": frames.VERSION, "python": version})
+        import linecache  # noqa: F401 - nobody waits for it now, and the first text would
+
         while (request := self._receive()) is not None:
             self._answer(request)
 
