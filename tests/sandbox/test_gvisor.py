@@ -12,10 +12,10 @@ import pytest
 
 from codin.sandbox import Isolation, Limits, LocalSandboxProvider, Mount, SandboxSpec
 from codin.sandbox.base import MIB, ChangeKind, FileChange
-from codin.sandbox.errors import PermissionDenied, RemoteError, SandboxUnavailable
+from codin.sandbox.errors import PermissionDenied, RemoteError, SandboxTimeout, SandboxUnavailable
 from codin.sandbox.gvisor import GvisorSandboxProvider, runsc
 from codin.sandbox.local import seccomp
-from codin.testing._sandbox_base import until_change
+from codin.testing._sandbox_base import BEAT, still, until_change
 from codin.testing.escapes.user import as_nobody, can_be_somebody_else, home_of_nobody
 from codin.testing.sandbox_conformance import SandboxConformance
 
@@ -303,6 +303,13 @@ class TestGvisorSandbox(SandboxConformance):
     @pytest.mark.parametrize("path", ["/usr/x", "/etc/x", "/x", "/proc/sys/kernel/core_pattern"])
     async def test_the_system_is_read_only(self, sandbox, path):
         assert (await sandbox.exec(["sh", "-c", f"echo x >> {path}"])).exit_code != 0
+
+    async def test_ignoring_sigterm_does_not_help(self, sandbox):
+        """With more time than the suite gives: its start is a good part of that."""
+        with pytest.raises(SandboxTimeout):
+            stubborn = f"trap '' TERM INT HUP; {BEAT}"
+            await sandbox.exec(["sh", "-c", stubborn], limits=Limits(wall_seconds=4))
+        await still(sandbox)
 
     async def _refused(self, sandbox):
         """A Worker's copy cannot be kept from its memory there, and so there is none."""
