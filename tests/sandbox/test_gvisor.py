@@ -306,8 +306,8 @@ class TestGvisorSandbox(SandboxConformance):
 
     async def test_ignoring_sigterm_does_not_help(self, sandbox):
         """With more time than the suite gives: its start is a good part of that."""
+        stubborn = f"trap '' TERM INT HUP; {BEAT}"
         with pytest.raises(SandboxTimeout):
-            stubborn = f"trap '' TERM INT HUP; {BEAT}"
             await sandbox.exec(["sh", "-c", stubborn], limits=Limits(wall_seconds=4))
         await still(sandbox)
 
