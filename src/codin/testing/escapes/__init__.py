@@ -3,7 +3,21 @@
 Run them with ``run_place``, or by ``python -m codin.testing.escapes``.
 """
 
-from codin.testing.escapes import devices, files, kernel, network, races, rights, spaces, walks
+from codin.testing.escapes import (
+    answers,
+    commands,
+    devices,
+    disk,
+    files,
+    kernel,
+    memory,
+    network,
+    output,
+    races,
+    rights,
+    spaces,
+    walks,
+)
 from codin.testing.escapes.base import Attempt, Outcome
 from codin.testing.escapes.places import PLACES, Place
 from codin.testing.escapes.runner import MOST_DELAY, Result, Trace, run_controls, run_place
@@ -16,6 +30,11 @@ FAMILIES: dict[str, tuple[Attempt, ...]] = {
     "The kernel": kernel.ATTEMPTS,
     "Devices and terminals": devices.ATTEMPTS,
     "Networks and sockets": network.ATTEMPTS,
+    "Memory": memory.ATTEMPTS,
+    "Disk": disk.ATTEMPTS,
+    "Output": output.ATTEMPTS,
+    "Commands": commands.ATTEMPTS,
+    "Answers of a Worker": answers.ATTEMPTS,
 }
 ATTEMPTS: tuple[Attempt, ...] = tuple(
     attempt for attempts in FAMILIES.values() for attempt in attempts

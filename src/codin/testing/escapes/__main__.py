@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
 from collections.abc import Sequence
@@ -12,9 +13,10 @@ from typing import Any
 
 import click
 
+from codin.sandbox.errors import SandboxUnavailable
 from codin.testing.escapes import ATTEMPTS, FAMILIES, PLACES, Attempt, run_controls, run_place
 from codin.testing.escapes.report import write as write_page
-from codin.testing.escapes.user import can_be_somebody_else, escapes_of_nobody
+from codin.testing.escapes.user import UNAVAILABLE, can_be_somebody_else, escapes_of_nobody
 
 Rows = dict[str, dict[str, Any]]
 
@@ -37,7 +39,11 @@ def main(
         click.echo(f"{len(ATTEMPTS)} attempts in {', '.join(run['places'])}; failed: {failed}")
         sys.exit(1 if failed else 0)
     chosen = [attempt for attempt in ATTEMPTS if not only or attempt.id.startswith(only)]
-    rows = _controls(chosen) if controls else _place(place, chosen)
+    try:
+        rows = _controls(chosen) if controls else _place(place, chosen)
+    except SandboxUnavailable as error:
+        click.echo(str(error), err=True)
+        sys.exit(UNAVAILABLE)
     failed = _failed(rows)
     if as_json:
         click.echo(json.dumps(rows, indent=1))
@@ -66,10 +72,14 @@ def _failed(rows: Rows) -> list[str]:
 def _everything() -> dict[str, dict[str, Rows]]:
     places, controls = {}, {"root" if can_be_somebody_else() else "user": _controls(ATTEMPTS)}
     for place in PLACES.values():
-        if place.available():
+        try:
             places[place.title] = _place(place.name, ATTEMPTS)
+        except SandboxUnavailable as error:
+            click.echo(f"{place.title}: {error}", err=True)
+            continue
         if place.by_anybody and can_be_somebody_else():
-            places[f"{place.title}, a user"] = escapes_of_nobody("--place", place.name)
+            with contextlib.suppress(SandboxUnavailable):
+                places[f"{place.title}, a user"] = escapes_of_nobody("--place", place.name)
     if can_be_somebody_else():
         controls["a user"] = escapes_of_nobody("--controls")
     return {

@@ -159,6 +159,7 @@ for fd in range(3, 4096):
         Code(
             """
 found, shown = set(), [p for p in (*sys.path, sys.prefix, sys.base_prefix) if len(p) > 1]
+shown.append("/opt/codin")  # the programs of the platform that run inside
 shown += [os.path.realpath(p) for p in shown]
 for place in ("/root", "/home", "/var", "/opt", "/srv", "/mnt", "/media", "/boot", "/run"):
     for folder, below, names in os.walk(place):

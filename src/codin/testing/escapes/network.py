@@ -88,7 +88,7 @@ ATTEMPTS = (
     _reach(
         "name-server-known",
         "learn which name server the host uses",
-        "got(open('/etc/resolv.conf').read())",
+        "rows = open('/etc/resolv.conf').read()\nif '127.0.0.1' not in rows: got(rows)",
         Weaker("/etc is shown", (show("/etc/resolv.conf"),)),
     ),
     _reach("outside", "find a way to the internet", _way("198.51.100.1")),

@@ -4,16 +4,54 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from codin.sandbox.base import SandboxProvider, SandboxSupport
+from codin.sandbox.base import SandboxProvider
+from codin.sandbox.errors import SandboxUnavailable
 
 
-def _local() -> SandboxProvider:
+@asynccontextmanager
+async def _local() -> AsyncIterator[SandboxProvider]:
     from codin.sandbox.local import LocalSandboxProvider
 
-    return LocalSandboxProvider()
+    provider = LocalSandboxProvider()
+    try:
+        yield provider
+    finally:
+        await provider.close()
+
+
+@asynccontextmanager
+async def _docker() -> AsyncIterator[SandboxProvider]:
+    from codin.sandbox.docker import DockerSandboxProvider
+    from codin.testing.docker import NoEngine, docker_engine
+
+    engine = docker_engine()
+    try:
+        address = await asyncio.to_thread(engine.__enter__)
+    except NoEngine as error:
+        raise SandboxUnavailable(str(error)) from error
+    try:
+        provider = DockerSandboxProvider(address, base="host")
+        try:
+            yield provider
+        finally:
+            await provider.close()
+    finally:
+        await asyncio.to_thread(engine.__exit__, None, None, None)
+
+
+@asynccontextmanager
+async def _gvisor() -> AsyncIterator[SandboxProvider]:
+    from codin.sandbox.gvisor import GvisorSandboxProvider
+
+    provider = GvisorSandboxProvider()
+    try:
+        yield provider
+    finally:
+        await provider.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,26 +61,24 @@ class Place:
 
     name: str
     title: str
-    provider: Callable[[], SandboxProvider]
+    made: Callable[[], AbstractAsyncContextManager[SandboxProvider]]
     machine: bool = False
     by_anybody: bool = False
     python: str = sys.executable
 
-    def available(self) -> bool:
-        """Whether it can be had on this machine. Blocks."""
-        return self.support().available
+    @asynccontextmanager
+    async def provider(self) -> AsyncIterator[SandboxProvider]:
+        """What makes such sandboxes.
 
-    def support(self) -> SandboxSupport:
-        """What this machine says of it. Blocks."""
-
-        async def ask() -> SandboxSupport:
-            provider = self.provider()
-            try:
-                return await provider.probe()
-            finally:
-                await provider.close()
-
-        return asyncio.run(ask())
+        Raises:
+            SandboxUnavailable: they cannot be had on this machine; the message says why.
+        """
+        async with AsyncExitStack() as stack:
+            found = await stack.enter_async_context(self.made())
+            support = await found.probe()
+            if not support.available:
+                raise SandboxUnavailable(support.reason)
+            yield found
 
 
 PLACES = {
@@ -50,5 +86,7 @@ PLACES = {
     for place in (
         Place("local", "local", _local, by_anybody=True),
         Place("machine", "local machine", _local, machine=True, by_anybody=True),
+        Place("gvisor", "gvisor", _gvisor, by_anybody=True),
+        Place("docker", "docker", _docker, python="python3"),
     )
 }

@@ -27,6 +27,20 @@ While the attempts run, a loop on the host measures by how much it is late; afte
 looks for processes, mounts, control groups, files and descriptors that were left behind.
 """
 
+_NOT_HELD = """## What is not held
+
+- A **normal user where no control group can be written** (`codin doctor`: kept by `watchdog`): \
+memory, processes and disk are looked at some twenty times a second, and what goes over is ended a \
+little late. Code that means to can hide part of what it holds from that: files without a name \
+in a process that has closed itself to tracing, descriptors on their way through a socket, and \
+what the kernel buffers in sockets. Root, a delegated control group and Docker do not have this gap.
+- **What the kernel counts for a user and not for a namespace**: instances of inotify (128 by \
+default), and pipes beyond 64 MiB together. Code inside a local sandbox can use these up for other \
+processes of the user that the platform runs as.
+- **Names**: `/proc/self/mountinfo` inside a local sandbox tells from which folders of the host \
+its mounts come, but nothing that is in them.
+"""
+
 
 def page(families: Mapping[str, tuple[Attempt, ...]], run: Mapping[str, Any]) -> str:
     """The page for what a run gave, as ``load`` reads it."""
@@ -39,7 +53,7 @@ def page(families: Mapping[str, tuple[Attempt, ...]], run: Mapping[str, Any]) ->
         rows += [_row(attempt, places, controls) for attempt in attempts]
         lines = ["| " + " | ".join(map(_cell, row)) + " |" for row in rows]
         parts.append(f"## {family}\n\n" + "\n".join(lines) + "\n")
-    return "\n".join(parts)
+    return "\n".join([*parts, _NOT_HELD])
 
 
 def load(page_path: Path) -> dict[str, Any]:

@@ -102,30 +102,30 @@ class Rooms:
 async def run_place(
     place: Place, attempts: Iterable[Attempt], *, at_once: int = _AT_ONCE
 ) -> list[Result]:
-    """Make the attempts; those that have to be alone come last, one by one."""
+    """Make the attempts; those that have to be alone come last, one by one.
+
+    Raises:
+        SandboxUnavailable: this machine has no such place; the message says why.
+    """
     attempts, pulse = list(attempts), Pulse()
     results: list[Result] = []
-    provider = place.provider()
     here = [attempt for attempt in attempts if place.name not in attempt.absent]
     results += [
         Result(attempt.id, "absent", attempt.absent[place.name])
         for attempt in attempts
         if place.name in attempt.absent
     ]
-    try:
-        async with scene() as stage, pulse.beating():
-            rooms, turns = Rooms(place, provider), asyncio.Semaphore(at_once)
+    async with place.provider() as provider, scene() as stage, pulse.beating():
+        rooms, turns = Rooms(place, provider), asyncio.Semaphore(at_once)
 
-            async def one(attempt: Attempt) -> None:
-                async with turns:
-                    results.append(await _try(rooms, attempt, stage, pulse))
+        async def one(attempt: Attempt) -> None:
+            async with turns:
+                results.append(await _try(rooms, attempt, stage, pulse))
 
-            await asyncio.gather(*(one(attempt) for attempt in here if not attempt.alone))
-            for attempt in here:
-                if attempt.alone:
-                    await one(attempt)
-    finally:
-        await provider.close()
+        await asyncio.gather(*(one(attempt) for attempt in here if not attempt.alone))
+        for attempt in here:
+            if attempt.alone:
+                await one(attempt)
     order = [attempt.id for attempt in attempts]
     return sorted(results, key=lambda result: order.index(result.id))
 

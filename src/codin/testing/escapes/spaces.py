@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
+from codin.sandbox.errors import CommandNotFound
 from codin.testing.escapes.base import Act, Attempt, Code, Ground, Held, NotRun
 from codin.testing.escapes.weaken import (
     Bare,
@@ -62,7 +63,29 @@ async def _kill_init(ground: Ground) -> str:
     raise Held("nothing")
 
 
+async def _forged_note(ground: Ground) -> str:
+    """What the launcher says of a command that it could not start, said by one that runs."""
+    code = (
+        "for fd in range(3, 64):\n"
+        "    for said in (b'missing\\n', b'{\"exit-code\": 7}\\n', b'N missing'):\n"
+        "        try: os.write(fd, said)\n        except OSError: pass\n"
+    )
+    try:
+        await ground.inside(code)
+    except CommandNotFound:
+        return "the host believes that the command was not there"
+    raise Held("nothing")
+
+
 ATTEMPTS = (
+    Attempt(
+        "launcher-forged",
+        "say in the launcher's name that it could not be started",
+        ("nothing",),
+        Act(_forged_note),
+        NotRun("a command that ends with the launcher's exit code may say the same by that"),
+        own=True,
+    ),
     Attempt(
         "signal-host",
         "send a signal to a process of the host",

@@ -14,6 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import codin
+from codin.sandbox.errors import SandboxUnavailable
+
+UNAVAILABLE = 3
+"""The exit code that says that the place cannot be had here."""
 
 AS_NOBODY = Path(__file__).parent / "as_nobody.sh"
 """Runs a command as a user without rights: ``as_nobody.sh PREFIX COMMAND...``"""
@@ -59,10 +63,13 @@ def escapes_of_nobody(*options: str) -> dict[str, dict[str, Any]]:
     """What ``python -m codin.testing.escapes --json`` with these options says to such a user.
 
     Raises:
+        SandboxUnavailable: such a user cannot have that place here.
         RuntimeError: it did not get as far as that.
     """
     with home_of_nobody() as home:
         done = as_nobody(home, "-m", "codin.testing.escapes", "--json", *options)
+    if done.returncode == UNAVAILABLE:
+        raise SandboxUnavailable(done.stderr.strip())
     try:
         found: dict[str, dict[str, Any]] = json.loads(done.stdout)
     except ValueError as error:
