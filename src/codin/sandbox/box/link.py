@@ -8,14 +8,13 @@ import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import cast
 
-from codin.sandbox import worker as worker_package
 from codin.sandbox.base import Limits
 from codin.sandbox.box.base import Box
 from codin.sandbox.errors import SandboxError
 from codin.sandbox.outcome import OutputChunk, Usage
+from codin.sandbox.programs import worker_program
 from codin.sandbox.worker.client import WorkerClient, WorkerLink, frame_limit
 
 # The program is loaded by its path, under a name that no module of the code's has.
@@ -38,7 +37,7 @@ _READ = 64 * 1024
 
 def worker_command(connection: int, limits: Limits) -> list[str]:
     """The command that starts a Worker on the socket that it inherits as ``connection``."""
-    program = str(Path(worker_package.__file__).parent)
+    program = str(worker_program())
     numbers = [str(connection), str(frame_limit(limits))]
     return [sys.executable, "-I", "-B", "-X", "utf8", "-c", _BOOT, program, *numbers]
 

@@ -29,7 +29,7 @@ from codin.sandbox.errors import SandboxUnavailable
 from codin.sandbox.local import layout, seccomp
 from codin.sandbox.network.listener import proxy_environment
 from codin.sandbox.supervisor.client import Supervisor
-from codin.sandbox.supervisor.sandbox import BOOT, PROGRAMS, SupervisedSandbox
+from codin.sandbox.supervisor.sandbox import BOOT, SupervisedSandbox, programs
 
 OWNER_LABEL = "codin.owner"
 _DOOR = "/run/codin"
@@ -223,7 +223,7 @@ async def _create(identity: str, spec: SandboxSpec, plan: Plan, door: Path) -> A
         *_programs(plan.image),
         *spec.mounts,
     ]
-    inside = [f"{_PROGRAMS}/{folder.name}" for folder in PROGRAMS]
+    inside = [f"{_PROGRAMS}/{folder.name}" for folder in programs()]
     config: dict[str, Any] = {
         "Image": plan.image.name,
         "Entrypoint": [plan.image.python],
@@ -249,7 +249,7 @@ def _programs(image: Image) -> list[Mount]:
     assert found is not None
     assert found.submodule_search_locations is not None
     msgpack = Path(next(iter(found.submodule_search_locations)))
-    mounts = [Mount(folder, f"{_PROGRAMS}/{folder.name}") for folder in PROGRAMS]
+    mounts = [Mount(folder, f"{_PROGRAMS}/{folder.name}") for folder in programs()]
     mounts.append(Mount(msgpack, f"{_PROGRAMS}/packages/msgpack"))
     if image.ours:
         base = (sys.base_prefix, os.path.realpath(sys.base_prefix))

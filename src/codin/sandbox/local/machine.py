@@ -21,8 +21,8 @@ from codin.sandbox.outcome import OutputChunk
 from codin.sandbox.supervisor.client import Supervisor
 from codin.sandbox.supervisor.sandbox import (
     BOOT,
-    PROGRAMS,
     SupervisedSandbox,
+    programs,
 )
 
 _TOLD_BYTES = 2000
@@ -107,7 +107,7 @@ async def open_machine(
         root, etc=etc, workspace=spec.workspace, mounts=spec.mounts, disk=spec.limits.disk_bytes
     )
     launch = bwrap.Launch(
-        argv=[*boot, str(inside.fileno()), *map(str, PROGRAMS)],
+        argv=[*boot, str(inside.fileno()), *map(str, programs())],
         view=view,
         env=layout.base_env(spec.env),
         cwd="/",

@@ -49,23 +49,36 @@ class Supervisor:
         self._control = control
         self._keepers: set[int] = set()
         self._strays = False
+        self._loaded = False
 
     def serve(self) -> None:
         """Until the platform closes the connection; then everything inside is killed."""
-        for name in ("_codin_worker._main", "_codin_worker._python"):
-            importlib.import_module(name)  # so that a fork has it already
-        gc.freeze()
         wake = wake_on_children()
         poll = select.poll()
         poll.register(self._control, select.POLLIN)
         poll.register(wake, select.POLLIN)
         self._control.send(messages.VERSION)
         while True:
-            ready = poll.poll(_STRAY_SECONDS * 1000 if self._strays else None)
+            ready = poll.poll(self._patience())
+            if not (ready or self._loaded):
+                self._load()
             self._bury(wake)
             if any(fd == self._control.fileno() for fd, _ in ready) and not self._take():
                 break
         kill_all_below(os.getpid())
+
+    def _patience(self) -> float | None:
+        """Milliseconds to wait for a request; without a limit when nothing else is to do."""
+        if not self._loaded:
+            return 0
+        return _STRAY_SECONDS * 1000 if self._strays else None
+
+    def _load(self) -> None:
+        """What Workers need, so that a fork has it already; when nobody is waiting for it."""
+        for name in ("_codin_worker._main", "_codin_worker._python"):
+            importlib.import_module(name)
+        gc.freeze()
+        self._loaded = True
 
     def _take(self) -> bool:
         """One request; false when there is nobody to ask any more."""

@@ -9,13 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from codin.sandbox import worker as worker_package
 from codin.sandbox.base import WORKSPACE, Limits, SandboxSpec
 from codin.sandbox.box.base import Box
 from codin.sandbox.box.sandbox import BoxSandbox, check_command, inside, tightest
 from codin.sandbox.errors import SandboxGone, SandboxUnavailable
 from codin.sandbox.network.listener import PROXY_PORT, proxy_environment
-from codin.sandbox.supervisor import messages
+from codin.sandbox.programs import supervisor_program, worker_program
 from codin.sandbox.supervisor.box import Job, SupervisedBox
 from codin.sandbox.supervisor.client import Supervisor
 from codin.sandbox.supervisor.forward import Forward
@@ -41,8 +40,10 @@ else:
 main(control)
 """
 
-PROGRAMS = (Path(messages.__file__).parent, Path(worker_package.__file__).parent)
-"""The folders of the supervisor's program and of the Worker's, on this machine."""
+
+def programs() -> tuple[Path, Path]:
+    """The folders of the supervisor's program and of the Worker's, on this machine."""
+    return supervisor_program(), worker_program()
 
 
 class SupervisedSandbox(BoxSandbox):
