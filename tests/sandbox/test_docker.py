@@ -12,7 +12,11 @@ import pytest
 from codin.sandbox import Isolation, Limits, Mount, SandboxSpec
 from codin.sandbox.docker import DockerSandboxProvider, engine
 from codin.sandbox.errors import OutOfMemory, PermissionDenied, SandboxGone, SandboxUnavailable
-from codin.testing.sandbox_conformance import NetworkConformance, SandboxConformance
+from codin.testing.sandbox_conformance import (
+    MachineConformance,
+    NetworkConformance,
+    SandboxConformance,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -30,7 +34,7 @@ async def sandbox(provider):
         yield sandbox
 
 
-class TestDockerSandbox(SandboxConformance):
+class TestDockerSandbox(SandboxConformance, MachineConformance):
     hundred_seconds = 300.0  # some two a second is what an engine starts here
 
     @pytest.fixture
@@ -134,21 +138,6 @@ async def test_a_platform_that_is_killed_leaves_no_container(docker, tmp_path):
     await until_none_is_left(docker)
 
 
-async def test_an_exposed_port(sandbox):
-    import httpx
-
-    await sandbox.start(["python", "-m", "http.server", "8000"])
-    url = await sandbox.expose(8000)
-    async with asyncio.timeout(20), httpx.AsyncClient(trust_env=False) as client:
-        while True:
-            try:
-                assert (await client.get(url)).status_code == 200
-            except httpx.TransportError:
-                await asyncio.sleep(0.1)
-            else:
-                break
-
-
 async def test_an_image_of_another(docker, provider):
     """An image that knows nothing of the platform, but has a Python."""
     files = "FROM {}\nLABEL codin.python=python3\nENV PATH={}\n"
@@ -169,6 +158,8 @@ async def test_an_image_of_another(docker, provider):
     async with await other.create(SandboxSpec()) as sandbox:
         assert (await sandbox.run_code("6 * 7")).value == "42"
         assert (await sandbox.exec(["python3", "-c", "print(1)"])).stdout == b"1\n"
+    with pytest.raises(SandboxUnavailable, match=r"own image, not for another:1"):
+        await other.create(SandboxSpec(requirements=("iniconfig",)))
     await other.close()
 
 

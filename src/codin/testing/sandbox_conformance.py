@@ -8,7 +8,8 @@ Use it with pytest and pytest-asyncio (``asyncio_mode = "auto"``)::
             yield MyProvider()
 
 The provider has to enforce every limit of ``Limits()`` as it stands, and give no network.
-One that gives allow-lists is also run with ``NetworkConformance``, which has fixtures of its own.
+One that gives allow-lists is also run with ``NetworkConformance``, which has fixtures of its own,
+and one that gives machines with ``MachineConformance``.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from codin.testing._sandbox_files import (
     LifeConformance,
     WatchConformance,
 )
+from codin.testing._sandbox_machine import MachineConformance
 from codin.testing._sandbox_network import NetworkConformance
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "IsolationConformance",
     "LifeConformance",
     "LimitConformance",
+    "MachineConformance",
     "NetworkConformance",
     "SandboxConformance",
     "WatchConformance",

@@ -56,12 +56,16 @@ Base = Literal["auto", "host", "dockerfile"]
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image that is there. ``python`` is where its Python is inside, ``env`` its own
-    environment; ``ours`` says that this machine's packages fit it."""
+    """An image that is there.
+
+    ``python`` is where its Python is inside, ``env`` its own environment. ``fits`` says that its
+    Python is as this one, and ``ours`` that it is this one, at the same path.
+    """
 
     name: str
     python: str
     env: tuple[str, ...] = ()
+    fits: bool = False
     ours: bool = False
 
 
@@ -138,8 +142,9 @@ def _described(name: str, found: dict[str, Any]) -> Image:
     config = found.get("Config") or {}
     label = (config.get("Labels") or {}).get(LABEL, "python3")
     ours = label == "host"
+    fits = name.startswith(f"{REPOSITORY}:")
     python = sys.executable if ours else label
-    return Image(str(found.get("Id") or name), python, tuple(config.get("Env") or ()), ours)
+    return Image(str(found.get("Id") or name), python, tuple(config.get("Env") or ()), fits, ours)
 
 
 def _host_name() -> str:

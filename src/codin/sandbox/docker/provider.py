@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, ClassVar
 from codin.private_folder import private_folder
 from codin.process_name import process_lives
 from codin.sandbox.base import (
-    LIMITED,
     WORKSPACE,
     Isolation,
     Mount,
@@ -24,6 +23,7 @@ from codin.sandbox.base import (
     SandboxSpec,
     SandboxSupport,
 )
+from codin.sandbox.box.provider import check_support
 from codin.sandbox.docker.engine import Engine
 from codin.sandbox.docker.image import Base, Image, find_image
 from codin.sandbox.docker.sandbox import (
@@ -105,20 +105,7 @@ class DockerSandboxProvider(SandboxProvider):
         }
 
     async def create(self, spec: SandboxSpec) -> Sandbox:
-        support = await self.probe()
-        if not support.available:
-            raise SandboxUnavailable(support.reason)
-        if spec.limits.network == "open":
-            raise SandboxUnavailable(
-                "a container gets no open network: it would reach whatever this machine does; "
-                "name what is needed, as network=('example.com:443',)"
-            )
-        asked = {name for name in LIMITED if getattr(spec.limits, name) is not None} | {"network"}
-        if missing := asked - support.enforced:
-            raise SandboxUnavailable(
-                f"the engine does not enforce these limits: {', '.join(sorted(missing))}; "
-                "set them to None to go without, or run where they can"
-            )
+        check_support(spec, await self.probe(), stronger="none here does")
         return await self._open(spec)
 
     async def close(self) -> None:
@@ -135,6 +122,11 @@ class DockerSandboxProvider(SandboxProvider):
         for mount in spec.mounts:
             layout.check_mount(mount)
         image = await self._image_for(None)
+        if spec.requirements and not image.fits:
+            raise SandboxUnavailable(
+                f"packages are built for the platform's own image, not for {self._image}: install "
+                "them in that image, or leave image= away"
+            )
         identity = uuid.uuid4().hex[:12]
         folder = (await self._place()) / identity
         podman = await self._engine.is_podman()

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, ClassVar
 from codin.private_folder import private_folder
 from codin.process_name import process_name
 from codin.sandbox.base import (
-    LIMITED,
     Isolation,
     Sandbox,
     SandboxProvider,
@@ -27,6 +26,7 @@ from codin.sandbox.base import (
     SandboxSupport,
 )
 from codin.sandbox.box import cgroup
+from codin.sandbox.box.provider import check_support
 from codin.sandbox.box.sandbox import BoxSandbox
 from codin.sandbox.errors import PermissionDenied, SandboxError, SandboxUnavailable
 from codin.sandbox.local import bwrap, knobs, layout, seccomp
@@ -38,8 +38,6 @@ from codin.sandbox.probe import probe
 
 if TYPE_CHECKING:
     from codin.sandbox.packages import PackageLayers
-
-_ORDER = list(Isolation)
 
 
 class LocalSandboxProvider(SandboxProvider):
@@ -109,24 +107,7 @@ class LocalSandboxProvider(SandboxProvider):
         if spec.least is Isolation.GVISOR and self.isolation is Isolation.NAMESPACE:
             return await self._by_gvisor().create(spec)
         support = await self.probe()
-        if not support.available:
-            raise SandboxUnavailable(support.reason)
-        if _ORDER.index(spec.least) > _ORDER.index(support.isolation):
-            raise SandboxUnavailable(
-                f"this machine's own sandboxes give isolation {support.isolation.value!r}, and "
-                f"{spec.least.value!r} was asked for: a container engine gives that"
-            )
-        if spec.limits.network == "open":
-            raise SandboxUnavailable(
-                "the local sandbox opens no network: it would be this machine's own, with whatever "
-                "listens on its loopback; name what is needed, as network=('example.com:443',)"
-            )
-        asked = {name for name in LIMITED if getattr(spec.limits, name) is not None} | {"network"}
-        if missing := asked - support.enforced:
-            raise SandboxUnavailable(
-                f"these limits cannot be enforced here: {', '.join(sorted(missing))}; "
-                "set them to None to go without, or run where they can"
-            )
+        check_support(spec, support, stronger="a container engine gives that")
         return await self._open(spec)
 
     async def close(self) -> None:
