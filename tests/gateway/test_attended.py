@@ -12,7 +12,10 @@ import httpx
 import pytest
 from a2a_calls import V1, message
 from grpc_calls import watchers
+from starlette.types import Message
 
+from codin.gateway.attended import Attended
+from codin.gateway.quota import Quota
 from codin.gateway.server import HttpServer
 from codin.testing.serving import Served, serve_agents
 from codin.testing.team import TEAM, FixedPlanner
@@ -65,3 +68,17 @@ async def test_a_client_that_waits_is_told_that_the_gateway_stops(
         assert answer.status_code == 503
         assert "ask again" in answer.json()["error"]["message"]
         assert "Traceback" not in caplog.text
+
+
+async def test_a_body_that_comes_slowly_arrives_whole() -> None:
+    """Who watches for the client's going takes none of it, whoever of two readers comes first."""
+    coming: asyncio.Queue[Message] = asyncio.Queue()
+    turn = Quota().enter_address("127.0.0.1")
+    async with Attended(coming.get, turn, body=True, watched_after=0) as attended:
+        await asyncio.sleep(0.05)
+        for part in (b"a", b"b", b"c"):
+            coming.put_nowait({"type": "http.request", "body": part, "more_body": part != b"c"})
+        await asyncio.sleep(0.05)
+        parts = [(await attended.receive())["body"] for _ in range(3)]
+    assert b"".join(parts) == b"abc"
+    turn.leave()

@@ -6,7 +6,7 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
-from starlette.types import Receive
+from starlette.types import Message, Receive
 
 from codin.gateway.quota import Turn
 
@@ -20,15 +20,29 @@ class Attended:
 
     A request that waits for a task's end may wait for ever. Few do, so that only those are watched
     that take longer than ``watched_after`` seconds; streams see for themselves. A server that stops
-    says that the client has gone, too: so what is about to end has ``PATIENCE`` to do so.
+    says that the client has gone, too: so what is about to end has ``PATIENCE`` to do so. Who works
+    on the request reads its body by ``receive``, and nobody watches before that is read: of two
+    readers, each would get a part of it. One without ``body`` has nothing to read.
     """
 
-    def __init__(self, receive: Receive, turn: Turn, watched_after: float = WATCHED_AFTER) -> None:
+    def __init__(
+        self, receive: Receive, turn: Turn, *, body: bool, watched_after: float = WATCHED_AFTER
+    ) -> None:
         self._receive = receive
+        self._read = asyncio.Event()
+        if not body:
+            self._read.set()
         self._turn = turn
         self._after = watched_after
         self._watching: asyncio.Task[None] | None = None
         self.given_up = False
+
+    async def receive(self) -> Message:
+        """The next that comes from the client."""
+        message = await self._receive()
+        if message["type"] != "http.request" or not message.get("more_body", False):
+            self._read.set()
+        return message
 
     async def __aenter__(self) -> Self:
         task = asyncio.current_task()
@@ -56,6 +70,7 @@ class Attended:
             self._watching = asyncio.create_task(self._watch())
 
     async def _watch(self) -> None:
+        await self._read.wait()
         while (await self._receive())["type"] != "http.disconnect":
             pass
         await asyncio.sleep(PATIENCE)

@@ -57,8 +57,9 @@ class QuotaMiddleware:
             return
         scope["state"][TURN] = turn
         try:
-            async with Attended(receive, turn) as attended:
-                await self._app(scope, receive, send)
+            body = scope["method"] not in _BODILESS
+            async with Attended(receive, turn, body=body) as attended:
+                await self._app(scope, attended.receive, send)
             if attended.given_up:
                 sentence = "the gateway stops: ask again when it is back"
                 with suppress(RuntimeError):  # an answer had begun
