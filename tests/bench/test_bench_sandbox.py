@@ -32,6 +32,7 @@ METRICS = {
     "local cold",
     "local warm call",
     "local warm rate",
+    "local warm rate of one",
     "local fork call",
     "local one-shot call",
     "docker warm call",
@@ -172,7 +173,7 @@ async def test_a_rate_counts_what_was_done():
         nonlocal done
         done += 1
 
-    assert await rate(work, 0.02) > 0
+    assert await rate(0.02, work, work) > 0
     assert done
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,8 @@ CALLED = "bench:double"
 PLAIN = "subprocess"
 _PYTHON = (sys.executable, "-I", "-c", f"{SOURCE}print(double(21))")
 _READY = 4
+_AT_ONCE = 3
+"""Workers that are called at the same time, for a rate."""
 
 
 @asynccontextmanager
@@ -52,17 +54,17 @@ async def local(effort: Effort) -> AsyncIterator[list[Pair]]:
         support = await provider.probe()
         if not support.available:
             raise NotHere(support.reason)
-        async with await provider.create(SandboxSpec()) as sandbox:
-            pool = WorkerPool(provider, PoolPolicy(ready=_READY, most=2 * _READY))
-            try:
-                await pool.warm(SandboxSpec())
-                worker = await sandbox.worker()
-                yield [
-                    *_calls(effort, provider, worker, pool),
-                    *_many(effort, provider),
-                ]
-            finally:
-                await pool.close()
+        workers = [await (await provider.create(SandboxSpec())).worker() for _ in range(_AT_ONCE)]
+        pool = WorkerPool(provider, PoolPolicy(ready=_READY, most=2 * _READY))
+        try:
+            await pool.warm(SandboxSpec())
+            yield [
+                *_calls(effort, provider, workers[0], pool),
+                *_rates(effort, workers),
+                *_many(effort, provider),
+            ]
+        finally:
+            await pool.close()
     finally:
         await provider.close()
 
@@ -97,14 +99,6 @@ def _calls(
             at_most(50, "us"),
         ),
         Pair(
-            "local warm rate",
-            "1/s",
-            lambda: rate(lambda: called(worker), effort.seconds),
-            PLAIN,
-            lambda: rate(lambda: whole_run(*_PYTHON), effort.seconds),
-            at_least(20_000, "/s"),
-        ),
-        Pair(
             "local fork call",
             "ms",
             lambda: typical(fork, effort.forks, MS),
@@ -119,6 +113,33 @@ def _calls(
             PLAIN,
             lambda: plain(MS),
             at_most(1, "ms"),
+        ),
+    ]
+
+
+def _rates(effort: Effort, workers: Sequence[Worker]) -> list[Pair]:
+    def plain() -> Awaitable[object]:
+        return whole_run(*_PYTHON)
+
+    def calls(worker: Worker) -> Callable[[], Awaitable[object]]:
+        return lambda: called(worker)
+
+    return [
+        Pair(
+            "local warm rate",
+            "1/s",
+            lambda: rate(effort.seconds, *map(calls, workers)),
+            PLAIN,
+            lambda: rate(effort.seconds, *([plain] * len(workers))),
+            at_least(20_000, "/s"),
+        ),
+        Pair(
+            "local warm rate of one",
+            "1/s",
+            lambda: rate(effort.seconds, calls(workers[0])),
+            PLAIN,
+            lambda: rate(effort.seconds, plain),
+            at_least(20_000, "/s"),
         ),
     ]
 

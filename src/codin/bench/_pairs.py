@@ -113,13 +113,19 @@ async def timed(work: Callable[[], Awaitable[object]], expected: object) -> floa
     return took
 
 
-async def rate(work: Callable[[], Awaitable[object]], seconds: float) -> float:
-    """How often ``work`` is done in a second, one after the other."""
-    count, began = 0, time.perf_counter()
-    while (took := time.perf_counter() - began) < seconds or not count:
-        await work()
-        count += 1
-    return count / took
+async def rate(seconds: float, *works: Callable[[], Awaitable[object]]) -> float:
+    """How often ``works`` are done in a second: each again and again, all at the same time."""
+    began = time.perf_counter()
+
+    async def repeated(work: Callable[[], Awaitable[object]]) -> int:
+        count = 0
+        while time.perf_counter() - began < seconds or not count:
+            await work()
+            count += 1
+        return count
+
+    counts = await asyncio.gather(*map(repeated, works))
+    return sum(counts) / (time.perf_counter() - began)
 
 
 async def first_output(*command: str) -> float:

@@ -41,8 +41,8 @@ QUICK = Effort(
 _GROUPS: Mapping[Callable[[Effort], AbstractAsyncContextManager[list[Pair]]], Sequence[str]] = {
     local: (
         *("local cold", "local warm call", "local warm rate", "local fork call"),
-        *("local one-shot call", "rss per warm sandbox", "warm sandboxes at once"),
-        "cpu of idle sandboxes",
+        *("local one-shot call", "local warm rate of one", "rss per warm sandbox"),
+        *("warm sandboxes at once", "cpu of idle sandboxes"),
     ),
     docker: ("docker warm call", "docker cold"),
     e2b: ("e2b create", "e2b run command"),
