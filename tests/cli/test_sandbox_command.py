@@ -103,7 +103,8 @@ def test_in_a_terminal_it_has_one_of_its_own():
         _read_until(ours, b"sandbox:")
         os.write(ours, b"test -t 0 && test -t 1 && echo is-$((40+2))\n")
         _read_until(ours, b"is-42")
-        os.write(ours, b"sleep 100\n")
+        os.write(ours, b"echo be-$((40+1)); sleep 100\n")
+        _read_until(ours, b"be-41")
         time.sleep(0.5)
         os.write(ours, b"\x03")  # ends what runs inside, and nothing else
         os.write(ours, b"echo on-$((40+3)); exit 3\n")
