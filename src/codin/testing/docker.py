@@ -92,6 +92,8 @@ def _mounts_below(folder: Path) -> list[str]:
 @contextmanager
 def _running(command: list[str], folder: Path) -> Iterator[None]:
     with (folder / "log").open("wb") as log:
+        # However the tests end, it ends too: a session that is killed stops nothing itself.
+        command = ["setpriv", "--pdeathsig", "TERM", *command]
         daemon = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
     try:
         _until_ready(daemon, folder)

@@ -53,6 +53,9 @@ class Engine:
 
     def __init__(self, address: str | None = None) -> None:
         self.address = address or find_address()
+        self.turns = asyncio.Semaphore(2 * (os.cpu_count() or 1))
+        """To be held by what keeps an engine busy: containers are made and removed a few at once,
+        so that none waits for all others within its own time."""
         self._client: Docker | None = None
         self._podman: bool | None = None
 

@@ -8,6 +8,7 @@ import os
 import shutil
 import stat
 import uuid
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -28,6 +29,7 @@ from codin.sandbox.docker.engine import Engine
 from codin.sandbox.docker.image import Base, Image, find_image
 from codin.sandbox.docker.sandbox import (
     OWNER_LABEL,
+    PROVIDER_LABEL,
     DockerSandbox,
     Plan,
     environment,
@@ -76,7 +78,6 @@ class DockerSandboxProvider(SandboxProvider):
         self._packages = ShownPackages(layers)
         self._network = network or ProxyRoom()
         self._turn = asyncio.Lock()
-        self._starting = asyncio.Semaphore(2 * (os.cpu_count() or 1))
         self._folder: Path | None = None
         self._found: dict[str | None, Image] = {}
         self._sandboxes: set[DockerSandbox] = set()
@@ -113,6 +114,9 @@ class DockerSandboxProvider(SandboxProvider):
         for sandbox in list(self._sandboxes):
             await sandbox.kill()
         self._network.close()
+        if self._folder is not None:
+            with contextlib.suppress(SandboxUnavailable):
+                await self._sweep(self._here)
         await self._engine.close()
         if self._folder is not None:
             folder, self._folder = self._folder, None
@@ -137,8 +141,7 @@ class DockerSandboxProvider(SandboxProvider):
             workspace = folder / "workspace" if spec.workspace is None else spec.workspace.resolve()
             spec = replace(spec, workspace=workspace)
             await asyncio.to_thread(_prepare, folder, spec, plan.user)
-            async with self._starting:
-                sandbox = await open_container(identity, spec, plan, self._forget)
+            sandbox = await open_container(identity, spec, plan, self._forget)
         except BaseException:
             self._packages.release(identity)
             await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, True))
@@ -162,17 +165,20 @@ class DockerSandboxProvider(SandboxProvider):
         if self._folder is None:
             self._folder = await asyncio.to_thread(private_folder, "containers")
             with contextlib.suppress(SandboxUnavailable):
-                await self._sweep()
+                await self._sweep(lambda labels: not process_lives(labels.get(OWNER_LABEL, "")))
         return self._folder
 
-    async def _sweep(self) -> None:
-        """Take away what platforms that were killed have left."""
+    async def _sweep(self, left: Callable[[Mapping[str, str]], bool]) -> None:
+        """Take away the containers whose labels say that nobody has them any more."""
         async with self._engine.asked("list its containers") as client:
-            left = await client.containers.list(all=True, filters={"label": [OWNER_LABEL]})
-        for container in left:
-            labels = container["Labels"] or {}
-            if not process_lives(labels.get(OWNER_LABEL, "")):
+            found = await client.containers.list(all=True, filters={"label": [OWNER_LABEL]})
+        for container in found:
+            if left(container["Labels"] or {}):
                 await remove(self._engine, container.id)
+
+    def _here(self, labels: Mapping[str, str]) -> bool:
+        """Of this provider: what the engine made after nobody waited for it any more."""
+        return labels.get(PROVIDER_LABEL) == str(self._folder)
 
     async def _forget(self, sandbox: DockerSandbox) -> None:
         self._sandboxes.discard(sandbox)

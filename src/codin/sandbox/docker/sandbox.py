@@ -31,10 +31,10 @@ from codin.sandbox.network.listener import proxy_environment
 from codin.sandbox.supervisor.client import Supervisor
 from codin.sandbox.supervisor.sandbox import BOOT, SupervisedSandbox, programs
 
-OWNER_LABEL = "codin.owner"
+OWNER_LABEL, PROVIDER_LABEL = "codin.owner", "codin.provider"
 _DOOR = "/run/codin"
 _PROGRAMS = "/opt/codin"
-_START_SECONDS = 30.0
+_START_SECONDS = 60.0
 _REMOVE_SECONDS = 10.0
 _AGAIN_SECONDS = 0.1
 _CREDENTIALS = struct.Struct("3i")
@@ -164,13 +164,15 @@ async def open_container(
     """
     door = plan.folder / "door"
     listener = _listen(door)
-    container = await _create(identity, spec, plan, door)
     try:
-        async with plan.engine.asked("start a container", _START_SECONDS):
-            await container.start()
-        supervisor, pid = await _accept(listener, container.id, plan.engine)
+        async with plan.engine.turns:
+            container = await _create(identity, spec, plan, door)
+            async with plan.engine.asked("start a container", _START_SECONDS):
+                await container.start()
+            supervisor, pid = await _accept(listener, container.id, plan.engine)
     except BaseException:
-        await asyncio.shield(remove(plan.engine, container.id))
+        # By its name: the engine may have made it and not said so in time.
+        await asyncio.shield(remove(plan.engine, name_of(identity)))
         raise
     finally:
         listener.close()
@@ -186,6 +188,11 @@ async def open_container(
     )
 
 
+def name_of(identity: str) -> str:
+    """The name of a sandbox's container."""
+    return f"codin-{identity}"
+
+
 async def remove(engine: Engine, container: str) -> None:
     """Take a container away, whatever its state; one that has gone already is as well.
 
@@ -194,7 +201,7 @@ async def remove(engine: Engine, container: str) -> None:
     deadline = time.monotonic() + _REMOVE_SECONDS
     while True:
         try:
-            async with engine.asked("remove a container") as client:
+            async with engine.turns, engine.asked("remove a container") as client:
                 await client.containers.container(container).delete(force=True, v=True)
         except EngineError as error:
             if error.status in {NOT_FOUND, CONFLICT}:  # a conflict: it is being removed
@@ -236,11 +243,15 @@ async def _create(identity: str, spec: SandboxSpec, plan: Plan, door: Path) -> A
         "WorkingDir": "/",
         "Hostname": "sandbox",
         "Healthcheck": {"Test": ["NONE"]},
-        "Labels": {OWNER_LABEL: process_name(), "codin.sandbox": identity},
+        "Labels": {
+            OWNER_LABEL: process_name(),
+            PROVIDER_LABEL: str(plan.folder.parent),
+            "codin.sandbox": identity,
+        },
         "HostConfig": host_config(Kept(spec.limits, mounts, plan.cpus, podman=plan.podman)),
     }
     async with plan.engine.asked("create a container", _START_SECONDS) as client:
-        return await client.containers.create(config, name=f"codin-{identity}")
+        return await client.containers.create(config, name=name_of(identity))
 
 
 def _programs(image: Image) -> list[Mount]:
