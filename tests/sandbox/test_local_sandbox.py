@@ -1,5 +1,6 @@
 """The local sandbox keeps the contract, as whoever runs the tests, and says what it can do."""
 
+import signal
 import sys
 
 import pytest
@@ -165,3 +166,14 @@ def test_another_user_passes_the_whole_suite(home):
     options = ["-q", "-p", "no:cacheprovider", "--basetemp", str(home / "t")]
     done = as_nobody(home, "-m", "pytest", *options, tests)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+
+
+async def test_a_platform_that_is_deaf_to_a_signal_makes_no_sandbox_so(provider):
+    """As one that a script started in its background is to the interrupt."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        async with await provider.create(SandboxSpec()) as sandbox:
+            result = await sandbox.exec(["sh", "-c", "kill -INT $$; echo deaf"])
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert (result.exit_code, result.stdout) == (-signal.SIGINT, b"")

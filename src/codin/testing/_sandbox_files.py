@@ -318,10 +318,10 @@ class LifeConformance(SandboxBase):
             await provider.create(SandboxSpec()) as two,
         ):
             assert one.id != two.id
-            await one.fs.write("secret", b"of one")
-            found = await two.exec(
-                ["sh", "-c", "find /workspace /tmp /run /var /home /root -name secret 2>/dev/null"]
-            )
+            name = f"secret-of-{one.id}"
+            await one.fs.write(name, b"of one")
+            places = "/workspace /tmp /run /var /home /root"
+            found = await two.exec(["sh", "-c", f"find {places} -name {name} 2>/dev/null"])
             assert found.stdout == b""
 
     async def test_a_hundred_at_once(self, provider: SandboxProvider) -> None:

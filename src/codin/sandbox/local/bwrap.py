@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,9 @@ _INSIDE = (
     '{ [ -e "$4" ] && echo denied > "$1" || echo missing > "$1"; exit 127; }; '
     'shift 4; exec "$@"'
 )
+
+
+_PASSED_ON = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM)
 
 
 def find() -> Path:
@@ -95,10 +99,17 @@ def command_line(bwrap: Path, launch: Launch, *, args_fd: int, note_fd: int) -> 
     note = f"/proc/self/fd/{note_fd}"
     inside = ["/bin/sh", "-c", _INSIDE, "codin", note, processes, launch.cwd, launch.argv[0]]
     return [
-        *(*outside, file_blocks, seconds),
+        *(*_heard_again(), *outside, file_blocks, seconds),
         *(str(bwrap), "--args", str(args_fd), "--", *launch.front, *inside),
         *(launch.argv if launch.by is None else launch.by(note)),
     ]
+
+
+def _heard_again() -> list[str]:
+    """What gives signals their meaning back, where this process was started deaf to one (in the
+    background of a script, or by nohup): code inside would be as well, and no shell undoes it."""
+    deaf = any(signal.getsignal(number) is signal.SIG_IGN for number in _PASSED_ON)
+    return ["/usr/bin/env", "--default-signal"] if deaf else []
 
 
 def _isolation(launch: Launch, status_fd: int) -> list[str]:
