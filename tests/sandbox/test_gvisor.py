@@ -263,6 +263,8 @@ OF_ITS_OWN = {
     "devices": "its kernel's own",
     "device-fuse": "its kernel's own",
     "device-net-tun": "its kernel's own, on a network that ends there",
+    "disk-never-named": "a file without a name is not made by its kernel",
+    "thread-bomb": "threads of its kernel's own, inside its limit of memory",
 }
 """Attempts that get something which is not this machine's, or end otherwise, and why that holds."""
 
