@@ -12,8 +12,9 @@ from datetime import date
 import pytest
 
 from codin.sandbox import Isolation, Limits, LocalSandboxProvider, Mount, SandboxSpec
-from codin.sandbox.base import MIB, ChangeKind, FileChange
+from codin.sandbox.base import MIB
 from codin.sandbox.errors import PermissionDenied, RemoteError, SandboxTimeout, SandboxUnavailable
+from codin.sandbox.filesystem import ChangeKind, FileChange
 from codin.sandbox.gvisor import GvisorSandboxProvider, runsc
 from codin.sandbox.local import seccomp
 from codin.testing._sandbox_base import BEAT, still, until_change

@@ -18,7 +18,8 @@ from codin.sandbox.errors import (
 )
 from codin.sandbox.outcome import Usage
 from codin.sandbox.worker import frames
-from codin.sandbox.worker.client import WorkerClient, WorkerLink
+from codin.sandbox.worker.client import WorkerClient
+from codin.sandbox.worker.link import WorkerLink
 
 HELLO = {"t": "hello", "version": frames.VERSION}
 MINE = "the id that was asked with"

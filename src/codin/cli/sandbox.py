@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,12 +78,11 @@ class Wanted:
 def _options(command: F) -> F:
     """The flags of ``Wanted``, given as one ``wanted``."""
 
+    @functools.wraps(command)  # with the parameters that click has put on it
     def combined(*args: Any, **kwargs: Any) -> Any:
         fields = {name: kwargs.pop(name) for name in Wanted.__dataclass_fields__}
         return command(*args, wanted=Wanted(**fields), **kwargs)
 
-    combined.__doc__, combined.__name__ = command.__doc__, command.__name__
-    combined.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
     decorated: Any = combined
     for option in reversed(_FLAGS):
         decorated = option(decorated)

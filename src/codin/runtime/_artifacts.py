@@ -11,8 +11,9 @@ from codin.errors import InvalidInputError
 from codin.runtime._result import Outcome, failure_of
 from codin.runtime.base import Artifact
 from codin.runtime.workload import WorkloadOptions
-from codin.sandbox.base import MIB, WORKSPACE, FileInfo, Sandbox
+from codin.sandbox.base import MIB, WORKSPACE, Sandbox
 from codin.sandbox.errors import LimitExceeded, OutputLimit, PermissionDenied, SandboxError
+from codin.sandbox.filesystem import FileInfo
 
 MAX_ARTIFACTS = 1000
 MAX_BYTES_IN_MEMORY = 64 * MIB

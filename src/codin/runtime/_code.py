@@ -14,8 +14,9 @@ from codin.errors import InvalidInputError
 from codin.runtime import _shipping
 from codin.runtime._result import Outcome, Sink
 from codin.runtime.base import Class, Function
-from codin.sandbox.base import MAX_READ_BYTES, WORKSPACE, Sandbox
+from codin.sandbox.base import WORKSPACE, Sandbox
 from codin.sandbox.errors import WorkerProtocolError
+from codin.sandbox.filesystem import MAX_READ_BYTES
 from codin.sandbox.worker import frames
 from codin.sandbox.worker.base import Worker, WorkerCall
 

@@ -10,10 +10,6 @@ if TYPE_CHECKING:
     from codin.sandbox.base import (
         PACKAGES,
         WORKSPACE,
-        ChangeKind,
-        FileChange,
-        FileInfo,
-        FileSystem,
         Isolation,
         Limits,
         Mount,
@@ -23,6 +19,7 @@ if TYPE_CHECKING:
         SandboxSpec,
         SandboxSupport,
     )
+    from codin.sandbox.filesystem import ChangeKind, FileChange, FileInfo, FileSystem
     from codin.sandbox.local import LocalSandboxProvider
     from codin.sandbox.network.refusal import Refusal
     from codin.sandbox.outcome import CodeResult, ExecResult, OutputChunk, Usage
@@ -31,10 +28,6 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "base": (
-        "ChangeKind",
-        "FileChange",
-        "FileInfo",
-        "FileSystem",
         "Isolation",
         "Limits",
         "Mount",
@@ -45,6 +38,12 @@ _HOMES = {
         "SandboxSpec",
         "SandboxSupport",
         "WORKSPACE",
+    ),
+    "filesystem": (
+        "ChangeKind",
+        "FileChange",
+        "FileInfo",
+        "FileSystem",
     ),
     "outcome": (
         "CodeResult",

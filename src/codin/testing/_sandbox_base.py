@@ -7,15 +7,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from codin.sandbox.base import (
-    FileChange,
-    Sandbox,
-    SandboxProvider,
-    SandboxSpec,
-)
+from codin.sandbox.base import Sandbox, SandboxProvider, SandboxSpec
 from codin.sandbox.errors import (
     SandboxFileNotFound,
 )
+from codin.sandbox.filesystem import FileChange
 
 SOON = 10.0
 """Seconds within which something that ought to end has to have ended, on a loaded machine."""

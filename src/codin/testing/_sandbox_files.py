@@ -12,19 +12,14 @@ from typing import ClassVar
 import anyio
 import pytest
 
-from codin.sandbox.base import (
-    ChangeKind,
-    FileChange,
-    Sandbox,
-    SandboxProvider,
-    SandboxSpec,
-)
+from codin.sandbox.base import Sandbox, SandboxProvider, SandboxSpec
 from codin.sandbox.errors import (
     PermissionDenied,
     SandboxFileNotFound,
     SandboxGone,
     SandboxUnavailable,
 )
+from codin.sandbox.filesystem import ChangeKind, FileChange
 from codin.testing._sandbox_base import SOON, SandboxBase, until_change
 
 

@@ -23,8 +23,8 @@ from codin.gateway.e2b.connect import (
 )
 from codin.gateway.e2b.errors import AlreadyThere, BadRequest, TooLarge, TooLate, TooMany
 from codin.gateway.e2b.paths import USER, absolute, check_user, sandbox_of
-from codin.sandbox.base import ChangeKind, FileChange, FileInfo, FileSystem
 from codin.sandbox.errors import PermissionDenied, SandboxError, SandboxFileNotFound
+from codin.sandbox.filesystem import ChangeKind, FileChange, FileInfo, FileSystem
 
 MAX_ENTRIES = 20_000
 """The most entries of one answer."""

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from codin.gateway.e2b.errors import NotThere, TooMany, told
-from codin.sandbox.base import FileChange, Sandbox
+from codin.sandbox.base import Sandbox
+from codin.sandbox.filesystem import FileChange
 
 MAX_WATCHERS = 8
 """The most folders of one sandbox that are watched at the same time: a machine has few to give."""

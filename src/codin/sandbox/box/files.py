@@ -17,10 +17,11 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from codin.sandbox.base import MAX_READ_BYTES, WORKSPACE, FileChange, FileInfo, FileSystem, Mount
+from codin.sandbox.base import WORKSPACE, Mount
 from codin.sandbox.box.watch import FolderWatch, part_name
 from codin.sandbox.box.watchdog import disk_usage
 from codin.sandbox.errors import DiskLimit, OutputLimit, PermissionDenied, SandboxFileNotFound
+from codin.sandbox.filesystem import MAX_READ_BYTES, FileChange, FileInfo, FileSystem
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC

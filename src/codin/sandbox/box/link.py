@@ -15,7 +15,8 @@ from codin.sandbox.box.base import Box
 from codin.sandbox.errors import SandboxError
 from codin.sandbox.outcome import OutputChunk, Usage
 from codin.sandbox.programs import worker_program
-from codin.sandbox.worker.client import WorkerClient, WorkerLink, frame_limit
+from codin.sandbox.worker.client import WorkerClient
+from codin.sandbox.worker.link import WorkerLink, frame_limit
 
 # The program is loaded by its path, under a name that no module of the code's has.
 _BOOT = """

@@ -15,7 +15,6 @@ from codin.errors import InvalidInputError
 from codin.sandbox.base import (
     LIMITED,
     WORKSPACE,
-    FileSystem,
     Limits,
     Process,
     Sandbox,
@@ -27,6 +26,7 @@ from codin.sandbox.box.link import start_worker
 from codin.sandbox.box.process import BoxProcess
 from codin.sandbox.box.watchdog import Watchdog
 from codin.sandbox.errors import SandboxGone, WorkerGone
+from codin.sandbox.filesystem import FileSystem
 from codin.sandbox.network.refusal import Refusal
 from codin.sandbox.outcome import CodeResult, ExecResult, OnOutput
 from codin.sandbox.worker.client import LANGUAGES, WorkerClient

@@ -16,13 +16,13 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self
 
-from codin.sandbox.base import ChangeKind, FileChange
 from codin.sandbox.errors import (
     OutputLimit,
     PermissionDenied,
     SandboxFileNotFound,
     SandboxUnavailable,
 )
+from codin.sandbox.filesystem import ChangeKind, FileChange
 
 if TYPE_CHECKING:
     from inotify_simple import Event

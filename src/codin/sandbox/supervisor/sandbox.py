@@ -18,7 +18,7 @@ from codin.sandbox.programs import supervisor_program, worker_program
 from codin.sandbox.supervisor.box import Job, SupervisedBox
 from codin.sandbox.supervisor.client import Supervisor
 from codin.sandbox.supervisor.forward import Forward
-from codin.sandbox.worker.client import frame_limit
+from codin.sandbox.worker.link import frame_limit
 
 if TYPE_CHECKING:
     from codin.sandbox.network.proxy import NetworkProxy, Serving

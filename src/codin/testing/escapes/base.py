@@ -9,8 +9,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from codin.sandbox.base import MIB, FileSystem, Limits, Sandbox
+from codin.sandbox.base import MIB, Limits, Sandbox
 from codin.sandbox.errors import SandboxError
+from codin.sandbox.filesystem import FileSystem
 from codin.testing.escapes.inside import PROGRAM
 from codin.testing.escapes.scene import Scene
 

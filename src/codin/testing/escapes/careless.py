@@ -13,7 +13,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from codin.sandbox.base import ChangeKind, FileChange, FileInfo, FileSystem, SandboxSpec
+from codin.sandbox.base import SandboxSpec
+from codin.sandbox.filesystem import ChangeKind, FileChange, FileInfo, FileSystem
 from codin.sandbox.local import LocalSandboxProvider
 from codin.testing.escapes.base import Attempt, Control, Ground, Outcome, outcome
 from codin.testing.escapes.scene import Scene

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from codin.testing.escapes.base import Attempt, Code
-from codin.testing.escapes.weaken import Weaker, caps, master, no_filter, share, show
+from codin.testing.escapes.weaken import Weaker, caps, host_etc, master, no_filter, share, show
 
 _UNREACHED = (
     "ECONNREFUSED",
@@ -89,7 +89,7 @@ ATTEMPTS = (
         "name-server-known",
         "learn which name server the host uses",
         "rows = open('/etc/resolv.conf').read()\nif '127.0.0.1' not in rows: got(rows)",
-        Weaker("/etc is shown", (show("/etc/resolv.conf"),)),
+        Weaker("the host's /etc is shown", (host_etc,)),
     ),
     _reach("outside", "find a way to the internet", _way("198.51.100.1")),
     _reach("metadata", "find a way to the machine's metadata service", _way("169.254.169.254")),

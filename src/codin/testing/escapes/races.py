@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from codin.sandbox.base import FileSystem
 from codin.sandbox.errors import PermissionDenied, SandboxFileNotFound
+from codin.sandbox.filesystem import FileSystem
 from codin.testing.escapes.base import Act, Attempt, Ground, Held
 from codin.testing.escapes.careless import Careless, made
 

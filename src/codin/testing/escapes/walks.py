@@ -8,8 +8,8 @@ import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from codin.sandbox.base import FileSystem
 from codin.sandbox.errors import PermissionDenied, SandboxFileNotFound
+from codin.sandbox.filesystem import FileSystem
 from codin.testing.escapes.base import Act, Attempt, Control, Ground, Held, NotRun
 from codin.testing.escapes.careless import Careless, made
 from codin.testing.escapes.scene import Scene

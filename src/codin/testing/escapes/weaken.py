@@ -73,9 +73,15 @@ nested_users = without("--disable-userns")
 kernel_files_writable = without("--remount-ro", 1, first="/proc")
 
 
-def show(path: str = "{folder}") -> Edit:
+def show() -> Edit:
     """The host's folder shown inside."""
-    return add("--ro-bind", path, path)
+    return add("--ro-bind", "{folder}", "{folder}")
+
+
+def host_etc(args: list[str], _: Scene) -> list[str]:
+    """All of the host's ``/etc``."""
+    at = args.index("/etc") - 1
+    return [*args[:at], "/etc", *args[at + 1 :]]
 
 
 def host_devices(args: list[str], _: Scene) -> list[str]:

@@ -8,8 +8,9 @@ from importlib import resources
 from pathlib import PurePosixPath
 from typing import Any
 
-from codin.sandbox.base import WORKSPACE, FileInfo, Sandbox
+from codin.sandbox.base import WORKSPACE, Sandbox
 from codin.sandbox.errors import RemoteError, SandboxError
+from codin.sandbox.filesystem import FileInfo
 from codin.tool.base import Effects, ToolFailed, ToolLimits, ToolSpec
 from codin.tool.guide import READS_FILES
 from codin.tool.invocation import Invocation, RunnableTool
