@@ -18,8 +18,8 @@ from codin.runtime import (
     OmniRuntime,
     Service,
 )
-from codin.runtime.base import WORKLOAD_KINDS, backends_for
 from codin.runtime.matrix import examine
+from codin.runtime.workload import WORKLOAD_KINDS, backends_for
 from codin.sandbox import Isolation, Limits
 from codin.sandbox.docker import DockerSandboxProvider
 from codin.sandbox.network import ProxyRoom

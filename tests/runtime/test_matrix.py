@@ -4,8 +4,8 @@ import pytest
 
 from codin.errors import InvalidInputError
 from codin.runtime import LocalRuntime
-from codin.runtime.base import BACKENDS, WORKLOAD_KINDS, backends_for
 from codin.runtime.matrix import examine
+from codin.runtime.workload import BACKENDS, WORKLOAD_KINDS, backends_for
 from codin.sandbox import LocalSandboxProvider, SandboxSupport
 
 

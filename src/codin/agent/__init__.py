@@ -11,6 +11,7 @@ from codin.lazy import lazy_names
 if TYPE_CHECKING:
     from codin.agent.wrapping import wrap
 
+_HOMES = {"wrapping": ("wrap",)}
 __all__ = [
     "Agent",
     "AgentError",
@@ -22,4 +23,4 @@ __all__ = [
     "wrap",
 ]
 
-__getattr__ = lazy_names(__name__, {"wrapping": ("wrap",)})
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -18,6 +18,8 @@ from codin.bench._programs import announced, program
 from codin.bench.base import BenchError
 
 if TYPE_CHECKING:
+    from e2b import ApiParams, AsyncSandbox
+
     from codin.bench.sandbox import Effort
 
 
@@ -30,12 +32,14 @@ async def e2b(effort: Effort) -> AsyncIterator[list[Pair]]:
     """
     if find_spec("e2b") is None:
         raise NotHere("E2B's SDK is not here: pip install e2b")
-    if find_spec("codin.gateway.e2b") is None:
-        raise NotHere("this codin does not serve E2B's API")
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(_service())
         (creates, create), (runs, run) = await _baselines(stack, effort)
-        options = {"api_url": f"{url}/e2b", "sandbox_url": f"{url}/e2b", "api_key": "e2b_bench"}
+        options: ApiParams = {
+            "api_url": f"{url}/e2b",
+            "sandbox_url": f"{url}/e2b",
+            "api_key": "e2b_bench",
+        }
         sandbox = await _create(options)
         stack.push_async_callback(sandbox.kill)
         yield [
@@ -91,13 +95,13 @@ async def _service() -> AsyncIterator[str]:
             yield await announced(process, "codin is at ", log)
 
 
-async def _create(options: dict[str, str]) -> Any:
+async def _create(options: ApiParams) -> AsyncSandbox:
     from e2b import AsyncSandbox
 
-    return await AsyncSandbox.create(timeout=600, **options)  # type: ignore[arg-type]
+    return await AsyncSandbox.create(timeout=600, **options)
 
 
-async def _created(options: dict[str, str]) -> float:
+async def _created(options: ApiParams) -> float:
     began = time.perf_counter()
     sandbox = await _create(options)
     took = time.perf_counter() - began
@@ -105,7 +109,7 @@ async def _created(options: dict[str, str]) -> float:
     return took
 
 
-async def _commanded(sandbox: Any) -> float:
+async def _commanded(sandbox: AsyncSandbox) -> float:
     began = time.perf_counter()
     result = await sandbox.commands.run("echo x")
     took = time.perf_counter() - began

@@ -27,4 +27,5 @@ __all__ = [
     "run_plan_exam",
 ]
 
-__getattr__ = lazy_names(__name__, {"plans": __all__})
+_HOMES = {"plans": __all__}
+__getattr__ = lazy_names(__name__, _HOMES)

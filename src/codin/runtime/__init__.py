@@ -9,30 +9,31 @@ from codin.lazy import lazy_names
 if TYPE_CHECKING:
     from codin.runtime.base import (
         Artifact,
-        Class,
-        Command,
-        Container,
         Deployment,
-        Endpoint,
-        Function,
         InstanceGone,
-        Module,
-        Retry,
         RunFailure,
         Runtime,
         RuntimeFailure,
         RuntimeResult,
-        SecretRef,
         Service,
         UnsupportedWorkload,
-        Workload,
     )
     from codin.runtime.docker import DockerRuntime
     from codin.runtime.http import HttpRuntime
     from codin.runtime.local import LocalRuntime
     from codin.runtime.omni import OmniRuntime, Policy, RunHandle
     from codin.runtime.sandboxed import SandboxRuntime
-    from codin.runtime.secret import EnvironmentSecrets, Secrets
+    from codin.runtime.secret import EnvironmentSecrets, SecretRef, Secrets
+    from codin.runtime.workload import (
+        Class,
+        Command,
+        Container,
+        Endpoint,
+        Function,
+        Module,
+        Retry,
+        Workload,
+    )
 
 __all__ = [
     "Artifact",
@@ -67,23 +68,14 @@ __all__ = [
 _HOMES = {
     "base": (
         "Artifact",
-        "Class",
-        "Command",
-        "Container",
         "Deployment",
-        "Endpoint",
-        "Function",
         "InstanceGone",
-        "Module",
-        "Retry",
         "RunFailure",
         "Runtime",
         "RuntimeFailure",
         "RuntimeResult",
-        "SecretRef",
         "Service",
         "UnsupportedWorkload",
-        "Workload",
     ),
     "docker": ("DockerRuntime",),
     "http": ("HttpRuntime",),
@@ -96,7 +88,18 @@ _HOMES = {
     "sandboxed": ("SandboxRuntime",),
     "secret": (
         "EnvironmentSecrets",
+        "SecretRef",
         "Secrets",
+    ),
+    "workload": (
+        "Class",
+        "Command",
+        "Container",
+        "Endpoint",
+        "Function",
+        "Module",
+        "Retry",
+        "Workload",
     ),
 }
 

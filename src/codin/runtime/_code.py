@@ -13,7 +13,7 @@ import codin
 from codin.errors import InvalidInputError
 from codin.runtime import _shipping
 from codin.runtime._result import Outcome, Sink
-from codin.runtime.base import Class, Function
+from codin.runtime.workload import Class, Function
 from codin.sandbox.base import WORKSPACE, Sandbox
 from codin.sandbox.errors import WorkerProtocolError
 from codin.sandbox.filesystem import MAX_READ_BYTES

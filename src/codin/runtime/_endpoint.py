@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from codin.errors import InvalidInputError
 from codin.runtime._result import Outcome, Sink, Work
 from codin.runtime._retry import retried
-from codin.runtime.base import Endpoint, Retry, RunFailure, RuntimeFailure
+from codin.runtime.base import RunFailure, RuntimeFailure
 from codin.runtime.secret import EnvironmentSecrets, Redactor, Secrets
+from codin.runtime.workload import Endpoint, Retry
 from codin.sandbox.base import Limits
 from codin.sandbox.errors import OutputLimit, PermissionDenied, SandboxTimeout
 from codin.sandbox.outcome import OutputChunk, Usage

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from codin.errors import InvalidInputError
 from codin.runtime._code import Coder
 from codin.runtime._result import Outcome, Sink
-from codin.runtime.base import Class, InstanceGone
+from codin.runtime.base import InstanceGone
+from codin.runtime.workload import Class
 from codin.sandbox.errors import RemoteError
 
 MAX_REMEMBERED = 10_000

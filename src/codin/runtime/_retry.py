@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from codin.runtime._result import Outcome, Sink, Work
-from codin.runtime.base import Retry, RuntimeFailure
+from codin.runtime.base import RuntimeFailure
+from codin.runtime.workload import Retry
 from codin.sandbox.errors import SandboxError
 
 if TYPE_CHECKING:

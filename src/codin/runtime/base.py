@@ -9,50 +9,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from codin.errors import CodinError
-from codin.runtime.secret import SecretRef
 from codin.runtime.workload import (
-    BACKENDS,
-    WORKLOAD_KINDS,
-    Class,
-    Command,
-    Container,
-    Endpoint,
-    Function,
-    Module,
-    Retry,
     Workload,
     WorkloadOptions,
     backends_for,
 )
 from codin.sandbox.network.refusal import Refusal
 from codin.sandbox.outcome import OutputChunk, Usage
-
-__all__ = [
-    "BACKENDS",
-    "WORKLOAD_KINDS",
-    "Artifact",
-    "Class",
-    "Command",
-    "Container",
-    "Deployment",
-    "Endpoint",
-    "Function",
-    "Health",
-    "InstanceGone",
-    "Module",
-    "Retry",
-    "RunFailure",
-    "Runtime",
-    "RuntimeFailure",
-    "RuntimeResult",
-    "SecretRef",
-    "Service",
-    "UnsupportedWorkload",
-    "Workload",
-    "WorkloadOptions",
-    "backends_for",
-    "unsupported",
-]
 
 
 class RuntimeFailure(CodinError):

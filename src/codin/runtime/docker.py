@@ -8,19 +8,11 @@ from typing import TYPE_CHECKING
 
 from codin.runtime._endpoint import EndpointCaller
 from codin.runtime._result import Outcome, Sink, Work
-from codin.runtime.base import (
-    Class,
-    Command,
-    Container,
-    Endpoint,
-    Function,
-    Module,
-    UnsupportedWorkload,
-    Workload,
-)
+from codin.runtime.base import UnsupportedWorkload
 from codin.runtime.providers import provider_of
 from codin.runtime.sandboxed import SandboxRuntime, given_back, spec_of, told
 from codin.runtime.secret import Secrets
+from codin.runtime.workload import Class, Command, Container, Endpoint, Function, Module, Workload
 from codin.sandbox.base import Process, Sandbox, SandboxProvider
 from codin.sandbox.pool import PoolPolicy
 

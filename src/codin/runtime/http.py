@@ -8,15 +8,14 @@ from codin.runtime._endpoint import EndpointCaller
 from codin.runtime._result import RunningResult, complete
 from codin.runtime.base import (
     Deployment,
-    Endpoint,
     Runtime,
     RuntimeResult,
     Service,
     UnsupportedWorkload,
-    Workload,
     unsupported,
 )
 from codin.runtime.secret import Secrets
+from codin.runtime.workload import Endpoint, Workload
 
 _ANYWHERE = ("0.0.0.0/0", "::/0")
 

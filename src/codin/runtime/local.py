@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 from codin.runtime._result import Work
 from codin.runtime._service import RUN_DIR, SERVICE_LIMITS
-from codin.runtime.base import Class, Command, Endpoint, Function, Module, Workload
 from codin.runtime.http import caller
 from codin.runtime.sandboxed import SandboxRuntime
 from codin.runtime.secret import Secrets
+from codin.runtime.workload import Class, Command, Endpoint, Function, Module, Workload
 from codin.sandbox.base import SandboxProvider
 from codin.sandbox.pool import PoolPolicy
 

@@ -11,7 +11,8 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from codin.errors import CodinError, InvalidInputError
-from codin.runtime.base import (
+from codin.runtime.base import Runtime, RuntimeResult, UnsupportedWorkload
+from codin.runtime.workload import (
     BACKENDS,
     WORKLOAD_KINDS,
     Class,
@@ -20,9 +21,6 @@ from codin.runtime.base import (
     Endpoint,
     Function,
     Module,
-    Runtime,
-    RuntimeResult,
-    UnsupportedWorkload,
     Workload,
     backends_for,
 )

@@ -8,15 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from codin.errors import InvalidInputError, NotFoundError
-from codin.runtime.base import (
-    WORKLOAD_KINDS,
-    Deployment,
-    Runtime,
-    RuntimeResult,
-    Service,
-    UnsupportedWorkload,
-    Workload,
-)
+from codin.runtime.base import Deployment, Runtime, RuntimeResult, Service, UnsupportedWorkload
+from codin.runtime.workload import WORKLOAD_KINDS, Workload
 from codin.sandbox.outcome import OutputChunk
 
 _DENIED = "is not allowed by the policy"

@@ -17,19 +17,8 @@ from codin.runtime._result import Outcome, RunningResult, Sink, Work, complete
 from codin.runtime._retry import retried
 from codin.runtime._service import SandboxDeployment, deploy
 from codin.runtime._shipping import check_bundle
-from codin.runtime.base import (
-    Class,
-    Command,
-    Deployment,
-    Function,
-    Module,
-    Runtime,
-    RuntimeResult,
-    Service,
-    Workload,
-    unsupported,
-)
-from codin.runtime.workload import WorkloadOptions
+from codin.runtime.base import Deployment, Runtime, RuntimeResult, Service, unsupported
+from codin.runtime.workload import Class, Command, Function, Module, Workload, WorkloadOptions
 from codin.sandbox.base import (
     LIMITED,
     Isolation,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from codin.task.files import GoalFiles
     from codin.task.goal import ORCHESTRATOR, GoalLimits
     from codin.task.handler import AgentRequestHandler
-    from codin.task.log.postgres import PostgresEventLog
+    from codin.task.log import PostgresEventLog
     from codin.task.manager import ORCHESTRATOR_INFO, TaskManager
     from codin.task.projection import TaskProjection, data_parts, to_stream_response
     from codin.task.runner import TaskRunner

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from codin.runtime.base import Function, Runtime
+from codin.runtime.base import Runtime
+from codin.runtime.workload import Function
 
 SOON = 15.0
 

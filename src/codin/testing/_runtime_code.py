@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from codin.errors import InvalidInputError
-from codin.runtime.base import Class, Command, Function, Module, Runtime
+from codin.runtime.base import Runtime
+from codin.runtime.workload import Class, Command, Function, Module
 from codin.sandbox.base import MIB, Limits
 from codin.sandbox.pool import Reuse
 from codin.testing._runtime_base import SOURCE, RuntimeChecks, function

@@ -7,7 +7,8 @@ import uuid
 
 import pytest
 
-from codin.runtime.base import Container, Runtime
+from codin.runtime.base import Runtime
+from codin.runtime.workload import Container
 from codin.sandbox.base import MIB, Limits
 from codin.sandbox.errors import SandboxUnavailable
 from codin.testing._runtime_base import SOON, RuntimeChecks, running, until

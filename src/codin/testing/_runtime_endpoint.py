@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from codin.errors import NotFoundError
-from codin.runtime.base import Endpoint, Retry, Runtime, SecretRef
+from codin.runtime.base import Runtime
+from codin.runtime.secret import SecretRef
+from codin.runtime.workload import Endpoint, Retry
 from codin.sandbox.base import Limits
 from codin.testing._runtime_base import SOON, RuntimeChecks
 

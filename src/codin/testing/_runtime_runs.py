@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from codin.errors import InvalidInputError
-from codin.runtime.base import Command, Function, Retry, Runtime
+from codin.runtime.base import Runtime
+from codin.runtime.workload import Command, Function, Retry
 from codin.sandbox.base import MIB, Limits
 from codin.testing._runtime_base import SOON, RuntimeChecks, function, running, until
 

@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import pytest
 
-from codin.runtime.base import (
+from codin.runtime.base import Runtime, UnsupportedWorkload
+from codin.runtime.workload import (
     WORKLOAD_KINDS,
     Class,
     Command,
@@ -24,8 +25,6 @@ from codin.runtime.base import (
     Endpoint,
     Function,
     Module,
-    Runtime,
-    UnsupportedWorkload,
     Workload,
     backends_for,
 )

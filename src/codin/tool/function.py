@@ -141,7 +141,7 @@ class FunctionTool(RunnableTool):
         return converted
 
     async def _run_inside(self, call: Invocation, context: ToolContext) -> Any:
-        from codin.runtime.base import Function
+        from codin.runtime.workload import Function
 
         fn = self.__wrapped_tool__
         workload = Function(

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
-from codin.runtime.base import Function, Runtime
+from codin.runtime.base import Runtime
+from codin.runtime.workload import Function
 from codin.sandbox.base import WORKSPACE, Limits
 from codin.tool.workspace import Workspaces
 

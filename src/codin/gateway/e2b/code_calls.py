@@ -6,12 +6,11 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
-from pydantic_core import from_json
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from codin.gateway.e2b.connect import MAX_MESSAGE, body_of
+from codin.gateway.e2b.body import object_of
 from codin.gateway.e2b.errors import BadRequest, told
 from codin.gateway.e2b.interpreter import CodeContext, Event
 from codin.gateway.e2b.paths import absolute, sandbox_of
@@ -22,7 +21,7 @@ from codin.sandbox.errors import SandboxGone
 
 
 async def _execute(request: Request) -> Response:
-    given = await _json(request)
+    given = await object_of(request)
     code, env = given.get("code"), given.get("env_vars") or {}
     if not isinstance(code, str):
         raise BadRequest("code is a text")
@@ -60,7 +59,7 @@ async def _lines(
 
 
 async def _create(request: Request) -> Response:
-    given = await _json(request)
+    given = await object_of(request)
     cwd, language = given.get("cwd"), given.get("language") or "python"
     if not isinstance(language, str) or not isinstance(cwd, str | None):
         raise BadRequest("language and cwd are texts")
@@ -88,16 +87,6 @@ async def _health(_: Request) -> Response:
 
 def _described(context: CodeContext) -> dict[str, str]:
     return {"id": context.id, "language": context.language, "cwd": context.cwd}
-
-
-async def _json(request: Request) -> dict[str, Any]:
-    try:
-        given = from_json(await body_of(request, MAX_MESSAGE) or b"{}")
-    except ValueError as error:
-        raise BadRequest(f"the body is no JSON: {str(error)[:200]}") from None
-    if not isinstance(given, dict):
-        raise BadRequest("the body is a JSON object")
-    return given
 
 
 ROUTES = [

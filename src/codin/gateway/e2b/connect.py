@@ -8,15 +8,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import struct
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from codin.gateway.e2b.body import MAX_MESSAGE, body_of, object_of, parsed
 from codin.gateway.e2b.errors import BadRequest, E2bError, TooLarge, TooLate, WrongMediaType, told
-from codin.gateway.e2b.streaming import STALL_SECONDS, MessageStream
+from codin.gateway.e2b.streaming import MessageStream
 from codin.gateway.responses import FastJson
 from codin.jsontext import encoded
 
@@ -26,9 +27,6 @@ Message = dict[str, Any]
 Unary = Callable[[Request, Message], Awaitable[Message]]
 Stream = Callable[[Request, Message], AsyncGenerator[Message, None]]
 Inlet = Callable[[Request, AsyncIterator[Message]], Awaitable[Message]]
-
-MAX_MESSAGE = 4 * 1024 * 1024
-"""The most bytes of one message that is sent here."""
 
 _HEAD = struct.Struct(">BI")
 _COMPRESSED, _LAST = 1, 2
@@ -40,7 +38,7 @@ def unary(call: Unary) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         try:
             _expect(request, "application/json")
-            message = _parsed(await body_of(request, MAX_MESSAGE))
+            message = await object_of(request)
             async with asyncio.timeout(timeout_of(request)):
                 return FastJson(await call(request, message))
         except TimeoutError:
@@ -123,31 +121,6 @@ def silence_of(request: Request) -> float | None:
     return float(max(int(given), 1)) if given.isascii() and given.isdigit() else None
 
 
-async def body_of(request: Request, most: int) -> bytes:
-    """The body, up to ``most`` bytes.
-
-    Raises:
-        TooLarge, ClientDisconnect
-        TooLate: the client sends nothing more, and does not go.
-    """
-    declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > most:
-        raise TooLarge(f"the request is larger than the {most:,} bytes allowed")
-    body = bytearray()
-    chunks = aiter(request.stream())
-    while True:
-        try:
-            async with asyncio.timeout(STALL_SECONDS):
-                chunk = await anext(chunks, None)
-        except TimeoutError:
-            raise TooLate(f"nothing came for {STALL_SECONDS:g} s") from None
-        if chunk is None:
-            return bytes(body)
-        body += chunk
-        if len(body) > most:
-            raise TooLarge(f"the request is larger than the {most:,} bytes allowed")
-
-
 async def _frames(call: Stream, request: Request, message: Message) -> AsyncGenerator[bytes, None]:
     try:
         async with aclosing(call(request, message)) as messages:
@@ -191,19 +164,7 @@ def _taken(data: bytearray) -> Message | None:
         return None
     body = bytes(data[_HEAD.size : end])
     del data[:end]
-    return _parsed(body)
-
-
-def _parsed(body: bytes) -> Message:
-    from pydantic_core import from_json
-
-    try:
-        message = from_json(body or b"{}")
-    except ValueError as error:
-        raise BadRequest(f"the message is no JSON: {str(error)[:200]}") from None
-    if not isinstance(message, dict):
-        raise BadRequest("a message is a JSON object")
-    return message
+    return parsed(body)
 
 
 def _expect(request: Request, media_type: str) -> None:
@@ -222,17 +183,3 @@ def _noted(error: Exception, request: Request) -> E2bError:
     if type(as_told) is E2bError:
         _log.error("%s failed", request.url.path, exc_info=error)
     return as_told
-
-
-def text_of(message: Mapping[str, Any], name: str, default: str = "") -> str:
-    """The text at ``name``.
-
-    Raises:
-        BadRequest: it is none.
-    """
-    value = message.get(name, default)
-    if value is None:
-        return default
-    if not isinstance(value, str):
-        raise BadRequest(f"{name} is a text")
-    return value

@@ -8,13 +8,12 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from pydantic_core import from_json
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from codin.gateway.auth import principal_of
-from codin.gateway.e2b.connect import MAX_MESSAGE, body_of
+from codin.gateway.e2b.body import object_of
 from codin.gateway.e2b.errors import BadRequest, NotServed, NotThere
 from codin.gateway.e2b.sandboxes import TEMPLATES, SandboxService, ServedSandbox, Wanted
 from codin.gateway.responses import FastJson
@@ -43,7 +42,7 @@ _SERVED = {
 
 
 async def _create(request: Request) -> Response:
-    service, given = _service(request), await _json(request)
+    service, given = _service(request), await object_of(request)
     default = _DEFAULT_SECONDS[request.url.path.removeprefix(request.scope.get("root_path", ""))]
     wanted = _wanted(given, default)
     key = request.headers.get("idempotency-key")
@@ -90,20 +89,20 @@ async def _kill(request: Request) -> Response:
 
 
 async def _timeout(request: Request) -> Response:
-    served, given = _own(request), await _json(request)
+    served, given = _own(request), await object_of(request)
     _service(request).set_end(served, _seconds(given.get("timeout"), default=15, least=0))
     return Response(status_code=204)
 
 
 async def _refresh(request: Request) -> Response:
-    served, given = _own(request), await _json(request)
+    served, given = _own(request), await object_of(request)
     seconds = _seconds(given.get("duration"), default=15, least=0)
     _service(request).set_end(served, seconds, extend=True)
     return Response(status_code=204)
 
 
 async def _connect(request: Request) -> Response:
-    served, given = _own(request), await _json(request)
+    served, given = _own(request), await object_of(request)
     seconds = _seconds(given.get("timeout"), default=300, least=0)
     _service(request).set_end(served, seconds, extend=True)
     return FastJson(_connection(request, served))
@@ -245,16 +244,6 @@ def _service(request: Request) -> SandboxService:
 
 def _origin(request: Request) -> str:
     return request.client.host if request.client else ""
-
-
-async def _json(request: Request) -> dict[str, Any]:
-    try:
-        given = from_json(await body_of(request, MAX_MESSAGE) or b"{}")
-    except ValueError as error:
-        raise BadRequest(f"the body is no JSON: {str(error)[:200]}") from None
-    if not isinstance(given, dict):
-        raise BadRequest("the body is a JSON object")
-    return given
 
 
 def _routes() -> Sequence[Route]:

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from codin.gateway.e2b.connect import body_of
+from codin.gateway.e2b.body import body_of
 from codin.gateway.e2b.errors import BadRequest, NotServed, TooLarge, WrongMediaType
 from codin.gateway.e2b.paths import absolute, check_user, sandbox_of
 from codin.gateway.e2b.sandboxes import SandboxService

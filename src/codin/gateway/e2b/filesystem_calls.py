@@ -13,14 +13,8 @@ from datetime import UTC, datetime
 from starlette.requests import Request
 from starlette.routing import Route
 
-from codin.gateway.e2b.connect import (
-    Message,
-    server_stream,
-    silence_of,
-    text_of,
-    timeout_of,
-    unary,
-)
+from codin.gateway.e2b.body import text_of
+from codin.gateway.e2b.connect import Message, server_stream, silence_of, timeout_of, unary
 from codin.gateway.e2b.errors import AlreadyThere, BadRequest, TooLarge, TooLate, TooMany
 from codin.gateway.e2b.paths import USER, absolute, check_user, sandbox_of
 from codin.sandbox.errors import PermissionDenied, SandboxError, SandboxFileNotFound

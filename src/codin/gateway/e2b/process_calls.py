@@ -11,12 +11,12 @@ from typing import Any
 from starlette.requests import Request
 from starlette.routing import Route
 
+from codin.gateway.e2b.body import text_of
 from codin.gateway.e2b.connect import (
     Message,
     client_stream,
     server_stream,
     silence_of,
-    text_of,
     timeout_of,
     unary,
 )

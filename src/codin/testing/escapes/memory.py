@@ -24,6 +24,23 @@ def _bomb(
     )
 
 
+def _kept_in(identity: str, folder: str) -> Attempt:
+    return Attempt(
+        identity,
+        f"hold too much memory in {folder}",
+        ("ENOSPC", *_ENDED, "DiskLimit", "EDQUOT"),
+        Code(
+            "for n in range(30):\n"
+            f"    with open(f'{folder}/{{n}}', 'wb') as f: f.write(bytes(8 << 20))\n"
+            "time.sleep(1); got('240 MiB')"
+        ),
+        Weaker("no limit on the disk", limits=replace(_LIMITS, memory_bytes=None, disk_bytes=None)),
+        _LIMITS,
+        own=True,
+        alone=True,
+    )
+
+
 ATTEMPTS = (
     _bomb("memory", "hold too much memory", "kept = bytearray(240 << 20)"),
     _bomb(
@@ -157,32 +174,6 @@ for n in range(240):
         "EMFILE",
         control=NotRun("the kernel itself keeps down what the pipes of one user hold"),
     ),
-    Attempt(
-        "memory-of-tmp",
-        "hold too much memory in /tmp",
-        ("ENOSPC", *_ENDED, "DiskLimit", "EDQUOT"),
-        Code(
-            "for n in range(30):\n"
-            "    with open(f'/tmp/{n}', 'wb') as f: f.write(bytes(8 << 20))\n"
-            "time.sleep(1); got('240 MiB')"
-        ),
-        Weaker("no limit on the disk", limits=replace(_LIMITS, memory_bytes=None, disk_bytes=None)),
-        _LIMITS,
-        own=True,
-        alone=True,
-    ),
-    Attempt(
-        "memory-of-shm",
-        "hold too much memory in /dev/shm",
-        ("ENOSPC", *_ENDED, "DiskLimit", "EDQUOT"),
-        Code(
-            "for n in range(30):\n"
-            "    with open(f'/dev/shm/{n}', 'wb') as f: f.write(bytes(8 << 20))\n"
-            "time.sleep(1); got('240 MiB')"
-        ),
-        Weaker("no limit on the disk", limits=replace(_LIMITS, memory_bytes=None, disk_bytes=None)),
-        _LIMITS,
-        own=True,
-        alone=True,
-    ),
+    _kept_in("memory-of-tmp", "/tmp"),
+    _kept_in("memory-of-shm", "/dev/shm"),
 )
