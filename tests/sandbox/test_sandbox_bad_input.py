@@ -9,7 +9,7 @@ import pytest
 
 from codin.errors import InvalidInputError
 from codin.sandbox import LocalSandboxProvider, SandboxSpec
-from codin.sandbox.box.sandbox import MAX_WORD, MAX_WORDS
+from codin.sandbox.box.command import MAX_WORD, MAX_WORDS
 from codin.sandbox.errors import (
     CommandNotFound,
     DiskLimit,

@@ -183,11 +183,17 @@ class Sandbox(ABC):
         env: Mapping[str, str] | None = None,
         limits: Limits | None = None,
         stdin: bool = False,
+        leave: bool = False,
     ) -> Process:
         """Start a command. ``limits`` may only tighten the sandbox's own.
 
         Each command has processes and a ``/tmp`` of its own, and shares ``/workspace``. When it
-        ends, whatever it started and left behind ends too.
+        ends, whatever it started and left behind ends too. ``leave`` lets it go on where the
+        sandbox is one machine, under the command's limits, until the sandbox ends; the command
+        ends for whoever waits for it when it has, and all that holds its output has.
+
+        Raises:
+            SandboxUnavailable: nothing can be left behind here.
         """
 
     @abstractmethod

@@ -113,6 +113,19 @@ def test_a_client_that_goes_leaves_what_runs(shared: Sandbox) -> None:
         time.sleep(0.1)
 
 
+def test_what_is_left_running_goes_on(shared: Sandbox) -> None:
+    number = shared.commands.run("nohup sleep 62 > /dev/null 2>&1 & echo $!").stdout.strip()
+    assert shared.commands.run(f"kill -0 {number}").exit_code == 0
+    assert all("sleep 62" not in " ".join(each.args) for each in shared.commands.list())
+    assert shared.commands.run(f"kill {number}; sleep 0.2; kill -0 {number} || echo gone").stdout
+
+
+def test_what_runs_too_long_leaves_nothing_behind(shared: Sandbox) -> None:
+    with pytest.raises(TimeoutException):
+        shared.commands.run("sleep 63 > /dev/null 2>&1 & sleep 63", timeout=1)
+    assert "sleep 63" not in shared.commands.run("ps ax -o args | grep -v grep").stdout
+
+
 def test_commands_share_one_machine(shared: Sandbox) -> None:
     server = shared.commands.run("exec python3 -m http.server 8123 -d /tmp", background=True)
     shared.files.write("/tmp/shared.txt", "seen")

@@ -146,7 +146,8 @@ class Running:
         finally:
             for follower in self._followers:
                 follower.end(self._end or SandboxGone("the command was lost"))
-            await self.process.kill()
+            if not isinstance(self._end, Ended):  # what one leaves behind that ended goes on
+                await self.process.kill()
 
     async def _pump(self) -> Ended:
         try:
@@ -210,6 +211,7 @@ class ProcessTable:
             cwd=command.cwd or self._home,
             env={**self._envs, **command.envs},
             stdin=stdin,
+            leave=True,
         )
         running = Running(next(self._pids), command, process)
         self._running[running.pid] = running

@@ -110,6 +110,13 @@ class Box(ABC):
             raise self.verdict
         return code
 
+    async def exited(self) -> int:
+        """Until the command itself has ended, and its output; gives the exit code.
+
+        Where nothing may be left behind, that is when nothing is. Raises what ``wait`` does.
+        """
+        return await self.wait()
+
     def check(self, sample: Sample) -> None:
         """End it when it has used more than it may."""
         limits = self.limits

@@ -30,7 +30,7 @@ class BoxProcess(Process):
         if box.limits.wall_seconds is not None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(box.limits.wall_seconds, self._late)
-        self._end = asyncio.ensure_future(box.wait())
+        self._end = asyncio.ensure_future(box.exited())
         self._end.add_done_callback(self._ended)
 
     async def output(self) -> AsyncIterator[OutputChunk]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from codin.errors import InvalidInputError
 from codin.sandbox.base import (
-    LIMITED,
     WORKSPACE,
     Limits,
     Process,
@@ -21,6 +19,7 @@ from codin.sandbox.base import (
     SandboxSpec,
 )
 from codin.sandbox.box.base import Box
+from codin.sandbox.box.command import Command, inside, tightest
 from codin.sandbox.box.files import BoxFileSystem, Tree
 from codin.sandbox.box.link import start_worker
 from codin.sandbox.box.process import BoxProcess
@@ -84,9 +83,12 @@ class BoxSandbox(Sandbox):
         env: Mapping[str, str] | None = None,
         limits: Limits | None = None,
         stdin: bool = False,
+        leave: bool = False,
     ) -> Process:
-        box = await self.open_box(argv, cwd=cwd, env=env, limits=limits, stdin=stdin)
-        return BoxProcess(box)
+        self.check_alive()
+        limits = tightest(self.limits, limits)
+        command = Command(argv, limits, inside(cwd), env or {}, stdin, leave)
+        return BoxProcess(await self.open_box(command))
 
     async def exec(
         self,
@@ -150,15 +152,7 @@ class BoxSandbox(Sandbox):
         await self._end()
 
     @abstractmethod
-    async def open_box(
-        self,
-        argv: Sequence[str],
-        *,
-        cwd: str = WORKSPACE,
-        env: Mapping[str, str] | None = None,
-        limits: Limits | None = None,
-        stdin: bool = False,
-    ) -> Box:
+    async def open_box(self, command: Command) -> Box:
         """Start a command in a box. Raises what ``Sandbox.start`` does."""
 
     @abstractmethod
@@ -193,18 +187,6 @@ class BoxSandbox(Sandbox):
         return worker, lost
 
 
-def tightest(own: Limits, asked: Limits | None) -> Limits:
-    """``own``, with whatever ``asked`` narrows."""
-    if asked is None:
-        return own
-    narrowed = {
-        name: min(values)
-        for name in LIMITED
-        if (values := [v for v in (getattr(own, name), getattr(asked, name)) if v is not None])
-    }
-    return replace(own, **narrowed)
-
-
 async def _feed(process: Process, stdin: bytes) -> None:
     if stdin:
         await process.write(stdin)
@@ -218,43 +200,3 @@ async def _collect(process: Process, on_output: OnOutput | None) -> tuple[bytes,
         if on_output is not None:
             on_output(chunk)
     return b"".join(parts["stdout"]), b"".join(parts["stderr"])
-
-
-MAX_WORD = 128 * 1024 - 1
-"""The most bytes of one word of a command: the kernel takes no more."""
-MAX_WORDS = 1024 * 1024
-"""The most bytes of a whole command with its environment: some is left for what starts it."""
-
-
-def check_command(argv: Sequence[str], env: Mapping[str, str]) -> None:
-    """Raises ``InvalidInputError`` when no command can look so."""
-    if isinstance(argv, str):
-        raise InvalidInputError(f"a command is a list of words, not one text: {argv[:50]!r}")
-    if not argv or not argv[0] or str(argv[0]).startswith("-"):
-        raise InvalidInputError("a command begins with the name of a program")
-    sizes = [len(_word(text)) for text in (*argv, *env.keys(), *env.values())]
-    if max(sizes) > MAX_WORD or sum(sizes) + len(sizes) > MAX_WORDS:
-        raise InvalidInputError(
-            f"a command has {MAX_WORDS} bytes at most, and {MAX_WORD} a word: "
-            "give more by a file, or by stdin"
-        )
-    if bad := [name for name in env if not name or "=" in name]:
-        raise InvalidInputError(f"{bad[0]!r} is no name of a variable")
-
-
-def inside(cwd: str) -> str:
-    """A working directory as an absolute path inside. Raises ``InvalidInputError``."""
-    _word(cwd)
-    return os.path.normpath(os.path.join(WORKSPACE, cwd))
-
-
-def _word(text: str) -> bytes:
-    """The bytes of a word of a command. Raises ``InvalidInputError`` when it has none."""
-    if not isinstance(text, str):
-        raise InvalidInputError(f"a command is made of text, not of {text!r:.50}")
-    if "\0" in text:
-        raise InvalidInputError(f"a command holds no zero byte: {text[:50]!r}")
-    try:
-        return os.fsencode(text)
-    except UnicodeEncodeError as error:
-        raise InvalidInputError(f"a command is made of text, not of {text[:50]!r}") from error

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from codin.sandbox.base import WORKSPACE, Isolation, Limits, SandboxSpec
+from codin.sandbox.base import Isolation, Limits, SandboxSpec
 from codin.sandbox.box import cgroup
 from codin.sandbox.box.base import Box
+from codin.sandbox.box.command import Command
 from codin.sandbox.box.link import worker_command
 from codin.sandbox.box.meter import Sample
-from codin.sandbox.box.sandbox import check_command, inside, tightest
 from codin.sandbox.errors import PermissionDenied, SandboxError, SandboxUnavailable
 from codin.sandbox.gvisor.meter import OWN_MEMORY, GvisorMeter, most_tasks, without_own
 from codin.sandbox.gvisor.runsc import PLACE, Runsc, bundle
 from codin.sandbox.local import bwrap, layout
 from codin.sandbox.local.box import BwrapBox, memory_file
-from codin.sandbox.local.sandbox import LocalSandbox
+from codin.sandbox.local.sandbox import LocalSandbox, check_whole
 
 _NO_LIMITS = Limits(
     cpu_seconds=None,
@@ -73,77 +73,56 @@ class GvisorSandbox(LocalSandbox):
             identity, spec, program=program, etc=etc, groups=groups, proxy=None, on_end=on_end
         )
 
-    async def open_box(
-        self,
-        argv: Sequence[str],
-        *,
-        cwd: str = WORKSPACE,
-        env: Mapping[str, str] | None = None,
-        limits: Limits | None = None,
-        stdin: bool | int = False,
-        keep: Sequence[int] = (),
-    ) -> Box:
-        """Start a command. ``stdin`` may be a descriptor; none can be kept."""
+    async def open_box(self, command: Command, *, keep: Sequence[int] = ()) -> Box:
+        """Start a command; no descriptors can be kept."""
         assert not keep, "gVisor takes no descriptors in"
         self.check_alive()
-        check_command(argv, env or {})
-        limits = tightest(self.limits, limits)
-        box = GvisorBox(limits, argv)
+        check_whole(command)
+        box = GvisorBox(command.limits, command.argv)
         self._make_room(box)
-        group = self._make_group(uuid.uuid4().hex[:8], limits)
-        config = memory_file(self._config(argv, cwd, env or {}, limits))
+        group = self._make_group(uuid.uuid4().hex[:8], command.limits)
+        config = memory_file(self._config(command))
         try:
             await box.launch(
                 self._program,
-                self._described(argv, cwd, limits, group, config),
+                self._described(command, group, config),
                 lambda pid: GvisorMeter(pid, group),
                 keep=[config],
-                stdin=stdin,
+                stdin=command.stdin,
             )
         finally:
             os.close(config)
         return self._watch(box)
 
     async def open_worker(self, connection: int) -> Box:
-        command = worker_command(3, self.limits)
-        return await self.open_box(
-            ["/bin/sh", "-c", _CONNECTED, "codin", *command], stdin=connection
-        )
+        argv = ["/bin/sh", "-c", _CONNECTED, "codin", *worker_command(3, self.limits)]
+        return await self.open_box(Command(argv, self.limits, stdin=connection))
 
-    def _config(
-        self, argv: Sequence[str], cwd: str, env: Mapping[str, str], limits: Limits
-    ) -> bytes:
+    def _config(self, command: Command) -> bytes:
         return bundle(
-            argv,
-            cwd=inside(cwd),
-            env=layout.base_env({**self._spec.env, **env}),
-            limits=limits,
+            command.argv,
+            cwd=command.cwd,
+            env=layout.base_env({**self._spec.env, **command.env}),
+            limits=command.limits,
             mounts=self._spec.mounts,
         )
 
-    def _described(
-        self,
-        argv: Sequence[str],
-        cwd: str,
-        limits: Limits,
-        group: cgroup.Group | None,
-        config: int,
-    ) -> bwrap.Launch:
+    def _described(self, command: Command, group: cgroup.Group | None, config: int) -> bwrap.Launch:
         view = layout.view(
             etc=self._etc,
             workspace=self.workspace,
             mounts=self._spec.mounts,
-            disk=limits.disk_bytes,
+            disk=command.limits.disk_bytes,
             keep_proc=False,
         )
         own = ["--tmpfs", PLACE, "--ro-bind-data", str(config), f"{PLACE}/config.json"]
         if not self._runsc.path.is_relative_to("/usr"):
             own += ["--ro-bind", str(self._runsc.path), str(self._runsc.path)]
         return bwrap.Launch(
-            argv=argv,
+            argv=command.argv,
             view=[*own, *view],
             env={"PATH": layout.BASE_PATH, "HOME": PLACE},
-            cwd=inside(cwd),
+            cwd=command.cwd,
             limits=_NO_LIMITS,
             join=group.join if group else (),
             by=self._runsc.command,

@@ -6,17 +6,18 @@ import asyncio
 import contextlib
 import socket
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codin.process_name import process_name
-from codin.sandbox.base import WORKSPACE, Isolation, Limits, SandboxSpec
+from codin.sandbox.base import Isolation, Limits, SandboxSpec
 from codin.sandbox.box import cgroup
 from codin.sandbox.box.base import Box
+from codin.sandbox.box.command import Command
 from codin.sandbox.box.link import worker_command
 from codin.sandbox.box.meter import GroupMeter, Meter, TreeMeter
-from codin.sandbox.box.sandbox import BoxSandbox, check_command, inside, tightest
+from codin.sandbox.box.sandbox import BoxSandbox
 from codin.sandbox.errors import SandboxError, SandboxUnavailable
 from codin.sandbox.local import bwrap, layout
 from codin.sandbox.local.box import BwrapBox
@@ -51,33 +52,16 @@ class LocalSandbox(BoxSandbox):
         self._attending: set[asyncio.Task[None]] = set()
         self._group = self._make_group(None, spec.limits)
 
-    async def open_box(
-        self,
-        argv: Sequence[str],
-        *,
-        cwd: str = WORKSPACE,
-        env: Mapping[str, str] | None = None,
-        limits: Limits | None = None,
-        stdin: bool = False,
-        keep: Sequence[int] = (),
-    ) -> Box:
+    async def open_box(self, command: Command, *, keep: Sequence[int] = ()) -> Box:
         """Start a command. ``keep`` are descriptors that it inherits, under the same numbers."""
         self.check_alive()
-        check_command(argv, env or {})
-        limits = tightest(self.limits, limits)
+        check_whole(command)
         if self._proxy is None:
-            return await self._launch(argv, cwd, env, limits, stdin=stdin, keep=keep)
+            return await self._launch(command, keep)
         here, inside_end = socket.socketpair()
+        door = inside_end.fileno()
         try:
-            box = await self._launch(
-                argv,
-                cwd,
-                env,
-                limits,
-                stdin=stdin,
-                keep=[*keep, inside_end.fileno()],
-                door=inside_end.fileno(),
-            )
+            box = await self._launch(command, [*keep, door], door)
         except BaseException:
             here.close()
             raise
@@ -88,41 +72,33 @@ class LocalSandbox(BoxSandbox):
         attending.add_done_callback(self._attending.discard)
         return box
 
-    async def _launch(
-        self,
-        argv: Sequence[str],
-        cwd: str,
-        env: Mapping[str, str] | None,
-        limits: Limits,
-        *,
-        stdin: bool,
-        keep: Sequence[int],
-        door: int | None = None,
-    ) -> Box:
+    async def _launch(self, command: Command, keep: Sequence[int], door: int | None = None) -> Box:
         """Start a command. Over ``door`` the socket comes out that its proxy answers on."""
-        box = BwrapBox(limits, argv)
+        limits = command.limits
+        box = BwrapBox(limits, command.argv)
         group = self._make_group(uuid.uuid4().hex[:8], limits)
         own = {} if door is None else proxy_environment()
         launch = bwrap.Launch(
-            argv=argv,
+            argv=command.argv,
             view=layout.view(
                 etc=self._etc,
                 workspace=self.workspace,
                 mounts=self._spec.mounts,
                 disk=limits.disk_bytes,
             ),
-            env=layout.base_env({**own, **self._spec.env, **(env or {})}),
-            cwd=inside(cwd),
+            env=layout.base_env({**own, **self._spec.env, **command.env}),
+            cwd=command.cwd,
             limits=limits,
             join=group.join if group else (),
             front=() if door is None else front(door),
         )
         meter: Callable[[int], Meter] = TreeMeter if group is None else lambda _: GroupMeter(group)
-        await box.launch(self._program, launch, meter, keep=keep, stdin=stdin)
+        await box.launch(self._program, launch, meter, keep=keep, stdin=command.stdin)
         return self._watch(box)
 
     async def open_worker(self, connection: int) -> Box:
-        return await self.open_box(worker_command(connection, self.limits), keep=[connection])
+        command = Command(worker_command(connection, self.limits), self.limits)
+        return await self.open_box(command, keep=[connection])
 
     async def expose(self, port: int) -> str:
         self.check_alive()
@@ -145,6 +121,15 @@ class LocalSandbox(BoxSandbox):
         group = self._groups(name)
         group.limit(limits, processes=box is not None)
         return group
+
+
+def check_whole(command: Command) -> None:
+    """Raises ``SandboxUnavailable`` for a command that wants to leave something behind."""
+    if command.leave:
+        raise SandboxUnavailable(
+            "a command here has processes of its own, which end with it: "
+            "make the sandbox with machine=True"
+        )
 
 
 async def _attend(proxy: NetworkProxy, link: socket.socket, box: Box) -> None:

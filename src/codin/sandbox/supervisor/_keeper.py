@@ -31,17 +31,21 @@ def keep(fds: list[int]) -> NoReturn:
         prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         wake = wake_on_children()
         status.send(messages.HERE)
+        job = data_of(fds[0])
         command = os.fork()
         if command == 0:
-            become(data_of(fds[0]), fds, status)
+            become(job, fds, status)
         for fd in (fds[0], *fds[messages.STDIN :]):
             os.close(fd)
         result = _follow(command, status, wake)
+        if job["leave"] and result is not None:
+            _tell(status, result)
+            _follow(None, status, wake)
         kill_all_below(os.getpid())
         for _ in ended(wait=True):
             pass
         if result is not None:
-            status.send(messages.EXIT + f"{result} {_used()}".encode())
+            _tell(status, result)
         code = 0
     except OSError:
         kill_all_below(os.getpid())
@@ -49,12 +53,15 @@ def keep(fds: list[int]) -> NoReturn:
         os._exit(code)
 
 
-def _follow(command: int, status: socket.socket, wake: int) -> int | None:
-    """Until the end of the command: its exit code, or ``None`` when the platform let it go."""
+def _follow(command: int | None, status: socket.socket, wake: int) -> int | None:
+    """Until the end of the command: its exit code, or ``None`` when the platform let it go.
+
+    Without a command, until the end of all that one left behind.
+    """
     poll = select.poll()
     poll.register(status, select.POLLIN)
     poll.register(wake, select.POLLIN)
-    while True:
+    while command is not None or _children():
         ready = {fd for fd, _ in poll.poll()}
         drain(wake)
         for pid, code in ended():
@@ -64,8 +71,22 @@ def _follow(command: int, status: socket.socket, wake: int) -> int | None:
             said = status.recv(messages.MAX_PACKET)
             if not said:
                 return None
-            if said.startswith(messages.SIGNAL):
+            if command is not None and said.startswith(messages.SIGNAL):
                 os.kill(command, int(said[len(messages.SIGNAL) :]))
+    return None
+
+
+def _children() -> bool:
+    """Whether any process has fallen to this one that has not been waited for."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def _tell(status: socket.socket, result: int) -> None:
+    status.send(messages.EXIT + f"{result} {_used()}".encode())
 
 
 def _used() -> str:

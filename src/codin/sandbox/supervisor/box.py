@@ -29,13 +29,17 @@ _KEEPER = 1
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to start. With ``connection`` it is a Worker on that socket, and ``argv`` its name."""
+    """What to start. With ``connection`` it is a Worker on that socket, and ``argv`` its name.
+
+    ``leave`` lets what the command leaves behind go on after its end, in the same box.
+    """
 
     argv: Sequence[str]
     env: dict[str, str]
     cwd: str
     connection: int | None = None
     most: int = 0
+    leave: bool = False
     rlimits: dict[str, int] = field(default_factory=dict)
 
     def data(self) -> dict[str, Any]:
@@ -46,6 +50,7 @@ class Job:
             "cwd": self.cwd,
             "worker": self.connection is not None,
             "most": self.most,
+            "leave": self.leave,
             "rlimits": self.rlimits,
         }
 
@@ -81,6 +86,8 @@ class SupervisedBox(Box):
         self._meter = TreeMeter(0)
         self._measured = False
         self._over_now = asyncio.Event()
+        self._exited = asyncio.Event()
+        self._leaves = False
         self._ending = False
 
     @property
@@ -93,7 +100,7 @@ class SupervisedBox(Box):
         Raises:
             SandboxGone
         """
-        self._supervisor = supervisor
+        self._supervisor, self._leaves = supervisor, job.leave
         self._status, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._status.setblocking(False)
         self._status.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
@@ -118,6 +125,25 @@ class SupervisedBox(Box):
                 os.close(fd)
         self._loop.add_reader(self._status, self._hear)
         self._finished = asyncio.ensure_future(self._finish())
+
+    async def exited(self) -> int:
+        if self._leaves:
+            await self._first(self._exited)
+            await self._first(self.pump.ended)
+            if self.alive and self.verdict is None and not self._note:
+                assert self._code is not None
+                return self._code
+        return await self.wait()
+
+    async def _first(self, event: asyncio.Event) -> None:
+        """Until ``event``, or the end of all of it."""
+        assert self._finished is not None
+        coming = asyncio.ensure_future(event.wait())
+        either: list[asyncio.Future[Any]] = [coming, self._finished]
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            coming.cancel()
 
     def signal(self, number: int) -> None:
         if self.alive:
@@ -176,6 +202,7 @@ class SupervisedBox(Box):
         with contextlib.suppress(ValueError, IndexError):
             code, cpu, peak = int(words[0]), float(words[1]), int(words[2])
             self._code, self._told = code, Usage(0.0, cpu, peak)
+            self._exited.set()
 
     async def _finish(self) -> int:
         await self._over_now.wait()

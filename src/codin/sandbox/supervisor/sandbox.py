@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codin.sandbox.base import WORKSPACE, Limits, SandboxSpec
 from codin.sandbox.box.base import Box
-from codin.sandbox.box.sandbox import BoxSandbox, check_command, inside, tightest
+from codin.sandbox.box.command import Command
+from codin.sandbox.box.sandbox import BoxSandbox
 from codin.sandbox.errors import SandboxGone, SandboxUnavailable
 from codin.sandbox.network.listener import PROXY_PORT, proxy_environment
 from codin.sandbox.programs import supervisor_program, worker_program
@@ -88,21 +89,16 @@ class SupervisedSandbox(BoxSandbox):
         if self._supervisor.gone.is_set():
             raise SandboxGone(f"sandbox {self.id} has ended by itself; make a new one")
 
-    async def open_box(
-        self,
-        argv: Sequence[str],
-        *,
-        cwd: str = WORKSPACE,
-        env: Mapping[str, str] | None = None,
-        limits: Limits | None = None,
-        stdin: bool = False,
-    ) -> Box:
+    async def open_box(self, command: Command) -> Box:
         self.check_alive()
-        check_command(argv, env or {})
-        limits = tightest(self.limits, limits)
-        environment = self._environment(env or {})
-        job = Job(argv, environment, inside(cwd), rlimits=_rlimits(limits))
-        return await self._launch(job, limits, stdin=stdin)
+        job = Job(
+            command.argv,
+            self._environment(command.env),
+            command.cwd,
+            leave=command.leave,
+            rlimits=_rlimits(command.limits),
+        )
+        return await self._launch(job, command.limits, stdin=bool(command.stdin))
 
     async def open_worker(self, connection: int) -> Box:
         self.check_alive()
