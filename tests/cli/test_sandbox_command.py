@@ -48,6 +48,8 @@ def test_a_file_is_run(tmp_path):
     assert done.returncode == 7
     assert done.stdout == "['a b', '--flag'] /workspace\n"
     assert done.stderr == "given\n"
+    assert codin(str(file), "--flag").stdout == "['--flag'] /workspace\n"
+    assert "'nothing.py' does not exist" in codin("nothing.py").stderr
 
 
 def test_a_shell_file_is_run_and_a_signal_is_told(tmp_path):

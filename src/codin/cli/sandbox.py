@@ -21,12 +21,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 _UNITS: Mapping[str, int] = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 
 
-class _ShellByDefault(click.Group):
-    """Without the name of a command, it is ``shell``."""
+class _RunOrShell(click.Group):
+    """Without the name of a command it is ``run`` for a file, else ``shell``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
-            args = ["shell", *args]
+            args = ["shell" if not args or args[0].startswith("-") else "run", *args]
         return super().parse_args(ctx, args)
 
 
@@ -128,7 +128,7 @@ _FLAGS = (
 )
 
 
-@click.group(cls=_ShellByDefault)
+@click.group(cls=_RunOrShell)
 def sandbox() -> None:
     """Open a shell in a sandbox, or run a file in one."""
 
