@@ -120,6 +120,17 @@ async def test_dead_letters_are_shown_to_whose_they_are(one: Target) -> None:
             assert (await http.get(f"/api/push/dead-letters?{wrong}")).status_code == 400
 
 
+async def test_a_context_that_cannot_be_stored_is_wrong_by_the_document_too(one: Target) -> None:
+    schemas = one.document["components"]["schemas"]
+    check = jsonschema.Draft202012Validator({**schemas["Goal"], "components": {"schemas": schemas}})
+    async with httpx.AsyncClient(base_url=one.served.url, trust_env=False) as http:
+        for context, good in (("caf\u00e9\n", True), ("a\0b", False)):
+            goal = {"goal": "Which region leads?", "context_id": context}
+            assert check.is_valid(goal) is good
+            answer = await http.post("/api/goals", json=goal)
+            assert answer.is_success is good, answer.text
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
 async def test_whatever_is_sent_is_answered_as_documented(

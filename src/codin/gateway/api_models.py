@@ -27,7 +27,9 @@ class Goal(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     goal: Said
-    context_id: str = Field(default="", max_length=200)
+    context_id: str = Field(
+        default="", max_length=200, json_schema_extra={"pattern": "^[^\\u0000]*$"}
+    )
 
 
 class Answer(BaseModel):
