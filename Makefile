@@ -22,8 +22,8 @@ test: check $(VENV)/.test-ready ## set up, then run all tests
 	@$(BIN)/codin model pull --if-absent
 	@$(BIN)/pytest
 
-test-fast: $(VENV)/.test-ready ## the tests that take no more than a second or two each
-	@$(BIN)/pytest -m "not slow and not model and not browser" -q
+test-fast: $(VENV)/.test-ready ## the quick tests, some at a time
+	@$(BIN)/pytest -m "not slow and not model and not browser" -q -n 4 --dist loadfile
 
 check: $(VENV)/.test-ready ## lint, format, strict types
 	@$(BIN)/ruff check .

@@ -15,6 +15,8 @@ from codin.testing.a2a_server import A2AServer
 from codin.testing.agent_conformance import AgentConformance
 from codin.tool.base import Tool, ToolError
 
+pytestmark = pytest.mark.slow
+
 
 class TestFunction(AgentConformance):
     bounds_itself = False

@@ -21,6 +21,8 @@ from codin.agent.events import AgentEvent, Completed, Failed, TextDelta, TextFin
 from codin.testing.a2a_server import A2AServer, listening
 from codin.testing.agent_conformance import task_for
 
+pytestmark = pytest.mark.slow
+
 
 async def collect(agent: Agent, task: Task) -> list[AgentEvent]:
     return [event async for event in await agent.handle(task)]

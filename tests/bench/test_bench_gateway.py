@@ -20,6 +20,8 @@ from codin.bench._client import events_of
 from codin.bench._programs import Load, Server, announced, program
 from codin.testing.a2a_server import listening
 
+pytestmark = pytest.mark.slow
+
 METRICS = [
     "send c=1",
     "send c=16",

@@ -9,6 +9,8 @@ import time
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 def codin(*arguments, stdin="", cwd=None):
     return subprocess.run(

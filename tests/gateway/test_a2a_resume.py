@@ -29,6 +29,8 @@ from codin.task.notify import LocalNotifier
 from codin.testing.serving import ScriptedAgent, serve_agents
 from codin.testing.team import FixedPlanner
 
+pytestmark = pytest.mark.slow
+
 RESUME = {"A2A-Extensions": RESUME_EXTENSION}
 
 

@@ -19,6 +19,8 @@ from codin.gateway.streams import EventStream, StreamLimits, frame
 from codin.testing.serving import serve_agents
 from codin.testing.team import FixedPlanner
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).with_name("serve_team.py")
 
 

@@ -7,7 +7,10 @@ import uuid
 from typing import Any
 
 import httpx
+import pytest
 from a2a_calls import V1
+
+pytestmark = pytest.mark.slow
 
 
 def said(text: str = "How many rows?") -> dict[str, Any]:

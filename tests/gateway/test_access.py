@@ -25,6 +25,8 @@ from codin.security.card_signing import TrustedKeys
 from codin.testing.serving import AUDIENCE, Served, serve_agents
 from codin.testing.team import FixedPlanner
 
+pytestmark = pytest.mark.slow
+
 CARD = "/.well-known/agent-card.json"
 BOSS = Principal("acme", "boss", frozenset({"owner"}))
 PUSH = {"taskId": "no-such-task", "id": "c"}

@@ -20,6 +20,8 @@ from codin.gateway.server import HttpServer
 from codin.testing.serving import Served, serve_agents
 from codin.testing.team import TEAM, FixedPlanner
 
+pytestmark = pytest.mark.slow
+
 
 @asynccontextmanager
 async def waiting(home: Path) -> AsyncIterator[tuple[Served, asyncio.Task[httpx.Response], str]]:

@@ -8,11 +8,14 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
+import pytest
 
 from codin.gateway.headers import SECURITY_HEADERS
 from codin.security import LOCAL_USER
 from codin.testing.serving import Served
 from codin.testing.team import ANSWER, PNG
+
+pytestmark = pytest.mark.slow
 
 
 async def start(http: httpx.AsyncClient, goal: str = "Which region leads?") -> str:

@@ -36,6 +36,8 @@ from codin.gateway.server import HttpServer
 from codin.testing.serving import Served
 from codin.testing.team import ANSWER
 
+pytestmark = pytest.mark.slow
+
 LOCAL = Caller({}, "127.0.0.1")
 
 

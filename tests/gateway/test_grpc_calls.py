@@ -23,6 +23,8 @@ from codin.gateway.grpc import GrpcServer
 from codin.task.handler import AgentRequestHandler
 from codin.testing.serving import Served
 
+pytestmark = pytest.mark.slow
+
 SEND = "/lf.a2a.v1.A2AService/SendMessage"
 
 

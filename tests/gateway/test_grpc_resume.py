@@ -24,6 +24,8 @@ from codin.gateway.grpc import GrpcServer
 from codin.security import LOCAL_USER
 from codin.testing.serving import Served
 
+pytestmark = pytest.mark.slow
+
 V1 = (("a2a-version", "1.0"),)
 RESUMABLE = (*V1, ("a2a-extensions", RESUME_EXTENSION))
 

@@ -20,6 +20,8 @@ from codin.gateway.grpc import GrpcLimits, GrpcServer
 from codin.security import LOCAL_USER
 from codin.testing.serving import Served
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def server(served: Served) -> AsyncIterator[GrpcServer]:

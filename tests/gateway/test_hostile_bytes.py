@@ -20,6 +20,8 @@ from codin.agent.cards import RESUME_EXTENSION
 from codin.testing.serving import ScriptedAgent, Served, serve_agents
 from codin.testing.team import FixedPlanner
 
+pytestmark = pytest.mark.slow
+
 SENT = f"A2A-Version: 1.0\r\nA2A-Extensions: {RESUME_EXTENSION}\r\n"
 _MEGABYTE = 1024 * 1024
 

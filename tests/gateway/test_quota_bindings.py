@@ -31,6 +31,8 @@ from codin.security import LOCAL_USER, KeyRequest, SecurityStore
 from codin.testing.serving import AUDIENCE, serve_agents
 from codin.testing.team import TEAM, FixedPlanner
 
+pytestmark = pytest.mark.slow
+
 HANG = "hang on a while"
 OLD_GRPC = "/a2a.v1.A2AService/"
 

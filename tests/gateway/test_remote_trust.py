@@ -32,6 +32,8 @@ from codin.security.card_signing import RingKeys
 from codin.testing.serving import AUDIENCE, Served, serve_agents
 from codin.testing.team import FixedPlanner
 
+pytestmark = pytest.mark.slow
+
 UMA = Principal("acme", "uma", frozenset({"user"}))
 OWNER = Principal("partners", "olga", frozenset({"owner"}))
 

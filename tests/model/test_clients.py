@@ -32,6 +32,8 @@ from codin.model.upstream import HttpUpstream
 from codin.security import LOCAL_USER
 from codin.testing.scripted_model import ScriptedModel, error, hang, text, tool_call
 
+pytestmark = pytest.mark.slow
+
 ASK = [ChatMessage("system", "Be exact."), ChatMessage("user", "How many?")]
 
 

@@ -14,6 +14,8 @@ from codin.runtime import LocalRuntime, RuntimeFailure, Service
 from codin.sandbox import Limits
 from codin.sandbox.base import MIB
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def runtime():

@@ -24,6 +24,8 @@ from codin.sandbox.errors import (
     SandboxTimeout,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def _inside(pattern: str) -> list[str]:
     """Processes of this machine whose command line holds ``pattern``."""

@@ -12,6 +12,8 @@ from codin.sandbox.local import bwrap
 from codin.testing.escapes.user import as_nobody, can_be_somebody_else, home_of_nobody
 from codin.testing.sandbox_conformance import SandboxConformance
 
+pytestmark = pytest.mark.slow
+
 
 class TestLocalSandbox(SandboxConformance):
     @pytest.fixture

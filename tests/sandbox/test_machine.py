@@ -15,6 +15,8 @@ from codin.sandbox.errors import (
 )
 from codin.testing.sandbox_conformance import MachineConformance, SandboxConformance
 
+pytestmark = pytest.mark.slow
+
 LOOK = """
 import os
 def look(path):

@@ -9,6 +9,8 @@ from codin.sandbox import Limits, SandboxSpec
 from codin.sandbox.errors import SandboxGone, SandboxUnavailable, WorkerGone
 from codin.sandbox.pool import PoolPolicy, PoolState, Reuse, WorkerPool
 
+pytestmark = pytest.mark.slow
+
 SOURCE = "kept = []\ndef more(x):\n    kept.append(x)\n    return list(kept)\n"
 SPEC = SandboxSpec()
 

@@ -19,6 +19,8 @@ from codin.sandbox.errors import (
 )
 from codin.sandbox.local import knobs
 
+pytestmark = pytest.mark.slow
+
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
 
 

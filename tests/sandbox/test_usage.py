@@ -9,6 +9,8 @@ from codin.sandbox.box import cgroup
 from codin.sandbox.box.meter import GroupMeter, TreeMeter
 from codin.sandbox.errors import DiskLimit, SandboxGone, WorkerGone
 
+pytestmark = pytest.mark.slow
+
 SOURCE = """
 import threading, time
 def eat(mb):

@@ -26,6 +26,8 @@ from codin.task.log.base import NewTask
 from codin.testing.log_conformance import submitted
 from codin.testing.tasks import Events, SmallAgent, call_context, send_request
 
+pytestmark = pytest.mark.slow
+
 VISIT = """
 import asyncio, sys
 from codin.security import LOCAL_USER

@@ -41,6 +41,8 @@ from codin.testing.push import AnyUrl, Received, Receiver
 from codin.testing.tasks import ANN, BOB, SmallAgent, send_request
 from codin.testing.tasks import call_context as context
 
+pytestmark = pytest.mark.slow
+
 QUICK = RetryPolicy(attempts=4, first=0.01, longest=0.05, jitter=0.0, asked=2.0)
 
 Serve = Callable[..., AgentRequestHandler]

@@ -33,6 +33,8 @@ from codin.testing.push import Receiver
 from codin.testing.serving import Served, serve_agents
 from codin.testing.team import TEAM, FixedPlanner
 
+pytestmark = pytest.mark.slow
+
 BINDINGS = ["JSONRPC", "HTTP+JSON", "GRPC"]
 
 

@@ -35,6 +35,8 @@ from codin.task.states import CANCELED, FAILED, INPUT_REQUIRED, WORKING
 from codin.testing.log_conformance import ANN, begin, status
 from codin.testing.tasks import SmallAgent, call_context, send_request
 
+pytestmark = pytest.mark.slow
+
 LEASE = 1.0
 PULSE = 0.1
 

@@ -27,6 +27,8 @@ from codin.agent.host.server import Server
 from codin.sandbox.network import proxy_environment
 from codin.testing.scripted_model import ScriptedModel, hang, text
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def inside(

@@ -18,6 +18,8 @@ from codin.agent.host.server import Server
 from codin.agent.host.wire import MAX_LISTING, HostCrashLoop, HostStartError
 from codin.runtime.base import Deployment, Health, RuntimeFailure, Service
 
+pytestmark = pytest.mark.slow
+
 GOOD = b'{"agents": [{"id": "a", "name": "A"}], "problems": []}'
 
 

@@ -19,6 +19,8 @@ from codin.gateway.e2b.processes import Follower
 from codin.gateway.e2b.watchers import MAX_WATCHERS
 from codin.sandbox.outcome import OutputChunk
 
+pytestmark = pytest.mark.slow
+
 HEAD = struct.Struct(">BI")
 
 

@@ -12,6 +12,8 @@ from codin.gateway.e2b.spares import MOST, Spares
 from codin.sandbox import LocalSandboxProvider, Sandbox, SandboxProvider, SandboxSpec
 from codin.sandbox.errors import SandboxUnavailable
 
+pytestmark = pytest.mark.slow
+
 SPEC = SandboxSpec(machine=True)
 
 

@@ -10,6 +10,8 @@ import pytest
 from codin.sandbox import Limits, LocalSandboxProvider, SandboxSpec
 from codin.sandbox.network import ProxyRoom, listener
 
+pytestmark = pytest.mark.slow
+
 _BEGIN = """
 import array, os, socket, struct, sys, time
 link = socket.socket(fileno=int(sys.argv[1]))

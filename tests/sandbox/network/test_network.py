@@ -10,6 +10,8 @@ from codin.sandbox.network import ProxyRoom
 from codin.testing.escapes.user import as_nobody, can_be_somebody_else, home_of_nobody
 from codin.testing.sandbox_conformance import NetworkConformance
 
+pytestmark = pytest.mark.slow
+
 
 class Local(NetworkConformance):
     @pytest.fixture
