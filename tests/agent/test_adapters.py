@@ -25,6 +25,8 @@ from codin.agent.events import (
 from codin.testing.agent_conformance import adding_tool, task_for
 from codin.testing.scripted_model import ScriptedModel, text, tool_call
 
+pytestmark = pytest.mark.slow
+
 
 async def collect(agent: Agent, task: Task) -> list[AgentEvent]:
     return [event async for event in await agent.handle(task)]

@@ -15,6 +15,8 @@ from codin.agent.base import AgentInfo
 from codin.testing.serving import ScriptedAgent, serve_agents
 from codin.testing.team import FixedPlanner
 
+pytestmark = pytest.mark.slow
+
 URI = "urn:example:required:v1"
 
 _PATHS = {

@@ -25,6 +25,8 @@ from codin.agent.a2a import user_message
 from codin.testing.serving import Served
 from codin.testing.team import ANSWER
 
+pytestmark = pytest.mark.slow
+
 BINDINGS = ["JSONRPC", "HTTP+JSON"]
 
 

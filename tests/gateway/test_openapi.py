@@ -30,6 +30,8 @@ from codin.testing.push import AnyUrl
 from codin.testing.serving import Served, serve_agents
 from codin.testing.team import TEAM, FixedPlanner
 
+pytestmark = pytest.mark.slow
+
 GUARDED = (401, 403, 429, 503)
 
 

@@ -33,6 +33,8 @@ from codin.testing.scripted_model import (
     tool_call,
 )
 
+pytestmark = pytest.mark.slow
+
 ASK = {"model": "whatever", "messages": [{"role": "user", "content": "hello"}]}
 KEY = "provider-key"
 

@@ -8,6 +8,8 @@ from codin.sandbox import LocalSandboxProvider
 from codin.sandbox.network import ProxyRoom
 from codin.testing.runtime_conformance import SECRET, EndpointConformance
 
+pytestmark = pytest.mark.slow
+
 
 class TestCallsFromInside(EndpointConformance):
     """The provider is the local one: the way out is the same."""

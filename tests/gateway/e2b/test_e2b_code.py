@@ -12,6 +12,8 @@ from e2b_code_interpreter import AsyncSandbox, Context
 from e2b_code_interpreter import Sandbox as Interpreter
 from e2b_service import Service
 
+pytestmark = pytest.mark.slow
+
 
 def test_state_is_kept(interpreter: Interpreter) -> None:
     assert interpreter.run_code("x = 1").text is None

@@ -16,6 +16,8 @@ from e2b import (
     TimeoutException,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def test_output_and_exit_code(shared: Sandbox) -> None:
     result = shared.commands.run("echo out; echo err >&2")

@@ -22,6 +22,8 @@ from e2b_service import Service, running
 
 from codin.config import SandboxSettings
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_sandbox_is_what_it_was_asked_to_be(service: Service) -> None:
     before = time.time()

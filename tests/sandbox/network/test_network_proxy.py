@@ -14,6 +14,8 @@ import pytest
 from codin.sandbox.network import ProxyLimits, ProxyRoom
 from codin.testing.small_server import small_server
 
+pytestmark = pytest.mark.slow
+
 
 def get(url, *headers, method="GET"):
     host = [] if any(each.startswith("Host:") for each in headers) else ["Host: x"]

@@ -25,6 +25,8 @@ from codin.sandbox.packages import (
 from codin.sandbox.packages.requirement import normalize
 from codin.sandbox.packages.target import index_environment, index_settings
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def small(index):

@@ -17,6 +17,8 @@ from codin.task.log.follow import follow
 from codin.testing.log_conformance import ANN, EventLogSuite, artifact, begin, status
 from codin.testing.postgres import PostgresServer
 
+pytestmark = pytest.mark.slow
+
 
 class TestPostgres(EventLogSuite):
     @pytest.fixture
