@@ -14,6 +14,8 @@ from codin.sandbox import Limits
 from codin.sandbox.base import MIB
 from codin.testing.runtime_conformance import RuntimeConformance
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def runtime():
