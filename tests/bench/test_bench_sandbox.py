@@ -38,6 +38,7 @@ METRICS = {
     "docker warm call",
     "docker cold",
     "e2b create",
+    "e2b create in a row",
     "e2b run command",
     "rss per warm sandbox",
     "warm sandboxes at once",
