@@ -36,6 +36,8 @@ class AgentEntry(_Section):
     that asks who calls is shown a token in the name of whoever the task is for, made for
     ``audience`` alone, or the key in the environment variable ``bearer_env``. ``network`` are the
     ``host:port`` that an agent in a host may connect to; without it, it connects to nothing.
+    ``requirements`` are the packages that it has, such as ``crewai>=1.15.30``, instead of those
+    that codin runs with.
     """
 
     source: str
@@ -45,6 +47,7 @@ class AgentEntry(_Section):
     tools: tuple[str, ...] | None = None
     isolation: Literal["host", "process"] = "host"
     network: tuple[str, ...] = ()
+    requirements: tuple[str, ...] = ()
     audience: str | None = None
     bearer_env: str | None = None
 
@@ -56,8 +59,11 @@ class AgentEntry(_Section):
     @model_validator(mode="after")
     def _hosted(self) -> AgentEntry:
         remote = self.source.startswith(("http://", "https://"))
-        if self.network and (remote or self.isolation != "host"):
+        hosted = not remote and self.isolation == "host"
+        if self.network and not hosted:
             raise ValueError("network is for agents in a host: nothing keeps this one to it")
+        if self.requirements and not hosted:
+            raise ValueError("requirements are for agents in a host: this one has no own packages")
         return self
 
 

@@ -81,7 +81,9 @@ async def _bring_up_one(
             return Team(_described(entry, [remote(entry)]), ())
         if entry.isolation == "process":
             return await asyncio.to_thread(_in_process, entry)
-        host = await hosts.start([entry.source], network=entry.network)
+        host = await hosts.start(
+            [entry.source], network=entry.network, requirements=entry.requirements
+        )
     except (CodinError, OSError) as error:
         return Team((), (TeamProblem(entry.source, str(error)),))
     say(f"agent host {host.name}: {', '.join(agent.id for agent in host.agents)}")

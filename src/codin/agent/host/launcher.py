@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from codin.agent.host.hosted import HostedAgent
+from codin.agent.host.packages import surroundings
 from codin.agent.host.process import HostProcess, HostSpec
 from codin.agent.host.wire import INSIDE, PLATFORM_SOCKET, HostProblem, HostStartError
 from codin.runtime.base import Deployment, Runtime, Service
@@ -100,19 +100,26 @@ class AgentHosts:
         mounts: Sequence[Mount] = (),
         env: Mapping[str, str] | None = None,
         network: Sequence[str] = (),
+        requirements: Sequence[str] = (),
     ) -> AgentHost:
         """Start one host with the agents of ``sources``; returns when it is ready.
 
         Agents of one host share a process and trust each other. ``network`` are the ``host:port``
-        that they may connect to, besides those of the limits of all hosts. What could not be loaded
-        is in ``problems``; the others are served.
+        that they may connect to, besides those of the limits of all hosts. With ``requirements``
+        they see these packages and what codin needs, and none of the platform's. What could not be
+        loaded is in ``problems``; the others are served.
 
         Raises:
             HostStartError: it did not get ready, or none of its agents could be loaded.
             InvalidInputError: an entry of ``network`` is no ``host:port``.
         """
         spec = HostSpec(
-            name or _name(sources), tuple(sources), tuple(mounts), env or {}, tuple(network)
+            name or _name(sources),
+            tuple(sources),
+            tuple(mounts),
+            env or {},
+            tuple(network),
+            tuple(requirements),
         )
         self._limits_of(spec)
         process = HostProcess(spec, self._deploy, run_root=self._root)
@@ -134,16 +141,19 @@ class AgentHosts:
 
     async def _deploy(self, spec: HostSpec, run_dir: str) -> Deployment:
         sources, mounts = shown_inside(spec.sources)
+        around = surroundings(spec.requirements)
         service = Service(
             name=spec.name,
-            argv=(sys.executable, "-m", "codin.agent.host", "--end-with-stdin", *sources),
+            argv=(*around.python, "-m", "codin.agent.host", "--end-with-stdin", *sources),
             run_dir=run_dir,
             mounts=(
                 *mounts,
+                *around.mounts,
                 Mount(self._socket, f"{INSIDE}/{PLATFORM_SOCKET}", writable=True),
                 *spec.mounts,
             ),
-            env={"PYTHONUNBUFFERED": "1", **spec.env},
+            env={"PYTHONUNBUFFERED": "1", "PYTHONPATH": around.path, **spec.env},
+            requirements=around.requirements,
             limits=self._limits_of(spec),
             ready_seconds=self._ready_seconds,
         )

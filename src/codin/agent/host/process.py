@@ -43,7 +43,8 @@ class HostSpec:
     """What a host is started with, kept for starting it again.
 
     ``sources`` are files or folders of this machine, or ``module:attr``; a file may name one of
-    its objects, ``path/to/file.py:attr``. ``network`` are the ``host:port`` that it may connect to.
+    its objects, ``path/to/file.py:attr``. ``network`` are the ``host:port`` that it may connect to,
+    ``requirements`` packages of its own instead of the platform's.
     """
 
     name: str
@@ -51,6 +52,7 @@ class HostSpec:
     mounts: tuple[Mount, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     network: tuple[str, ...] = ()
+    requirements: tuple[str, ...] = ()
 
 
 Deploy = Callable[[HostSpec, str], Awaitable[Deployment]]
