@@ -59,11 +59,16 @@ _FRAMEWORKS = {
             "adk", "adk:AdkAgent", "google.adk", ("google.adk.agents.base_agent.BaseAgent",)
         ),
         _Framework("agno", "agno:AgnoAgent", "agno", ("agno.agent.agent.Agent",)),
+        _Framework(
+            "crewai",
+            "crewai:CrewAiAgent",
+            "crewai",
+            ("crewai.agent.core.Agent", "crewai.crew.Crew", "crewai.flow.flow.Flow"),
+        ),
     )
 }
 
 _LATER = {
-    "crewai": "CrewAI",
     "pydantic_ai": "Pydantic AI",
     "agents": "the OpenAI Agents SDK",
     "agent_framework": "Microsoft Agent Framework",

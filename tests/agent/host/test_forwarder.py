@@ -25,7 +25,7 @@ from codin.agent.host.platform_client import platform_http
 from codin.agent.host.runs import ActiveRuns
 from codin.agent.host.server import Server
 from codin.sandbox.network import proxy_environment
-from codin.testing.scripted_model import ScriptedModel, hang, text
+from codin.testing.scripted_model import ScriptedModel, Turn, hang, text
 
 pytestmark = pytest.mark.slow
 
@@ -183,6 +183,33 @@ async def test_an_agent_that_leaves_ends_the_request_upstream(inside: SimpleName
     async with asyncio.timeout(5):
         while not inside.model.requests[0].disconnected:
             await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("turn", [hang(), text("word " * 2000, delay=0.02)])
+async def test_a_run_that_is_ended_asks_no_model_any_more(
+    inside: SimpleNamespace, turn: Turn
+) -> None:
+    """Also in a thread that nothing else can stop."""
+    inside.model._callable = lambda request: turn
+
+    def in_thread() -> int:
+        with openai.OpenAI(max_retries=2) as client:
+            return len(list(client.chat.completions.create(model="m", messages=HI, stream=True)))
+
+    with inside.runs.entered("task", "t"):
+        asking = asyncio.create_task(asyncio.to_thread(in_thread))
+        while not inside.model.requests:
+            await asyncio.sleep(0.01)
+        inside.runs.end("another task")
+        await asyncio.sleep(0.1)
+        assert not asking.done()
+        inside.runs.end("task")
+        async with asyncio.timeout(5):
+            with pytest.raises((openai.APIError, httpx.HTTPError, httpx2.HTTPError)):
+                await asking
+            while not inside.model.requests[0].disconnected:
+                await asyncio.sleep(0.01)
+    assert len(inside.model.requests) == 1
 
 
 async def test_a_platform_that_is_gone_is_said(short_dir: Path) -> None:

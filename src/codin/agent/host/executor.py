@@ -51,6 +51,7 @@ class HostedExecutor(AgentExecutor):
             await asyncio.wait({driving})
         finally:
             # Cancelled from outside (the server stops): the agent ends before this does.
+            self._runs.end(task_id)
             driving.cancel()
             await asyncio.gather(driving, return_exceptions=True)
             self._driving.pop(task_id, None)
@@ -58,6 +59,7 @@ class HostedExecutor(AgentExecutor):
     async def cancel(self, context: RequestContext, event_queue: EventQueue) -> None:
         """End the agent's work, then say so."""
         task_id, context_id = _ids(context)
+        self._runs.end(task_id)
         if driving := self._driving.get(task_id):
             driving.cancel()
             await asyncio.gather(driving, return_exceptions=True)

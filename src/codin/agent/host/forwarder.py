@@ -6,7 +6,9 @@ platform's Unix socket with the token of the run that the request belongs to.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, TypeVar
 
 import httpx
 from starlette.applications import Starlette
@@ -16,9 +18,12 @@ from starlette.routing import Route
 
 from codin.agent.host.attribution import RUN_HEADER
 from codin.agent.host.disconnect import ClientLeft, while_connected
-from codin.agent.host.runs import ActiveRuns
+from codin.agent.host.runs import ActiveRuns, Run
 from codin.agent.host.wire import MAX_BODY
 
+T = TypeVar("T")
+
+_OVER = "the run that this model request belongs to has ended"
 PREFIXES = ("v1", "anthropic", "google")
 
 _NOT_FORWARDED = frozenset(
@@ -53,29 +58,44 @@ def forwarder_app(platform: httpx.AsyncClient, runs: ActiveRuns) -> Starlette:
     return Starlette(routes=routes)
 
 
+class _Refused(Exception):
+    """A model request that is answered here."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 class _Forwarder:
     def __init__(self, platform: httpx.AsyncClient, runs: ActiveRuns) -> None:
         self._platform = platform
         self._runs = runs
 
     async def forward(self, request: Request) -> Response:
-        run = self._runs.find(request.headers.get(RUN_HEADER))
-        if run is None:
-            return openai_error(401, self._why_nobody(request))
-        if ".." in request.url.path.split("/"):
-            return openai_error(400, "the path of a model request must not contain '..'")
-        body = await _read(request)
-        if body is None:
-            return openai_error(413, f"the model request is larger than {MAX_BODY} bytes")
-        outgoing = self._outgoing(request, run.token, body)
         try:
-            answer = await while_connected(request, self._platform.send(outgoing, stream=True))
+            run = self._run_of(request)
+            outgoing = self._outgoing(request, run.token, await _read(request))
+            answer = await while_connected(
+                request, _until(run.over, self._platform.send(outgoing, stream=True))
+            )
+        except _Refused as refused:
+            return openai_error(refused.status, str(refused))
         except ClientLeft:
             return Response(status_code=499)
         except httpx.HTTPError as error:
             return openai_error(502, f"the platform's model proxy did not answer: {error!r}")
         kept = {k: v for k, v in answer.headers.items() if k.lower() not in _NOT_RETURNED}
-        return StreamingResponse(_body(answer), answer.status_code, headers=kept)
+        return StreamingResponse(_body(answer, run.over), answer.status_code, headers=kept)
+
+    def _run_of(self, request: Request) -> Run:
+        run = self._runs.find(request.headers.get(RUN_HEADER))
+        if run is None:
+            raise _Refused(401, self._why_nobody(request))
+        if run.over.is_set():
+            raise _Refused(401, _OVER)
+        if ".." in request.url.path.split("/"):
+            raise _Refused(400, "the path of a model request must not contain '..'")
+        return run
 
     def _outgoing(self, request: Request, token: str, body: bytes) -> httpx.Request:
         headers = [(k, v) for k, v in request.headers.items() if k not in _NOT_FORWARDED]
@@ -86,7 +106,7 @@ class _Forwarder:
 
     def _why_nobody(self, request: Request) -> str:
         if RUN_HEADER in request.headers:
-            return "the run that this model request belongs to has ended"
+            return _OVER
         if len(self._runs) == 0:
             return "no run is under way in this agent host; models can be used during a run only"
         return (
@@ -103,22 +123,45 @@ def openai_error(status: int, message: str) -> JSONResponse:
     return JSONResponse({"error": {**body, "param": None, "code": None}}, status)
 
 
-async def _read(request: Request) -> bytes | None:
+async def _read(request: Request) -> bytes:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_BODY:
-            return None
+            raise _Refused(413, f"the model request is larger than {MAX_BODY} bytes")
     return bytes(body)
 
 
-async def _body(answer: httpx.Response) -> AsyncIterator[bytes]:
+async def _body(answer: httpx.Response, over: asyncio.Event) -> AsyncIterator[bytes]:
     # Raw, so that a content-encoding passes through as the header says.
+    chunks = answer.aiter_raw()
     try:
-        async for chunk in answer.aiter_raw():
+        while (chunk := await _until(over, _next(chunks))) is not None:
             yield chunk
     finally:
         await answer.aclose()
+
+
+async def _next(chunks: AsyncIterator[bytes]) -> bytes | None:
+    return await anext(chunks, None)
+
+
+async def _until(over: asyncio.Event, work: Coroutine[Any, Any, T]) -> T:
+    """What comes of ``work``.
+
+    Raises:
+        _Refused: the run has ended first, and the work with it.
+    """
+    working, ending = asyncio.ensure_future(work), asyncio.ensure_future(over.wait())
+    try:
+        await asyncio.wait({working, ending}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise _Refused(401, _OVER)
+        return working.result()
+    finally:
+        for task in (working, ending):
+            task.cancel()
+        await asyncio.gather(working, ending, return_exceptions=True)
 
 
 def _without_key(query: str) -> str:

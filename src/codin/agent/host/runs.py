@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,11 +13,15 @@ from codin.agent.host.attribution import current_run
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run under way. ``key`` names it inside the host only; the token never leaves memory."""
+    """One run under way. ``key`` names it inside the host only; the token never leaves memory.
+
+    ``over`` is set when it is being ended: nothing asks a model for it any more.
+    """
 
     task_id: str
     token: str = field(repr=False)
     key: str = field(default_factory=lambda: secrets.token_urlsafe(12))
+    over: asyncio.Event = field(default_factory=asyncio.Event, repr=False, compare=False)
 
 
 class ActiveRuns:
@@ -34,8 +39,15 @@ class ActiveRuns:
         try:
             yield run
         finally:
+            run.over.set()
             current_run.reset(current)
             del self._runs[run.key]
+
+    def end(self, task_id: str) -> None:
+        """End what the runs of a task ask of models, also in threads that nothing else stops."""
+        for run in self._runs.values():
+            if run.task_id == task_id:
+                run.over.set()
 
     def find(self, key: str | None) -> Run | None:
         """The run of ``key``; without one, the only run there is."""
