@@ -18,7 +18,12 @@ from codin.agent.host import AgentHost, HostedAgent
 from codin.testing.scripted_model import RecordedRequest, Turn, error, hang, text, tool_call
 
 AGENTS = Path(__file__).with_name("agents")
-FRAMEWORKS = ("graph", "kit", "agnostic")
+FRAMEWORKS: dict[str, tuple[str, ...]] = {
+    "graph": (),
+    "kit": (),
+    "agnostic": (),
+    "crew": ("crewai>=1.15.30",),  # needs other versions than the platform has
+}
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
@@ -46,7 +51,10 @@ async def place() -> AsyncIterator[Platform]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def hosts(place: Platform) -> dict[str, AgentHost]:
     started = await asyncio.gather(
-        *(place.hosts.start([str(AGENTS / f"{name}.py")]) for name in FRAMEWORKS)
+        *(
+            place.hosts.start([str(AGENTS / f"{name}.py")], requirements=requirements)
+            for name, requirements in FRAMEWORKS.items()
+        )
     )
     return {host.agents[0].id: host for host in started}
 
