@@ -66,6 +66,8 @@ class AgentConformance(ABC):
     """False for one whose loop is user code."""
     takes_history = True
     """False for one whose memory of the conversation is on the other side."""
+    stops_its_model = True
+    """False for one whose model's stream only its host can end, as ``codin.agent.host`` does."""
     max_model_calls = 4
     """How many model requests the agent of ``make_bounded`` may make."""
 
@@ -214,7 +216,7 @@ class AgentConformance(ABC):
             roles = [m["role"] for m in model.requests[0].messages if m["role"] != "system"]
             assert roles == ["user", "assistant", "user"]
             assert "My name is Ada." in model.requests[0].text
-            assert model.requests[0].last_user.endswith("What is my name?")
+            assert "What is my name?" in model.requests[0].last_user
 
     async def test_nothing_is_remembered_behind_the_platforms_back(self) -> None:
         model = ScriptedModel(lambda _: text("ok"))
@@ -272,6 +274,8 @@ class AgentConformance(ABC):
     # Cancelling
 
     async def test_cancelling_closes_the_stream_of_the_model(self) -> None:
+        if not self.stops_its_model:
+            return
         model = ScriptedModel([text("word " * 2000, delay=0.02)])
         async with model.serve() as url:
             agent = await self.make(url)
@@ -282,6 +286,8 @@ class AgentConformance(ABC):
             assert not any(isinstance(e, Completed) for e in seen)
 
     async def test_cancelling_ends_a_request_that_hangs(self) -> None:
+        if not self.stops_its_model:
+            return
         model = ScriptedModel([hang()])
         async with model.serve() as url:
             agent = await self.make(url)
@@ -311,6 +317,8 @@ class AgentConformance(ABC):
             assert len(model.requests) == 1
 
     async def test_leaving_the_stream_early_stops_the_work(self) -> None:
+        if not self.stops_its_model:
+            return
         model = ScriptedModel([text("word " * 2000, delay=0.02)])
         async with model.serve() as url:
             agent = await self.make(url)

@@ -1,0 +1,48 @@
+"""Adapters of frameworks that cannot be installed beside the platform's own: the suite is run in
+an environment that the platform builds for them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import codin
+from codin.agent.host.packages import own_requirements
+from codin.sandbox.packages import PackageLayers
+
+pytestmark = pytest.mark.slow
+
+HERE = Path(__file__).parent / "environments"
+ENVIRONMENTS = {"crewai": ("crewai>=1.15.30",)}
+RUNNER = ("pytest>=9", "pytest-asyncio>=1.5")
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+async def test_the_suite_in_an_environment_of_its_own(name: str, tmp_path: Path) -> None:
+    layers = PackageLayers()
+    layer = await layers.get([*ENVIRONMENTS[name], *own_requirements(), *RUNNER])
+    try:
+        done = subprocess.run(
+            [sys.executable, "-S", "-m", "pytest", "-c", "pytest.ini", f"{name}_agents.py"],
+            cwd=HERE,
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": str(tmp_path),
+                "PYTHONPATH": f"{Path(codin.__file__).parent.parent}:{layer}",
+                "PYTHONDONTWRITEBYTECODE": "1",
+                "CREWAI_DISABLE_TELEMETRY": "true",
+                "OTEL_SDK_DISABLED": "true",
+            },
+            capture_output=True,
+            text=True,
+            timeout=280,
+            check=False,
+        )
+    finally:
+        layers.close()
+    assert done.returncode == 0, f"{done.stdout[-6000:]}\n{done.stderr[-2000:]}"
+    assert " passed" in done.stdout
