@@ -20,7 +20,7 @@ from codin.agent.wrapping import (
     FrameworkMissing,
     UnsupportedAgent,
     check_framework,
-    extra_for,
+    how_to_get,
     info_of,
     slug,
 )
@@ -133,9 +133,9 @@ def test_teams_and_other_frameworks_are_named() -> None:
 
     with pytest.raises(UnsupportedAgent, match="one by one"):
         wrap(Team(members=[Agno(name="a")]))
-    crew = type("Crew", (), {"__module__": "crewai.crew"})()
-    with pytest.raises(UnsupportedAgent, match=r"crewai\.crew\.Crew.*CrewAI.*LangGraph"):
-        wrap(crew)
+    other = type("Agent", (), {"__module__": "strands.agent"})()
+    with pytest.raises(UnsupportedAgent, match=r"strands\.agent\.Agent.*Strands.*LangGraph"):
+        wrap(other)
 
 
 def test_a_framework_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,9 +144,10 @@ def test_a_framework_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
         wrap(lambda: None, framework="adk")
     with pytest.raises(UnsupportedAgent, match="langgraph, adk, agno"):
         check_framework("crew")
-    assert extra_for("google.adk.agents") == "adk"
-    assert extra_for("langchain_openai") == "langgraph"
-    assert extra_for("numpy") is None
+    assert "codin[adk]" in how_to_get("google.adk.agents")
+    assert "codin[langgraph]" in how_to_get("langchain_openai")
+    assert 'requirements = ["crewai>=1.15.30"]' in how_to_get("crewai.tools")
+    assert how_to_get("numpy") is None
 
 
 @pytest.mark.parametrize("bad", ["Has Space", "../up", "-x", "x" * 65, "ÄÖ"])

@@ -19,8 +19,8 @@ from codin.agent.base import Agent, AgentError
 from codin.agent.wrapping import (
     SAYS_NOTHING,
     SUPPORTED,
-    extra_for,
     framework_of,
+    how_to_get,
     is_agent,
     slug,
     wrap,
@@ -165,8 +165,8 @@ def _run(path: Path) -> ModuleType:
 
 def _why(error: BaseException, path: Path | None) -> str:
     """The reason with the line, in one sentence."""
-    if isinstance(error, ModuleNotFoundError) and error.name and (extra := extra_for(error.name)):
-        return f"{error.name} is not installed in {sys.prefix}: pip install 'codin[{extra}]'"
+    if isinstance(error, ModuleNotFoundError) and error.name and (how := how_to_get(error.name)):
+        return how
     said = f"{type(error).__name__}: {error}"
     if isinstance(error, SyntaxError):
         return f"cannot be imported: {type(error).__name__}: {error}"

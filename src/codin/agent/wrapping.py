@@ -44,6 +44,8 @@ class _Framework:
     package: str
     classes: tuple[str, ...]
     """Full names of the classes that it is known by; a subclass of one is known too."""
+    apart: str = ""
+    """What an environment of its own has to hold, where it cannot be installed beside codin's."""
 
 
 _FRAMEWORKS = {
@@ -64,6 +66,7 @@ _FRAMEWORKS = {
             "crewai:CrewAiAgent",
             "crewai",
             ("crewai.agent.core.Agent", "crewai.crew.Crew", "crewai.flow.flow.Flow"),
+            apart="crewai>=1.15.30",
         ),
     )
 }
@@ -81,9 +84,9 @@ _LATER = {
 }
 
 SUPPORTED = (
-    "an async function, a LangGraph graph, an ADK agent, an Agno Agent, a function that builds one "
-    "of these (with framework=...), the http(s) URL of an A2A agent, or an object with id, name, "
-    "description, tools and handle(task)"
+    "an async function, a LangGraph graph, an ADK agent, an Agno Agent, an Agent, Crew or Flow of "
+    "CrewAI, a function that builds one of these (with framework=...), the http(s) URL of an A2A "
+    "agent, or an object with id, name, description, tools and handle(task)"
 )
 
 
@@ -100,7 +103,7 @@ def wrap(
 
     ``tools`` are names of the registry's tools, which each run is given as far as its principal
     may use them, or tools that the agent brings along. ``framework`` says what a function builds:
-    "langgraph", "adk" or "agno"; it is called for each run with ``()``, ``(tools)`` or
+    "langgraph", "adk", "agno" or "crewai"; it is called for each run with ``()``, ``(tools)`` or
     ``(tools, model)``. What already is an agent is returned as it is.
 
     Raises:
@@ -177,23 +180,28 @@ def check_framework(name: str) -> None:
         known = ", ".join(["function", *_FRAMEWORKS])
         raise UnsupportedAgent(f"framework {name!r} is not known; there are: {known}")
     if not _installed(framework.package):
-        raise FrameworkMissing(
-            f"{framework.package} is not installed in {sys.prefix}: pip install 'codin[{name}]'"
-        )
+        raise FrameworkMissing(_missing(framework.package, framework))
 
 
-def extra_for(module: str) -> str | None:
-    """The extra of codin that brings the missing ``module``, if one does."""
+def how_to_get(module: str) -> str | None:
+    """What to do about a ``module`` that is not installed, where it is a framework's."""
+    top = module.split(".", maxsplit=1)[0]
+    top = "langgraph" if top in {"langchain", "langchain_openai"} else top
     for framework in _FRAMEWORKS.values():
-        if module == framework.package or module.startswith(framework.package + "."):
-            return framework.name
-        if module == framework.package.split(".", maxsplit=1)[0]:
-            return framework.name
-    return (
-        "langgraph"
-        if module.split(".", maxsplit=1)[0] in {"langchain", "langchain_openai"}
-        else None
-    )
+        inside = module.startswith(framework.package + ".")
+        if inside or module == framework.package or top == framework.package.split(".")[0]:
+            return _missing(module, framework)
+    return None
+
+
+def _missing(module: str, framework: _Framework) -> str:
+    if framework.apart:
+        return (
+            f"{module} is not installed in {sys.prefix}, and cannot be beside the platform: give "
+            f'the agent an environment of its own, requirements = ["{framework.apart}"] under its '
+            "[[agents]] in codin.toml"
+        )
+    return f"{module} is not installed in {sys.prefix}: pip install 'codin[{framework.name}]'"
 
 
 def _kind(obj: Any, framework: str | None) -> str:

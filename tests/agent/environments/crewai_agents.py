@@ -83,6 +83,14 @@ async def test_a_crew_is_given_the_tools_of_the_run():
     assert (call.call_id, call.name, result.content) == (result.call_id, "add", {"sum": 3})
 
 
+async def test_a_crew_that_asks_at_a_terminal_is_refused():
+    crew = crew_of("http://127.0.0.1:9/v1")
+    crew.tasks[0].human_input = True
+    events = await events_of(wrap(crew, id="crew"), task_for("Owls"))
+    assert isinstance(events[-1], Failed)
+    assert "human_input" in events[-1].message
+
+
 class Shout(Flow):
     @start()
     def begin(self):

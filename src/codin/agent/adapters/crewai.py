@@ -232,6 +232,11 @@ def _told_to(sink: Callable[[Any, Any], None], kickoff: Kickoff) -> Any:
 
 
 def _crew(subject: Any, task: Task, tools: Sequence[Any]) -> Kickoff:
+    if asking := [each.name or each.description for each in subject.tasks if each.human_input]:
+        raise AgentError(
+            f"the task {asking[0]!r:.80} of the crew asks for human_input, which is not handed on "
+            "to whoever talks to it; leave it out, or ask by a tool"
+        )
     crew = subject.copy()
     for agent in crew.agents:
         agent.tools = [*(agent.tools or []), *tools]
