@@ -69,7 +69,7 @@ class TestMachineNetwork(Local):
 @pytest.mark.parametrize("kind", ["TestLocalNetwork", "TestMachineNetwork"])
 def test_another_user_passes_it_too(kind):
     with home_of_nobody() as home:
-        options = ["-q", "-p", "no:cacheprovider", "--basetemp", str(home / "t"), "-m", "not slow"]
+        options = ["-q", "-p", "no:cacheprovider", "--basetemp", str(home / "t")]
         done = as_nobody(home, "-m", "pytest", *options, f"{__file__}::{kind}")
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
     assert " passed" in done.stdout
