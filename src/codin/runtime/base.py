@@ -9,11 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from codin.errors import CodinError
-from codin.runtime.workload import (
-    Workload,
-    WorkloadOptions,
-    backends_for,
-)
+from codin.runtime.workload import Workload, WorkloadOptions, backends_for
 from codin.sandbox.network.refusal import Refusal
 from codin.sandbox.outcome import OutputChunk, Usage
 

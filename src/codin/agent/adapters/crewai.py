@@ -29,9 +29,9 @@ class CrewAiAgent(Adapter):
     """An ``Agent``, a ``Crew`` or a ``Flow``, or a function ``([tools[, model]])`` that builds one.
 
     For each run an agent or a crew is copied and given the run's tools besides its own. An agent
-    is told the conversation; a crew gets the message as its inputs: a data part as it is, or the
-    text for each of its placeholders, or, without any, in front of its first task. A flow gets
-    the data part, or the text as ``message``.
+    is told the conversation. A crew gets the message as its inputs: a data part as it is, or the
+    text for each of its placeholders; one that has no placeholders finds the text in front of its
+    first task. A flow gets the data part, or the text as ``message``.
     """
 
     framework: ClassVar[str] = "crewai"
@@ -203,17 +203,14 @@ class _Reader:
 
 def bridge(tool: Tool, reader: _Reader) -> Any:
     """``tool`` as a CrewAI tool of this run."""
-    from crewai.tools import BaseTool
+    from crewai.tools.base_tool import Tool as CrewAiTool
     from crewai.tools.structured_tool import create_model_from_schema
 
-    class BridgedTool(BaseTool):  # type: ignore[misc]
-        def _run(self, **arguments: Any) -> str:
-            return reader.call(tool, arguments)
-
-    return BridgedTool(
+    return CrewAiTool(
         name=tool.name,
         description=tool.spec.description or tool.name,
         args_schema=create_model_from_schema(tool.spec.input_schema),
+        func=lambda **arguments: reader.call(tool, arguments),
         cache_function=lambda *_: False,  # what a tool gives is asked of it each time
     )
 

@@ -23,17 +23,23 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
     Raises:
         ClientLeft: it left first; ``work`` has ended by then.
     """
-    working = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(_left(request))
+    return await unless(_left(request), work, ClientLeft())
+
+
+async def unless(
+    stop: Coroutine[Any, Any, object], work: Coroutine[Any, Any, T], error: Exception
+) -> T:
+    """The result of ``work``; when ``stop`` ends first, it is cancelled and ``error`` raised."""
+    working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop)
     try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if working.done():
             return working.result()
-        raise ClientLeft
+        raise error
     finally:
-        for task in (working, leaving):
+        for task in (working, stopping):
             task.cancel()
-        await asyncio.gather(working, leaving, return_exceptions=True)
+        await asyncio.gather(working, stopping, return_exceptions=True)
 
 
 async def _left(request: Request) -> None:

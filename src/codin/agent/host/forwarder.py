@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from codin.agent.host.attribution import RUN_HEADER
-from codin.agent.host.disconnect import ClientLeft, while_connected
+from codin.agent.host.disconnect import ClientLeft, unless, while_connected
 from codin.agent.host.runs import ActiveRuns, Run
 from codin.agent.host.wire import MAX_BODY
 
@@ -147,21 +147,8 @@ async def _next(chunks: AsyncIterator[bytes]) -> bytes | None:
 
 
 async def _until(over: asyncio.Event, work: Coroutine[Any, Any, T]) -> T:
-    """What comes of ``work``.
-
-    Raises:
-        _Refused: the run has ended first, and the work with it.
-    """
-    working, ending = asyncio.ensure_future(work), asyncio.ensure_future(over.wait())
-    try:
-        await asyncio.wait({working, ending}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise _Refused(401, _OVER)
-        return working.result()
-    finally:
-        for task in (working, ending):
-            task.cancel()
-        await asyncio.gather(working, ending, return_exceptions=True)
+    """What comes of ``work``. Raises ``_Refused`` when the run has ended first."""
+    return await unless(over.wait(), work, _Refused(401, _OVER))
 
 
 def _without_key(query: str) -> str:
