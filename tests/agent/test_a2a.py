@@ -218,6 +218,22 @@ def artifact(text: str, *, append: bool = False, last: bool = False) -> StreamRe
     return StreamResponse(artifact_update=update)
 
 
+def piece(text: str) -> StreamResponse:
+    """A bare message among a task's updates, as Agno streams (agno 3.1.10)."""
+    return StreamResponse(message=Message(message_id="m", parts=[Part(text=text)]))
+
+
+def ended(*, history: str = "", artifact: str = "") -> StreamResponse:
+    """A task as it is fetched, with its answer in its history or in an artifact."""
+    task = Task(id="t", status=TaskStatus(state=TaskState.TASK_STATE_COMPLETED))
+    task.history.add(message_id="q", role=Role.ROLE_USER, parts=[Part(text="?")])
+    if history:
+        task.history.add(message_id="m", role=Role.ROLE_AGENT, parts=[Part(text=history)])
+    if artifact:
+        task.artifacts.add(artifact_id="a", parts=[Part(text=artifact)])
+    return StreamResponse(task=task)
+
+
 def answer(responses: list[StreamResponse]) -> list[str]:
     """The texts a reader ends with, a message each; the last event must be the end."""
     decoder = EventDecoder()
@@ -249,10 +265,132 @@ def answer(responses: list[StreamResponse]) -> list[str]:
         [StreamResponse(), completed("It is 3.")],
         [StreamResponse(message=Message(message_id="m", parts=[Part(text="It is 3.")]))],
         [StreamResponse(task=Task(id="t")), artifact("It is 3."), completed()],
+        [StreamResponse(task=Task(id="t")), piece("It "), piece("is 3."), completed()],
+        [working("It is 3."), artifact("It is 3.\n"), completed()],
+        [working("It "), working("is 3."), artifact("It is 3.\n"), completed("It is 3.")],
+        [StreamResponse(task=Task(id="t")), piece("It "), ended(history="It is 3.")],
+        [working("It"), ended(history="It is 3.")],
+        [ended(history="It is 3.")],
+        [artifact("It "), artifact("", append=True), ended(artifact="It is 3.")],
     ],
 )
 def test_foreign_agents_say_it_once(responses: list[StreamResponse]) -> None:
     assert answer(responses) == ["It is 3."]
+
+
+def test_messages_that_grow_are_told_apart() -> None:
+    grown = ["Let", "Let me look.", "It", "It is 3."]
+    assert answer([*map(working, grown), artifact("It is 3."), completed()]) == [
+        "Let me look.",
+        "It is 3.",
+    ]
+
+
+def test_pieces_that_look_like_a_text_that_grows() -> None:
+    pieces = ["1", "1", "10", " is a number"]
+    assert answer([*map(working, pieces[:3]), artifact("1110"), completed()]) == ["1110"]
+    assert answer([*map(working, pieces), artifact("1110 is a number"), completed()])[-1] == (
+        "1110 is a number"
+    )
+
+
+def test_what_others_tell_of_the_inside_of_a_run() -> None:
+    def told(parts: list[Part], **metadata: object) -> list[AgentEvent]:
+        update = status_update("t", "c", TaskState.TASK_STATE_WORKING, agent_message(parts))
+        update.status_update.metadata.update(metadata)
+        return EventDecoder().decode(update)
+
+    def adk(kind: str, **payload: object) -> Part:
+        part = make_data_part(payload)
+        part.metadata.update({"adk_type": kind})
+        return part
+
+    thought = Part(text="hm")
+    thought.metadata.update({"adk_thought": True})
+    used = {"promptTokenCount": 3, "candidatesTokenCount": 4}
+    call = adk("function_call", id="1", name="add", args={"a": 1})
+    assert told([thought, call], adk_usage_metadata=used) == [
+        Thought(text="hm"),
+        ToolCall(call_id="1", name="add", arguments={"a": 1}),
+        Usage(input_tokens=3, output_tokens=4),
+    ]
+    assert told([adk("function_response", id="1", name="add", response={"result": 3})]) == [
+        ToolResult(call_id="1", name="add", content=3)
+    ]
+    assert told([adk("function_response", id="1", name="add", response={"error": "no"})]) == [
+        ToolResult(call_id="1", name="add", content={"error": "no"}, is_error=True)
+    ]
+    assert told([adk("function_call", id="1", name="adk_request_confirmation")]) == []
+    plain = Part(text="no mark", metadata={"other": 1})
+    update = status_update("t", "c", TaskState.TASK_STATE_WORKING, agent_message([plain]))
+    EventDecoder().decode(update)
+    assert list(update.status_update.status.message.parts[0].metadata) == ["other"]
+    agno = {"tool_name": "add", "tool_call_id": "1", "tool_args": '{"a": 1}'}
+    assert told([], agno_event_type="tool_call_started", **agno) == [
+        ToolCall(call_id="1", name="add", arguments={"a": 1})
+    ]
+    assert told([], agno_event_type="tool_call_completed", **agno) == [
+        ToolResult(call_id="1", name="add")
+    ]
+    results = [{"toolCallId": "1", "name": "add", "content": "3", "status": "success"}, "x"]
+    assert told([make_data_part({"tool_results": results})]) == [
+        ToolResult(call_id="1", name="add", content="3")
+    ]
+    for nonsense in ({"tool_results": 1}, {"tool_results": [{"toolCallId": 1}]}):
+        assert told([make_data_part(nonsense)]) == []
+
+
+def test_an_artifact_may_repeat_the_last_message_only() -> None:
+    said = ["Let me ", "look.\n", "It is ", "3."]
+    assert answer([*map(working, said), artifact("It is 3.\n"), completed()]) == [
+        "Let me look.",
+        "It is 3.\n",
+    ]
+
+
+def test_the_last_words_are_the_answer() -> None:
+    assert answer([working("Looking it up"), completed("It is 3.")])[-1] == "It is 3."
+    decoder = EventDecoder()
+    responses = [working("Looking it up"), completed("It is 3.")]
+    finals = [e for r in responses for e in decoder.decode(r) if isinstance(e, TextFinal)]
+    assert [event.text for event in finals] == ["Looking it up", "It is 3."]
+
+
+def test_what_a_graph_asks_is_in_an_artifact() -> None:
+    """As langgraph-api 0.16.7 has it."""
+    asked = make_data_part({"id": "1", "value": {"city?": ["Rome", "Paris"]}})
+    update = TaskArtifactUpdateEvent(
+        artifact=Artifact(artifact_id="a", name="Interrupt", parts=[asked])
+    )
+    decoder = EventDecoder()
+    assert decoder.decode(StreamResponse(artifact_update=update)) == []
+    (request,) = decoder.decode(status_update("t", "c", TaskState.TASK_STATE_INPUT_REQUIRED))
+    assert isinstance(request, InputRequest)
+    assert request.prompt == '{"city?": ["Rome", "Paris"]}'
+
+
+def test_reasoning_in_the_history_is_no_answer() -> None:
+    (thought,) = EventEncoder("t", "c").encode(Thought(text="hm"))
+    task = ended().task
+    task.history.append(thought.status_update.status.message)
+    assert EventDecoder().decode(StreamResponse(task=task)) == [Completed()]
+
+
+def test_agnos_reasoning_is_a_thought() -> None:
+    decoder = EventDecoder()
+    decoder.decode(StreamResponse(task=Task(id="t")))
+    reasoning = piece("hm")
+    reasoning.message.metadata.update({"agno_content_category": "reasoning"})
+    assert decoder.decode(reasoning) == [Thought(text="hm")]
+
+
+def test_a_stream_can_be_closed_as_completed() -> None:
+    decoder = EventDecoder()
+    assert not decoder.said
+    decoder.decode(working("It is 3."))
+    assert decoder.said
+    assert decoder.close() == [TextFinal(message_id="status", text="It is 3."), Completed()]
+    assert decoder.close() == []
 
 
 def test_a_finished_task_is_the_whole_answer() -> None:

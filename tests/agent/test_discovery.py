@@ -142,3 +142,46 @@ def test_a_module_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     write(tmp_path, named_module=GOOD)
     monkeypatch.syspath_prepend(tmp_path)
     assert [a.id for a in discover(["named_module:agent"]).agents] == ["named_module"]
+
+
+def test_what_an_agent_is_made_of_is_no_agent_of_its_own(tmp_path: Path) -> None:
+    code = """
+from google.adk.agents import LlmAgent
+from google.adk.apps import App
+from google.adk.tools.agent_tool import AgentTool
+from google.adk.workflow import Workflow
+from langchain_core.messages import AIMessage
+from langgraph.graph import START, MessagesState, StateGraph
+from codin import wrap
+
+helper = LlmAgent(name="helper", model="x", description="Helps.")
+root_agent = LlmAgent(name="clerk", model="x", tools=[AgentTool(helper)])
+app = App(name="desk", root_agent=root_agent)
+writer = LlmAgent(name="writer", model="x")
+flow = Workflow(name="flow", edges=[("START", writer)])
+
+def one(graph):
+    builder = StateGraph(MessagesState)
+    builder.add_node("said", graph)
+    builder.add_edge(START, "said")
+    return builder.compile()
+
+inner = one(lambda state: {"messages": AIMessage("ok")})
+outer = one(inner)
+known = wrap(one(outer), id="known")
+"""
+    found = discover(write(tmp_path, many=code))
+    assert found.problems == ()
+    assert sorted(agent.id for agent in found.agents) == ["desk", "flow", "known"]
+
+
+def test_a_package_with_the_name_of_an_installed_one_is_said_to_be_one(tmp_path: Path) -> None:
+    folder = tmp_path / "agents"  # as the OpenAI Agents SDK is called in Python
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    (folder / "writer.py").write_text("async def agent(text: str) -> str:\n    return text\n")
+    (problem,) = discover([folder]).problems
+    assert f"{folder} is a package, and so is" in problem.message
+    assert "remove its __init__.py" in problem.message
+    (folder / "__init__.py").unlink()
+    assert [agent.id for agent in discover([folder]).agents] == ["writer"]

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from codin import wrap
 from codin.agent import Agent, AgentError, AgentInfo, AgentResponse, Task
-from codin.agent.adapters.adk import AdkAgent
-from codin.agent.adapters.agno import AgnoAgent
+from codin.agent.adapters.adk.agent import AdkAgent
+from codin.agent.adapters.agno.agent import AgnoAgent
 from codin.agent.adapters.function import FunctionAgent
-from codin.agent.adapters.langgraph import LangGraphAgent
-from codin.agent.adapters.remote import RemoteAgent
+from codin.agent.adapters.langgraph.agent import LangGraphAgent
+from codin.agent.adapters.remote.agent import RemoteAgent
+from codin.agent.base import INPUT_MODES
+from codin.agent.cards import agent_card
 from codin.agent.events import AgentEvent, ArtifactProduced, Completed, Failed, Rejected, TextDelta
-from codin.agent.wrapping import (
+from codin.agent.frameworks import (
     FrameworkMissing,
     UnsupportedAgent,
-    check_framework,
     how_to_get,
-    info_of,
-    slug,
+    known_framework,
 )
+from codin.agent.wrapping import info_of, slug
 from codin.testing.agent_conformance import adding_tool, task_for
 from codin.tool.base import ToolFailed
 
@@ -79,10 +81,14 @@ def test_info_comes_from_the_object_unless_it_is_given() -> None:
         """
         return ""
 
-    assert info_of(wrap(adk_agent())) == AgentInfo(
+    def told(agent: Agent) -> AgentInfo:
+        return replace(info_of(agent), version="", input_modes=INPUT_MODES)
+
+    assert told(wrap(adk_agent())) == AgentInfo(
         "number_cruncher", "number_cruncher", "Counts things.", framework="adk"
     )
-    assert info_of(wrap(plain)) == AgentInfo("plain", "plain", "Does something.")
+    assert "image/*" in info_of(wrap(adk_agent())).input_modes
+    assert told(wrap(plain)) == AgentInfo("plain", "plain", "Does something.")
     agno = info_of(wrap(Agno(name="Writer Of Things", role="Writes")))
     assert (agno.id, agno.name, agno.description) == (
         "writer-of-things",
@@ -91,10 +97,47 @@ def test_info_comes_from_the_object_unless_it_is_given() -> None:
     )
     tool = adding_tool()
     given = wrap(plain, id="p-1", name="P", description="Other.", tools=["look", tool])
-    assert info_of(given) == AgentInfo("p-1", "P", "Other.", tools=("look", "add"))
+    assert told(given) == AgentInfo("p-1", "P", "Other.", tools=("look", "add"))
     assert given.tools == [tool]
     assert isinstance(given, Agent)
     assert info_of(wrap("https://example.org/agents/scout/")).id == "scout"
+
+
+def test_what_frameworks_know_of_an_agent_is_told() -> None:
+    from google.adk.agents import LlmAgent
+    from google.adk.apps import App
+    from langchain.agents import create_agent
+    from langchain_core.tools import tool
+    from langchain_openai import ChatOpenAI
+
+    def look(path: str) -> str:
+        """Look at
+        a file.
+
+        In some way.
+        """
+        return path
+
+    helper = LlmAgent(name="helper", model="x", description="Helps.")
+    clerk = LlmAgent(
+        name="clerk",
+        model="x",
+        instruction="You file papers. The key is under the mat.\nBe kind.",
+        tools=[look],
+        sub_agents=[helper],
+    )
+    for made in (clerk, App(name="desk", root_agent=clerk)):
+        info = info_of(wrap(made))
+        assert info.description == "You file papers."
+        assert info.skills == ("look: Look at a file.", "helper: Helps.")
+    graph = create_agent(ChatOpenAI(model="x", api_key="k"), [tool(look)])
+    assert info_of(wrap(graph, description="Looks.")).skills[0].startswith("look: Look at")
+    card = agent_card(info_of(wrap(clerk)), "http://a.example")
+    assert [(s.id, s.name) for s in card.skills] == [
+        ("clerk", "clerk"),
+        ("clerk-1", "look"),
+        ("clerk-2", "helper"),
+    ]
 
 
 def test_what_is_an_agent_stays_itself() -> None:
@@ -127,26 +170,26 @@ def test_what_cannot_be_wrapped_is_told_with_what_can(what: Any, said: str) -> N
         wrap(what)
 
 
-def test_teams_and_other_frameworks_are_named() -> None:
-    from agno.agent import Agent as Agno
-    from agno.team import Team
+def test_other_things_of_frameworks_are_named() -> None:
+    from google.adk.sessions import InMemorySessionService
 
-    with pytest.raises(UnsupportedAgent, match="one by one"):
-        wrap(Team(members=[Agno(name="a")]))
+    with pytest.raises(UnsupportedAgent, match=r"of Google ADK, and none of its agents \(BaseA"):
+        wrap(InMemorySessionService())
     other = type("Agent", (), {"__module__": "strands.agent"})()
     with pytest.raises(UnsupportedAgent, match=r"strands\.agent\.Agent.*Strands.*LangGraph"):
         wrap(other)
 
 
 def test_a_framework_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("codin.agent.wrapping.find_spec", lambda name: None)
+    monkeypatch.setattr("codin.agent.frameworks.find_spec", lambda name: None)
     with pytest.raises(FrameworkMissing, match=r"pip install 'codin\[adk\]'"):
         wrap(lambda: None, framework="adk")
     with pytest.raises(UnsupportedAgent, match="langgraph, adk, agno"):
-        check_framework("crew")
+        known_framework("crew")
     assert "codin[adk]" in how_to_get("google.adk.agents")
     assert "codin[langgraph]" in how_to_get("langchain_openai")
     assert 'requirements = ["crewai>=1.15.30"]' in how_to_get("crewai.tools")
+    assert '["autogen-agentchat>=0.7.5", "autogen-ext[openai]>=0.7.5"]' in how_to_get("autogen_ext")
     assert how_to_get("numpy") is None
 
 
@@ -306,23 +349,6 @@ async def test_a_factory_that_builds_something_else_fails_clearly(framework: str
     assert "int, which is no" in failed.message
 
 
-async def test_a_graph_without_messages_is_refused_with_the_reason() -> None:
-    from typing import TypedDict
-
-    from langgraph.graph import START, StateGraph
-
-    class State(TypedDict):
-        topic: str
-
-    builder = StateGraph(State)
-    builder.add_node("n", lambda state: state)
-    builder.add_edge(START, "n")
-    (failed,) = await collect(wrap(builder), task_for("?"))
-    assert isinstance(failed, Failed)
-    assert "'messages'" in failed.message
-    assert "topic" in failed.message
-
-
 async def test_the_response_streams_while_the_function_works() -> None:
     import asyncio
 
@@ -337,3 +363,11 @@ async def test_the_response_streams_while_the_function_works() -> None:
     assert isinstance(await anext(events), TextDelta)
     gate.set()
     assert isinstance([e async for e in events][-1], Completed)
+
+
+def test_a_name_that_says_nothing_gives_way_to_the_id() -> None:
+    async def build(text: str) -> str:
+        return text
+
+    assert wrap(build, id="scout").name == "scout"
+    assert wrap(build).name == "build"

@@ -137,7 +137,7 @@ def _fit_question(description: str, job: str) -> str:
 
 def ask(agents: Sequence[AgentInfo], goal: str, files: Sequence[str]) -> list[ChatMessage]:
     """Asks for a whole plan in one answer."""
-    team = "\n".join(f"- {agent.id}: {_described(agent)}" for agent in agents)
+    team = "\n".join(f"- {agent.id}: {described(agent)}" for agent in agents)
     there = f"\n\n{files_line(files)}" if files else ""
     return [
         ChatMessage("system", f"{_ASK}\n\nThe team:\n{team}"),
@@ -183,6 +183,7 @@ def shortened(text: str, most: int = _GOAL_CHARS) -> str:
     return f"{text[: most * 2 // 3]}\n[...]\n{text[-most // 3 :]}"
 
 
-def _described(agent: AgentInfo) -> str:
-    skills = f" Skills: {', '.join(agent.skills)}." if agent.skills else ""
+def described(agent: AgentInfo) -> str:
+    """What an agent says it does, in a line."""
+    skills = f" Skills: {', '.join(agent.skills).rstrip('.')}." if agent.skills else ""
     return (agent.description.strip() or agent.name) + skills

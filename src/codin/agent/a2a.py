@@ -278,7 +278,8 @@ def _given(texts: Mapping[str, str]) -> Json:
 
 
 def _event_part(event: AgentEvent) -> Part:
-    return data_part({"type": event.kind, **event.model_dump(exclude={"kind"})})
+    left_out = {"kind", "state"} if getattr(event, "state", None) is None else {"kind"}
+    return data_part({"type": event.kind, **event.model_dump(exclude=left_out)})
 
 
 def _end(event: EndEvent) -> tuple[TaskState, list[Part]]:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from a2a.types import Message
 
 
+INPUT_MODES = ("text/plain", "application/json", "text/*")
+"""Media types that every agent can be given: its model reads them as text."""
+
+
 class AgentError(CodinError):
     """Base of the agent package's errors."""
 
@@ -36,8 +40,9 @@ class Task:
     """One piece of work for one agent: the A2A task, and what this run of it is given.
 
     ``tools`` are proxies bound to the executor, the principal and this run. ``history`` holds the
-    messages before ``message``, oldest first. ``token`` is the run's bearer token at the host API,
-    for an agent that runs in a process of its own; it stays out of ``repr``.
+    messages before ``message``, oldest first. ``state`` is what the agent gave with the request
+    that ``message`` answers. ``token`` is the run's bearer token at the host API, for an agent that
+    runs in a process of its own; it stays out of ``repr``.
     """
 
     id: str
@@ -48,6 +53,7 @@ class Task:
     tools: tuple[Tool, ...] = ()
     model: ModelAccess | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    state: str | None = field(default=None, repr=False)
     token: str | None = field(default=None, repr=False)
 
     @property
@@ -81,18 +87,24 @@ class Agent(Protocol):
 class AgentInfo:
     """What the platform knows of an agent without running it.
 
-    ``tools`` are the names of the registry's tools that it asks for in each run. ``input_modes``
-    are the media types that it can read, ``*/*`` all; ``required_extensions`` the URIs of the A2A
-    extensions that a caller has to support.
+    ``version`` is that of its framework, in its ``environment``: "current", its requirements, its
+    Python or its image.
+    ``tools`` are the names of the registry's tools that it asks for in each run (``agent:ID`` is
+    another agent), ``hands_off_to`` the ids of agents that it may hand its task to. ``input_modes``
+    are the media types that it can read, ``image/*`` all images, ``*/*`` all;
+    ``required_extensions`` the URIs of the A2A extensions that a caller has to support.
     """
 
     id: str
     name: str
     description: str
     framework: str = "function"
+    version: str = ""
     tools: tuple[str, ...] = ()
     skills: tuple[str, ...] = ()
     isolation: str = "process"
     trusted: bool = False
-    input_modes: tuple[str, ...] = ("text/plain", "application/json")
+    input_modes: tuple[str, ...] = INPUT_MODES
     required_extensions: tuple[str, ...] = ()
+    hands_off_to: tuple[str, ...] = ()
+    environment: str = "current"

@@ -158,13 +158,17 @@ def _interface(url: str, binding: str, version: str = PROTOCOL_VERSION) -> Agent
 
 
 def _skills(info: AgentInfo) -> list[AgentSkill]:
-    described = info.skills or (info.description or info.name,)
-    return [
+    """What the agent is there for, and what it can do for it."""
+    tags = sorted({info.framework, *info.tools})
+    said = info.description or info.name
+    whole = AgentSkill(id=info.id, name=info.name, description=said, tags=tags)
+    single = [
         AgentSkill(
-            id=info.id if len(described) == 1 else f"{info.id}-{number}",
-            name=info.name if len(described) == 1 else text.partition(".")[0][:80],
+            id=f"{info.id}-{number}",
+            name=text.partition(": ")[0].partition(".")[0][:80],
             description=text,
-            tags=sorted({info.framework, *info.tools}),
+            tags=tags,
         )
-        for number, text in enumerate(described, start=1)
+        for number, text in enumerate(info.skills, start=1)
     ]
+    return [whole, *single]

@@ -16,15 +16,8 @@ from typing import Any
 
 from codin.agent.adapters.base import Adapter
 from codin.agent.base import Agent, AgentError
-from codin.agent.wrapping import (
-    SAYS_NOTHING,
-    SUPPORTED,
-    framework_of,
-    how_to_get,
-    is_agent,
-    slug,
-    wrap,
-)
+from codin.agent.frameworks import framework_of, how_to_get
+from codin.agent.wrapping import SAYS_NOTHING, SUPPORTED, is_agent, parts_of, slug, wrap
 
 _ENTRY = ("root_agent", "agent")
 """Names under which an async function is taken for an agent."""
@@ -147,6 +140,7 @@ def _run(path: Path) -> ModuleType:
         # At the end: a file beside an agent never hides an installed package.
         sys.path.append(str(folder))
     if package:
+        _check_package(path.parent)
         return importlib.import_module(package + path.stem)
     mark = hashlib.sha256(str(path).encode()).hexdigest()[:8]
     name = f"{path.stem}_{mark}"
@@ -161,6 +155,20 @@ def _run(path: Path) -> ModuleType:
         del sys.modules[name]
         raise
     return module
+
+
+def _check_package(folder: Path) -> None:
+    """
+    Raises:
+        ImportError: another package has the name of ``folder``, and is the one that is imported.
+    """
+    found = importlib.util.find_spec(folder.name)
+    places = [Path(place).resolve() for place in (found and found.submodule_search_locations) or ()]
+    if places and folder not in places:
+        raise ImportError(
+            f"the folder {folder} is a package, and so is {places[0]}, which has the name already: "
+            "rename the folder, or remove its __init__.py"
+        )
 
 
 def _why(error: BaseException, path: Path | None) -> str:
@@ -191,7 +199,7 @@ def _agents_in(module: ModuleType) -> Sequence[tuple[str, Any]]:
     for name, value in vars(module).items():
         if not name.startswith("_") and id(value) not in seen and _counts(module, name, value):
             seen[id(value)] = (name, value)
-    inner = {id(part) for _, value in seen.values() for part in _parts_of(value)}
+    inner = {id(part) for _, value in seen.values() for part in parts_of(value)}
     return [named for key, named in seen.items() if key not in inner]
 
 
@@ -201,11 +209,6 @@ def _counts(module: ModuleType, name: str, value: Any) -> bool:
     if getattr(value, "parent_agent", None) is not None:
         return False
     return is_agent(value) or framework_of(value) is not None
-
-
-def _parts_of(value: Any) -> list[Any]:
-    """What ``value`` was made from, and what is no agent of its own therefore."""
-    return [getattr(value, name, None) for name in ("subject", "builder")]
 
 
 def _named(found: _Found) -> Agent:

@@ -85,13 +85,18 @@ class HandOff(_Event):
 
 
 class InputRequest(_Event):
-    """The run stops here until somebody answers ``prompt``. It ends this response."""
+    """The run stops here until somebody answers ``prompt``. It ends this response.
+
+    ``state`` is all that the agent needs to go on, in whatever process: the platform keeps it,
+    shows it to nobody, and hands it back with the answer, as ``Task.state``.
+    """
 
     kind: Literal["input_request"] = "input_request"
     request_id: str
     prompt: str
     answer_schema: dict[str, Any] | None = None
     request_kind: Literal["input", "approval", "auth"] = "input"
+    state: str | None = Field(None, repr=False)
 
 
 class ArtifactProduced(_Event):

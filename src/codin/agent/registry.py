@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from codin.agent.base import Agent, AgentError, AgentInfo
 from codin.agent.wrapping import AGENT_ID, info_of
@@ -24,8 +24,13 @@ class AgentRegistry:
     def __init__(self, authorizer: Authorizer, agents: Iterable[Agent] = ()) -> None:
         self._authorizer = authorizer
         self._agents: dict[str, Agent] = {}
+        self._listening: list[Callable[[], None]] = []
         for agent in agents:
-            self.register(agent)
+            self._take(agent)
+
+    def listen(self, told: Callable[[], None]) -> None:
+        """From now on call ``told`` when agents have come or gone."""
+        self._listening.append(told)
 
     def register(self, agent: Agent) -> None:
         """Take ``agent`` in.
@@ -34,6 +39,10 @@ class AgentRegistry:
             DuplicateAgent: its id is taken; the message names both.
             AgentError: its id is malformed.
         """
+        self._take(agent)
+        self._tell()
+
+    def _take(self, agent: Agent) -> None:
         if not AGENT_ID.fullmatch(agent.id):
             raise AgentError(f"{agent.id!r} cannot be an agent's id: it does not stand in a URL")
         if (there := self._agents.get(agent.id)) is not None:
@@ -46,6 +55,24 @@ class AgentRegistry:
     def unregister(self, agent_id: str) -> None:
         """Forget the agent. Forgetting an unknown one does nothing."""
         self._agents.pop(agent_id, None)
+        self._tell()
+
+    def replace(self, before: Iterable[str], agents: Iterable[Agent]) -> None:
+        """Hold ``agents`` instead of those whose ids are ``before``, all at once.
+
+        Raises:
+            DuplicateAgent, AgentError: as by ``register``; what was held is held then.
+        """
+        held = dict(self._agents)
+        for agent_id in before:
+            self._agents.pop(agent_id, None)
+        try:
+            for agent in agents:
+                self._take(agent)
+        except AgentError:
+            self._agents = held
+            raise
+        self._tell()
 
     def get(self, principal: Principal, agent_id: str) -> Agent:
         """The agent ``agent_id``.
@@ -68,6 +95,10 @@ class AgentRegistry:
     def infos(self, principal: Principal) -> tuple[AgentInfo, ...]:
         """What is known of the agents that ``principal`` may use, by id."""
         return tuple(info_of(agent) for agent in self.list(principal))
+
+    def _tell(self) -> None:
+        for told in self._listening:
+            told()
 
     def _allows(self, principal: Principal, agent_id: str) -> bool:
         return self._authorizer.allows(principal, f"agent.use:{agent_id}")

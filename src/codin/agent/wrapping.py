@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import inspect
 import re
-import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
 
 from codin.agent.adapters.base import Adapter, is_factory
 from codin.agent.base import Agent, AgentError, AgentInfo
+from codin.agent.frameworks import (
+    FRAMEWORKS,
+    UnsupportedAgent,
+    framework_of,
+    known_framework,
+    origin,
+)
 from codin.tool.base import Tool
 
 AGENT_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -24,69 +28,37 @@ AGENT_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
 SAYS_NOTHING = frozenset(
-    {"", "agent", "root_agent", "app", "graph", "main", "build", "make", "factory", "create"}
+    {
+        "",
+        "agent",
+        "root_agent",
+        "app",
+        "graph",
+        "main",
+        "build",
+        "make",
+        "factory",
+        "create",
+        "crew",
+    }
 )
 """Names that tell nothing of an agent: where it was found tells more."""
 
 
-class UnsupportedAgent(AgentError):
-    """The object is nothing that can be wrapped."""
-
-
-class FrameworkMissing(AgentError):
-    """The agent's framework is not installed here."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Framework:
-    name: str
-    adapter: str
-    package: str
-    classes: tuple[str, ...]
-    """Full names of the classes that it is known by; a subclass of one is known too."""
-    apart: str = ""
-    """What an environment of its own has to hold, where it cannot be installed beside codin's."""
-
-
-_FRAMEWORKS = {
-    f.name: f
-    for f in (
-        _Framework(
-            "langgraph",
-            "langgraph:LangGraphAgent",
-            "langgraph",
-            ("langgraph.pregel.main.Pregel", "langgraph.graph.state.StateGraph"),
-        ),
-        _Framework(
-            "adk", "adk:AdkAgent", "google.adk", ("google.adk.agents.base_agent.BaseAgent",)
-        ),
-        _Framework("agno", "agno:AgnoAgent", "agno", ("agno.agent.agent.Agent",)),
-        _Framework(
-            "crewai",
-            "crewai:CrewAiAgent",
-            "crewai",
-            ("crewai.agent.core.Agent", "crewai.crew.Crew", "crewai.flow.flow.Flow"),
-            apart="crewai>=1.15.30",
-        ),
-    )
+_MADE_UP = {
+    "langgraph": "LangGraph",
+    "strands": "Strands Agents",
+    "agent-framework": "WorkflowBuilder-.*|Sequential|Concurrent|Handoff|GroupChat|Magentic",
 }
+"""Names that frameworks give to what has none."""
 
-_LATER = {
-    "pydantic_ai": "Pydantic AI",
-    "agents": "the OpenAI Agents SDK",
-    "agent_framework": "Microsoft Agent Framework",
-    "strands": "Strands",
-    "smolagents": "smolagents",
-    "llama_index": "LlamaIndex",
-    "autogen_agentchat": "AutoGen",
-    "agno": "Agno, and no Agent of it (wrap the members of a team one by one)",
-    "google": "Google ADK, and no agent of it such as LlmAgent",
-}
+MAX_SKILLS = 50
+"""How many of an agent's tools and parts are told as its skills."""
 
 SUPPORTED = (
-    "an async function, a LangGraph graph, an ADK agent, an Agno Agent, an Agent, Crew or Flow of "
-    "CrewAI, a function that builds one of these (with framework=...), the http(s) URL of an A2A "
-    "agent, or an object with id, name, description, tools and handle(task)"
+    f"an async function, an agent of {', '.join(f.title for f in FRAMEWORKS.values())}, a function "
+    "that builds one of these (with framework=...), the http(s) URL of an A2A agent, or an object "
+    "with id, name, description, tools and handle(task)"
 )
 
 
@@ -102,9 +74,9 @@ def wrap(
     """``obj`` as an agent.
 
     ``tools`` are names of the registry's tools, which each run is given as far as its principal
-    may use them, or tools that the agent brings along. ``framework`` says what a function builds:
-    "langgraph", "adk", "agno" or "crewai"; it is called for each run with ``()``, ``(tools)`` or
-    ``(tools, model)``. What already is an agent is returned as it is.
+    may use them, or tools that the agent brings along. ``framework`` says what a function builds
+    ("langgraph", "adk", ...: the names of ``codin.agent.frameworks``); it is called for each run
+    with ``()``, ``(tools)`` or ``(tools, model)``. What already is an agent is returned as it is.
 
     Raises:
         UnsupportedAgent: nothing here knows what it is.
@@ -119,15 +91,22 @@ def wrap(
     agent_id = id or plain or kind
     _check_id(agent_id, obj)
     named = [tool if isinstance(tool, str) else tool.name for tool in tools]
+    adapter = _adapter(kind)
+    traits = adapter.traits(obj)
+    if description is None:
+        description = _own_description(obj) or traits.description
     info = AgentInfo(
         id=agent_id,
-        name=name or own or agent_id,
-        description=description if description is not None else _own_description(obj),
+        name=name or (own if plain not in SAYS_NOTHING else "") or agent_id,
+        description=description,
         framework=kind,
+        version=FRAMEWORKS[kind].version if kind in FRAMEWORKS else "",
         tools=tuple(named),
+        skills=traits.skills[:MAX_SKILLS],
+        input_modes=adapter.input_modes,
     )
     brought = [tool for tool in tools if not isinstance(tool, str)]
-    return _adapter(kind)(obj, info, tools=brought, anonymous=not id and plain in SAYS_NOTHING)
+    return adapter(obj, info, tools=brought, anonymous=not id and plain in SAYS_NOTHING)
 
 
 def is_agent(obj: Any) -> bool:
@@ -139,22 +118,18 @@ def is_agent(obj: Any) -> bool:
     )
 
 
-def framework_of(obj: Any) -> str | None:
-    """The framework that ``obj`` comes from, told by the names of its classes, or None.
-
-    No framework is imported for it: if it is one's object, the framework is loaded already.
-    """
-    names = {f"{cls.__module__}.{cls.__qualname__}" for cls in type(obj).__mro__}
-    for framework in _FRAMEWORKS.values():
-        if names.intersection(framework.classes):
-            return framework.name
-    return None
-
-
 def slug(text: str) -> str:
     """``text`` as an agent id; empty when nothing of it can be used."""
     plain = re.sub(r"[^a-z0-9_]+", "-", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", text).lower())
     return plain.strip("-_")[:64].rstrip("-_")
+
+
+def parts_of(obj: Any) -> Sequence[Any]:
+    """What ``obj`` was made from, and what is no agent of its own therefore."""
+    if isinstance(obj, Adapter):
+        return [obj.subject, *parts_of(obj.subject)]
+    kind = framework_of(obj)
+    return [] if kind is None else [p for p in _adapter(kind).traits(obj).parts if p is not obj]
 
 
 def info_of(agent: Agent) -> AgentInfo:
@@ -166,50 +141,13 @@ def info_of(agent: Agent) -> AgentInfo:
     return AgentInfo(agent.id, agent.name, agent.description, framework="codin", tools=names)
 
 
-def check_framework(name: str) -> None:
-    """Return when the framework ``name`` is known and installed.
-
-    Raises:
-        UnsupportedAgent: it is not known.
-        FrameworkMissing: it is not installed; the message has the command that installs it.
-    """
-    if name == "function":
-        return
-    framework = _FRAMEWORKS.get(name)
-    if framework is None:
-        known = ", ".join(["function", *_FRAMEWORKS])
-        raise UnsupportedAgent(f"framework {name!r} is not known; there are: {known}")
-    if not _installed(framework.package):
-        raise FrameworkMissing(_missing(framework.package, framework))
-
-
-def how_to_get(module: str) -> str | None:
-    """What to do about a ``module`` that is not installed, where it is a framework's."""
-    top = module.split(".", maxsplit=1)[0]
-    top = "langgraph" if top in {"langchain", "langchain_openai"} else top
-    for framework in _FRAMEWORKS.values():
-        inside = module.startswith(framework.package + ".")
-        if inside or module == framework.package or top == framework.package.split(".")[0]:
-            return _missing(module, framework)
-    return None
-
-
-def _missing(module: str, framework: _Framework) -> str:
-    if framework.apart:
-        return (
-            f"{module} is not installed in {sys.prefix}, and cannot be beside the platform: give "
-            f'the agent an environment of its own, requirements = ["{framework.apart}"] under its '
-            "[[agents]] in codin.toml"
-        )
-    return f"{module} is not installed in {sys.prefix}: pip install 'codin[{framework.name}]'"
-
-
 def _kind(obj: Any, framework: str | None) -> str:
     if isinstance(obj, str):
         return _remote(obj)
-    if framework is not None:
-        check_framework(framework)
+    if framework == "function":
         return framework
+    if framework is not None:
+        return known_framework(framework).name
     if found := framework_of(obj):
         return found
     if _is_async_function(obj):
@@ -230,8 +168,8 @@ def _cannot(obj: Any) -> str:
         what = f"the class {obj.__qualname__} (give an instance of it)"
     elif is_factory(obj):
         what = f"the function {getattr(obj, '__name__', obj)!r}, which is not async"
-    elif other := _LATER.get(type(obj).__module__.split(".")[0]):
-        what += f", which is of {other}"
+    else:
+        what += origin(obj)
     return f"cannot make an agent of {what}; what can be wrapped: {SUPPORTED}"
 
 
@@ -243,8 +181,8 @@ def _is_async_function(obj: Any) -> bool:
 def _adapter(kind: str) -> type[Adapter]:
     where = {
         "function": "function:FunctionAgent",
-        "remote": "remote:RemoteAgent",
-        **{f.name: f.adapter for f in _FRAMEWORKS.values()},
+        "remote": "remote.agent:RemoteAgent",
+        **{f.name: f.adapter for f in FRAMEWORKS.values()},
     }[kind]
     module, _, attribute = where.partition(":")
     adapter: type[Adapter] = getattr(import_module(f"codin.agent.adapters.{module}"), attribute)
@@ -256,11 +194,13 @@ def _own_name(obj: Any, kind: str) -> str:
         parts = urlsplit(obj)
         return parts.path.rstrip("/").rpartition("/")[2] or parts.hostname or ""
     own = getattr(obj, "name", None) or getattr(obj, "__name__", None) or ""
-    return "" if own in {"LangGraph", "<lambda>"} or not isinstance(own, str) else own
+    if not isinstance(own, str) or re.fullmatch(_MADE_UP.get(kind, ""), own):
+        return ""
+    return "" if own == "<lambda>" else own
 
 
 def _own_description(obj: Any) -> str:
-    for attribute in ("description", "role"):
+    for attribute in ("description", "handoff_description", "role"):
         text = getattr(obj, attribute, None)
         if isinstance(text, str) and text.strip():
             return text.strip()
@@ -275,10 +215,3 @@ def _check_id(agent_id: str, obj: Any) -> None:
             f"{agent_id[:100]!r} cannot be the id of {type(obj).__name__}: "
             "an id has lower-case letters, digits, - and _, and at most 64 of them"
         )
-
-
-def _installed(package: str) -> bool:
-    try:
-        return find_spec(package) is not None
-    except ModuleNotFoundError:
-        return False

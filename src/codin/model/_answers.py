@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Coroutine, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
-from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
@@ -22,7 +21,7 @@ from codin.model.errors import (
     ModelUnavailable,
 )
 
-T = TypeVar("T")
+_MAX_HELD_BYTES = 64 * 1024
 
 _STATUS: tuple[tuple[type[ModelError], int, str], ...] = (
     (BudgetExceeded, 429, "insufficient_quota"),
@@ -33,10 +32,6 @@ _STATUS: tuple[tuple[type[ModelError], int, str], ...] = (
 )
 
 
-class ClientGone(Exception):
-    """The client closed the connection before the answer was complete."""
-
-
 class _Closable(Protocol):
     async def aclose(self) -> object: ...
 
@@ -45,39 +40,13 @@ class ClosingStream(StreamingResponse):
     """A streamed answer; what feeds it is closed however the answer ends, even before it began."""
 
     def __init__(self, body: AsyncGenerator[bytes], feeding: _Closable, **options: Any) -> None:
-        super().__init__(body, **options)
-        self._body = body
+        self._body = InHand(body)
+        super().__init__(self._body, **options)
         self._feeding = feeding
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with aclosing(self._feeding), aclosing(self._body):
             await super().__call__(scope, receive, send)
-
-
-async def until_disconnected(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """The result of ``work``, which is cancelled when the client leaves.
-
-    The request's body must have been read.
-
-    Raises:
-        ClientGone: it left.
-    """
-    task = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(_disconnected(request))
-    try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
-        raise ClientGone
-    finally:
-        task.cancel()
-        gone.cancel()
-        await asyncio.gather(task, gone, return_exceptions=True)
-
-
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 def error_object(status: int, message: str, code: str) -> dict[str, Any]:
@@ -101,6 +70,44 @@ def model_error(error: ModelError) -> tuple[int, str, str]:
         if isinstance(error, kind):
             return status, str(error), code
     return 502, str(error), "model_error"
+
+
+class InHand:
+    """``pieces``, those joined that come without waiting: each that is sent wakes the client up.
+
+    Each step of ``pieces`` is a task of its own. ``aclose`` ends it, once, and ``pieces``: inside
+    of Starlette's (anyio's) scopes, which cancel every wait, nothing could be ended in order.
+    """
+
+    def __init__(self, pieces: AsyncGenerator[bytes]) -> None:
+        self._pieces = pieces
+        self._coming: asyncio.Future[bytes | None] | None = None
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        coming = self._next()
+        while (piece := await asyncio.shield(coming)) is not None:
+            held = bytearray(piece)
+            coming = self._next()
+            await asyncio.sleep(0)
+            while len(held) < _MAX_HELD_BYTES and _succeeded(coming) and (piece := coming.result()):
+                held += piece
+                coming = self._next()
+                await asyncio.sleep(0)
+            yield bytes(held)
+
+    async def aclose(self) -> None:
+        if self._coming is not None:
+            self._coming.cancel()
+            await asyncio.gather(self._coming, return_exceptions=True)
+        await self._pieces.aclose()
+
+    def _next(self) -> asyncio.Future[bytes | None]:
+        self._coming = asyncio.ensure_future(anext(self._pieces, None))
+        return self._coming
+
+
+def _succeeded(step: asyncio.Future[Any]) -> bool:
+    return step.done() and not step.cancelled() and step.exception() is None
 
 
 async def sse(

@@ -21,14 +21,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from codin.disconnect import ClientLeft, while_connected
 from codin.errors import CodinError
 from codin.model._answers import (
-    ClientGone,
     ClosingStream,
     error_response,
     model_error,
     sse,
-    until_disconnected,
 )
 from codin.model.base import CallContext, Meter, ModelUsage
 from codin.model.errors import BadModelOutput, ModelError
@@ -68,7 +67,7 @@ def model_proxy(
             Route("/v1/chat/completions", proxy.chat, methods=["POST"]),
             Route("/{api}/{path:path}", proxy.native, methods=["POST"]),
         ],
-        exception_handlers={_Refusal: _refused, ClientGone: _gone, 404: _unknown, 405: _unknown},
+        exception_handlers={_Refusal: _refused, ClientLeft: _gone, 404: _unknown, 405: _unknown},
     )
     app.router.redirect_slashes = False
     return app
@@ -98,8 +97,8 @@ class _Proxy:
         await self._allow(context)
         try:
             if body.get("stream"):
-                return await until_disconnected(request, self._streamed(context, body))
-            return await until_disconnected(request, self._whole(context, body))
+                return await while_connected(request, self._streamed(context, body))
+            return await while_connected(request, self._whole(context, body))
         except ModelError as error:
             return error_response(*model_error(error))
 
@@ -165,7 +164,7 @@ class _Proxy:
         call = NativeCall(api)
         try:
             sending = call.send(path, request.query_params, request.headers, body)
-            answer = await until_disconnected(request, sending)
+            answer = await while_connected(request, sending)
         except BaseException as error:
             await call.aclose()
             if isinstance(error, ModelError):

@@ -25,13 +25,14 @@ class ToolCall:
 
 @dataclass(frozen=True)
 class Turn:
-    """What the model does with one request. Turns are joined by `+` (text, then calls).
+    """What the model does with one request. Turns are joined by `+` (thought, text, then calls).
 
     `delay` is in seconds and is waited before every chunk (before the whole answer when the
     request does not stream). `cut_after` ends the connection after so many chunks.
     """
 
     text: str = ""
+    thought: str = ""
     calls: tuple[ToolCall, ...] = ()
     delay: float = 0.0
     status: int = 200
@@ -47,6 +48,7 @@ class Turn:
         return replace(
             self,
             text=self.text + other.text,
+            thought=self.thought + other.thought,
             calls=self.calls + other.calls,
             delay=max(self.delay, other.delay),
         )
@@ -59,6 +61,12 @@ class Turn:
 def text(content: str, *, delay: float = 0.0, chunk_chars: int = _CHUNK_CHARS) -> Turn:
     """Say `content`; streamed in pieces of `chunk_chars` characters."""
     return Turn(text=content, delay=delay, chunk_chars=chunk_chars)
+
+
+def thought(content: str) -> Turn:
+    """Reason as ``content``, before any text: as the servers of open models stream it
+    (``reasoning_content``)."""
+    return Turn(thought=content)
 
 
 def tool_call(
@@ -135,6 +143,18 @@ class RecordedRequest:
     def tool_results(self) -> list[str]:
         """The results of tools in the request, oldest first."""
         return [content_text(m) for m in self.messages if m.get("role") == "tool"]
+
+    @property
+    def images(self) -> list[str]:
+        """The URLs of the images in the request, in order; those sent along are data URLs."""
+        parts = [
+            part
+            for message in self.messages
+            if isinstance(message.get("content"), list)
+            for part in message["content"]
+            if isinstance(part, dict) and part.get("type") == "image_url"
+        ]
+        return [str(part["image_url"]["url"]) for part in parts]
 
     @property
     def text(self) -> str:

@@ -17,10 +17,10 @@ from a2a.types import Message, TaskState, TaskStatus
 from a2a.types import Task as A2ATask
 from starlette.applications import Starlette
 
-from codin.agent.a2a import EventEncoder
+from codin.agent.a2a import EventEncoder, agent_message, text_part
 from codin.agent.base import Agent, Task
-from codin.agent.cards import agent_card
-from codin.agent.events import AgentEvent, Canceled
+from codin.agent.cards import OLD_PROTOCOL_VERSION, agent_card
+from codin.agent.events import AgentEvent, Canceled, InputRequest, TextFinal
 from codin.agent.wrapping import info_of
 from codin.security import LOCAL_USER
 from codin.tool.base import Tool
@@ -34,7 +34,8 @@ class A2AServer(AgentExecutor):
         async with A2AServer(agent).serve() as url:
             ...
 
-    ``tools`` are those of every task; ``canceled`` and ``headers`` tell what clients did.
+    ``tools`` are those of every task; ``canceled`` and ``headers`` tell what clients did. The
+    conversation of a context is kept, and what an agent that asks needs to go on.
     """
 
     def __init__(self, agent: Agent, tools: Sequence[Tool] = ()) -> None:
@@ -43,6 +44,8 @@ class A2AServer(AgentExecutor):
         self.canceled: list[str] = []
         self.headers: list[dict[str, str]] = []
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._said: dict[str, list[Message]] = {}
+        self._states: dict[str, str | None] = {}
 
     async def execute(self, context: RequestContext, event_queue: EventQueue) -> None:
         """Run the agent on the message."""
@@ -72,16 +75,24 @@ class A2AServer(AgentExecutor):
         await self._say(Canceled(), encoder, event_queue)
 
     @contextlib.asynccontextmanager
-    async def serve(self, *, uds: str | None = None) -> AsyncIterator[str]:
-        """Serve on a free loopback port (or a Unix socket); yields the agent's URL."""
+    async def serve(
+        self, *, uds: str | None = None, bindings: Sequence[str] = (), old: bool = False
+    ) -> AsyncIterator[str]:
+        """Serve on a free loopback port (or a Unix socket); yields the agent's URL. The card names
+        ``bindings`` only, where some are given; with ``old`` it is one of A2A 0.3."""
         sock, url = _listen(uds)
         card = agent_card(info_of(self.agent), url)
+        for interface in tuple(card.supported_interfaces):
+            if bindings and interface.protocol_binding not in bindings:
+                card.supported_interfaces.remove(interface)
+            elif old:
+                interface.protocol_version = OLD_PROTOCOL_VERSION
         handler = DefaultRequestHandler(self, InMemoryTaskStore(), card)
         app = Starlette(
             routes=[
                 *create_agent_card_routes(card),
-                *create_jsonrpc_routes(handler, "/"),
-                *create_rest_routes(handler),
+                *create_jsonrpc_routes(handler, "/", enable_v0_3_compat=old),
+                *create_rest_routes(handler, enable_v0_3_compat=old),
             ]
         )
         try:
@@ -92,8 +103,17 @@ class A2AServer(AgentExecutor):
 
     async def _drive(self, task: Task, queue: EventQueue) -> None:
         encoder = EventEncoder(task.id, task.context_id)
+        text = ""
         async for event in await self.agent.handle(task):
-            await self._say(event, encoder, queue)
+            shown = event
+            if isinstance(event, TextFinal):
+                text = event.text
+            elif isinstance(event, InputRequest):
+                self._states[task.id], text = event.state, event.prompt
+                shown = event.model_copy(update={"state": None})
+            await self._say(shown, encoder, queue)
+        said = [task.message, *([agent_message([text_part(text)])] if text else [])]
+        self._said.setdefault(task.context_id, []).extend(said)
 
     async def _say(self, event: AgentEvent, encoder: EventEncoder, queue: EventQueue) -> None:
         for response in encoder.encode(event):
@@ -101,11 +121,14 @@ class A2AServer(AgentExecutor):
 
     def _task(self, context: RequestContext) -> Task:
         known = context.current_task
+        context_id = (known.context_id if known else context.context_id) or ""
         return Task(
             id=context.task_id or "",
-            context_id=(known.context_id if known else context.context_id) or "",
+            context_id=context_id,
             message=context.message or Message(),
             principal=LOCAL_USER,
+            history=tuple(self._said.get(context_id, ())),
+            state=self._states.get(context.task_id or ""),
             tools=self.tools,
         )
 
@@ -138,7 +161,8 @@ def _listen(uds: str | None) -> tuple[socket.socket, str]:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         sock.bind(uds)
         return sock, "http://a2a.server"
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # With its protocol, without which asyncio lets each piece wait for the one before (Nagle).
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.bind(("127.0.0.1", 0))
     return sock, f"http://127.0.0.1:{sock.getsockname()[1]}"
 

@@ -53,14 +53,20 @@ def adding_tool() -> FakeTool:
 
 
 def task_for(
-    said: str, *, tools: Sequence[FakeTool] = (), history: Sequence[Any] = (), task_id: str = ""
+    said: str,
+    *,
+    tools: Sequence[FakeTool] = (),
+    history: Sequence[Any] = (),
+    task_id: str = "",
+    context_id: str = "",
 ) -> Task:
     """A task of the local user that says ``said``."""
     task_id = task_id or uuid.uuid4().hex
+    context_id = context_id or f"context-{task_id}"
     return Task(
         id=task_id,
-        context_id=f"context-{task_id}",
-        message=user_message(said, context_id=f"context-{task_id}", task_id=task_id),
+        context_id=context_id,
+        message=user_message(said, context_id=context_id, task_id=task_id),
         principal=LOCAL_USER,
         history=tuple(history),
         tools=tuple(tools),

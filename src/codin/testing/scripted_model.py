@@ -35,6 +35,7 @@ from codin.testing._script import (
     hang,
     nonsense,
     text,
+    thought,
     tool_call,
     when,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "hang",
     "nonsense",
     "text",
+    "thought",
     "tool_call",
     "when",
 ]
@@ -175,7 +177,8 @@ def _listen(uds: str | None) -> tuple[socket.socket, str]:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         sock.bind(uds)
         return sock, "http://scripted.model/v1"
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # With its protocol, without which asyncio lets each piece wait for the one before (Nagle).
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.bind(("127.0.0.1", 0))
     return sock, f"http://127.0.0.1:{sock.getsockname()[1]}/v1"
 
@@ -219,6 +222,8 @@ def _completion(
     turn: Turn, calls: list[dict[str, Any]], recorded: RecordedRequest, name: str
 ) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": turn.text or None}
+    if turn.thought:
+        message["reasoning_content"] = turn.thought
     if calls:
         message["tool_calls"] = calls
     return {
@@ -237,6 +242,8 @@ def _pieces(content: str, size: int) -> list[str]:
 
 def _deltas(turn: Turn, calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
     deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
+    thoughts = _pieces(turn.thought, turn.chunk_chars)
+    deltas += [{"reasoning_content": piece} for piece in thoughts]
     deltas += [{"content": piece} for piece in _pieces(turn.text, turn.chunk_chars)]
     for index, call in enumerate(calls):
         name, arguments = call["function"]["name"], call["function"]["arguments"]

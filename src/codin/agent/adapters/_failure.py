@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from codin.agent.events import Failed
 from codin.agent.response import failure
 
-_UNREACHABLE = {"APIConnectionError", "ConnectError", "ConnectTimeout"}
-_TIMED_OUT = {"APITimeoutError", "ReadTimeout"}
+_UNREACHABLE = {"APIConnectionError", "ConnectError", "ConnectTimeout", "ModelConnectionError"}
+_TIMED_OUT = {"APITimeoutError", "ReadTimeout", "ModelTimeoutError"}
+_REFUSED = {"APIStatusError", "ModelAPIError"}
 
 
 def explain(error: Exception) -> Failed:
@@ -16,9 +19,26 @@ def explain(error: Exception) -> Failed:
         return Failed(error_type="ModelTimeout", message=_model("did not answer in time", error))
     if names & _UNREACHABLE:
         return Failed(error_type="ModelUnreachable", message=_model("cannot be reached", error))
-    if "APIStatusError" in names:
+    if names & _REFUSED:
         return Failed(error_type="ModelError", message=_model("answered with an error", error))
     return failure(error)
+
+
+def explain_cause(error: Exception) -> Failed:
+    """``error``, or the error of a model client that a framework has wrapped in it, as a
+    ``Failed`` event."""
+    for cause in causes(error):
+        if any(cls.__name__ == "APIError" for cls in type(cause).__mro__):
+            return explain(cause)
+    return explain(error)
+
+
+def causes(error: BaseException | None) -> Iterator[Exception]:
+    """``error`` and what led to it, the latest first."""
+    while error is not None:
+        if isinstance(error, Exception):
+            yield error
+        error = error.__cause__ or error.__context__
 
 
 class TooManySteps(Exception):

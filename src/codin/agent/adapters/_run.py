@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from a2a.types import Message, Role
-
-from codin.agent._parts import jsonable, part_value
-from codin.agent.base import Task
+from codin.agent._parts import jsonable
+from codin.agent.adapters._message import result_text
 from codin.agent.events import (
     END_EVENTS,
     AgentEvent,
@@ -78,6 +75,10 @@ class Run:
             plain = {str(k): jsonable(v) for k, v in arguments.items()}
             await self._send(ToolCall(call_id=call_id, name=name, arguments=plain))
 
+    def known(self, call_id: str, name: str) -> None:
+        """Take a call as told: it was, before the run paused."""
+        self._calls[call_id] = name
+
     async def result(
         self, call_id: str, name: str, content: Any, *, is_error: bool = False
     ) -> None:
@@ -92,6 +93,10 @@ class Run:
                     is_error=is_error,
                 )
             )
+
+    def has_result(self, call_id: str) -> bool:
+        """Whether the result of the call was said."""
+        return call_id in self._answered
 
     async def hand_off(self, from_agent: str, to_agent: str) -> None:
         await self._send(HandOff(from_agent=from_agent, to_agent=to_agent))
@@ -128,40 +133,13 @@ class Run:
         said = {**self._final, **self._open}
         return next(reversed(said.values()), "")
 
+    @property
+    def open_call(self) -> tuple[str, str] | None:
+        """The id and tool of the only call without a result, if there is one only."""
+        open_calls = [call for call in self._calls.items() if call[0] not in self._answered]
+        return open_calls[0] if len(open_calls) == 1 else None
+
     async def finish(self) -> None:
         """Close texts that were begun and never ended."""
         for message_id, text in list(self._open.items()):
             await self.final(message_id, text)
-
-
-def result_text(value: Any) -> str:
-    """A tool's result as the model reads it."""
-    return value if isinstance(value, str) else json.dumps(jsonable(value), ensure_ascii=False)
-
-
-def prompt(message: Message) -> str:
-    """What a message says: its text; without any, its data as JSON."""
-    texts = [part.text for part in message.parts if part.HasField("text")]
-    if texts:
-        return "\n".join(texts)
-    return "\n".join(result_text(part_value(p)) for p in message.parts if p.HasField("data"))
-
-
-def past(task: Task) -> Sequence[tuple[str, str]]:
-    """The conversation before the task's message: ("user" or "assistant", text), oldest first."""
-    said = [
-        ("assistant" if message.role == Role.ROLE_AGENT else "user", prompt(message))
-        for message in task.history
-        if message.message_id != task.message.message_id or not message.message_id
-    ]
-    return [(role, text) for role, text in said if text]
-
-
-def answer(message: Message) -> Any:
-    """The answer to an input request: ``answer`` of a data part ``input_response``, or the text."""
-    for part in message.parts:
-        value = part_value(part) if part.HasField("data") else None
-        if isinstance(value, dict) and value.get("type") == "input_response":
-            rest = {k: v for k, v in value.items() if k not in {"type", "id", "request_id"}}
-            return rest.get("answer", rest)
-    return prompt(message)

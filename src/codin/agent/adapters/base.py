@@ -1,8 +1,8 @@
 """What all adapters have in common.
 
 One rule for conversations: the platform's log is the memory. Every run is handed the messages
-before it (``Task.history``); a framework's own session is made for the run and dropped with it. It
-is kept only while the run waits for an answer, in this process, under the task's id.
+before it (``Task.history``); a framework's own session is made for the run and dropped with it.
+What a run that asks needs to go on is in its ``InputRequest.state``, which the platform keeps.
 """
 
 from __future__ import annotations
@@ -11,14 +11,13 @@ import asyncio
 import inspect
 import logging
 from abc import ABC, abstractmethod
-from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import replace
-from typing import Any, ClassVar, Generic, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 from codin.agent.adapters._failure import explain
 from codin.agent.adapters._run import Run
-from codin.agent.base import AgentError, AgentInfo, Task
+from codin.agent.base import INPUT_MODES, AgentError, AgentInfo, Task
 from codin.agent.events import AgentEvent, Failed
 from codin.agent.response import AgentResponse
 from codin.tool.base import Tool
@@ -28,11 +27,32 @@ logger = logging.getLogger(__name__)
 MAX_MODEL_CALLS = 25
 """Model requests that one run may make, unless the adapter is told otherwise."""
 
-_WAITING = 1_000
 _STOP_SECONDS = 10.0
 _BUFFER = 64
+_SKILL_CHARS = 300
 
-S = TypeVar("S")
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What a framework knows of an agent: a description, what it can do, each in a sentence, and
+    other agents that it is made of, which are none of their own therefore."""
+
+    description: str = ""
+    skills: tuple[str, ...] = ()
+    parts: tuple[Any, ...] = ()
+
+
+def skill(name: str, description: str | None) -> str:
+    """One thing that an agent can do, such as a tool, by its name and what is said of it first."""
+    said = inspect.cleandoc(description or "").partition("\n\n")[0].replace("\n", " ")
+    return f"{name}: {said[:_SKILL_CHARS]}" if said else name
+
+
+def beginning(instruction: Any) -> str:
+    """The first sentence of an instruction, as far as it is a text."""
+    text = instruction if isinstance(instruction, str) else ""
+    first = text.strip().partition("\n")[0]
+    return (first.partition(". ")[0].rstrip(".") + "." if first else "")[:200]
 
 
 class Adapter(ABC):
@@ -44,6 +64,8 @@ class Adapter(ABC):
     """
 
     framework: ClassVar[str]
+    input_modes: ClassVar[tuple[str, ...]] = INPUT_MODES
+    """Media types of what it can be given; an adapter whose framework reads more says so."""
 
     def __init__(
         self,
@@ -72,6 +94,11 @@ class Adapter(ABC):
 
     async def handle(self, task: Task) -> AgentResponse:
         return AgentResponse(self._events(task))
+
+    @classmethod
+    def traits(cls, subject: Any) -> Traits:
+        """What ``subject`` tells of itself, without being run."""
+        return Traits()
 
     @abstractmethod
     async def _run(self, task: Task, run: Run) -> None:
@@ -110,25 +137,6 @@ class Adapter(ABC):
             await said.put(self._explain(error))
 
 
-class Waiting(Generic[S]):
-    """What runs need in order to go on when their question is answered: by caller and task.
-
-    The oldest is forgotten when there are too many; such a task then starts anew, from its history.
-    """
-
-    def __init__(self, limit: int = _WAITING) -> None:
-        self._limit = limit
-        self._kept: OrderedDict[tuple[str, str, str], S] = OrderedDict()
-
-    def keep(self, task: Task, state: S) -> None:
-        self._kept[_key(task)] = state
-        while len(self._kept) > self._limit:
-            self._kept.popitem(last=False)
-
-    def take(self, task: Task) -> S | None:
-        return self._kept.pop(_key(task), None)
-
-
 def is_factory(subject: Any) -> bool:
     """Whether ``subject`` builds an agent for a run instead of being one."""
     return inspect.isroutine(subject) or type(subject).__name__ == "partial"
@@ -154,10 +162,6 @@ async def build(factory: Callable[..., Any], task: Task, tools: Sequence[Any]) -
     else:
         result = factory(**{name: given[name] for name in names})
     return await result if inspect.isawaitable(result) else result
-
-
-def _key(task: Task) -> tuple[str, str, str]:
-    return task.principal.tenant, task.principal.subject, task.id
 
 
 async def _stop(worker: asyncio.Task[None]) -> None:

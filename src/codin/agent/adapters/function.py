@@ -10,9 +10,10 @@ from functools import cached_property
 from typing import Any, ClassVar, Literal, get_args, get_type_hints
 
 from codin.agent._parts import jsonable
-from codin.agent.adapters._run import Run, prompt
+from codin.agent.adapters._message import attachments, prompt
+from codin.agent.adapters._run import Run
 from codin.agent.adapters.base import Adapter
-from codin.agent.base import AgentError, Task
+from codin.agent.base import AgentError, AgentInfo, Task
 from codin.agent.events import END_EVENTS, AgentEvent, TextFinal
 from codin.agent.response import AgentResponse
 from codin.ids import new_id
@@ -32,6 +33,12 @@ class FunctionAgent(Adapter):
 
     framework: ClassVar[str] = "function"
 
+    def __init__(self, subject: Any, info: AgentInfo, **options: Any) -> None:
+        super().__init__(subject, info, **options)
+        if self._wants != "text":
+            # It is handed the task itself, and sees to its files.
+            self._set_info(replace(info, input_modes=(*info.input_modes, "*/*")))
+
     async def _run(self, task: Task, run: Run) -> None:
         speech = _Speech(run)
         told = tuple(_ToldTool(tool, run, speech) for tool in task.tools)
@@ -47,6 +54,7 @@ class FunctionAgent(Adapter):
             case "nothing":
                 return function()
             case "text":
+                attachments(task.message)  # which a text cannot hold, and which are refused
                 return function(prompt(task.message))
             case _:
                 return function(task)

@@ -130,9 +130,8 @@ class Llama:
             await self.aclose()
             self._socket = endpoint.socket
             # The engine drops kept connections without a word; a new one costs nothing here.
-            once = httpx.Limits(max_keepalive_connections=0)
             self._client = httpx.AsyncClient(
-                transport=unix_transport(endpoint.socket, once),
+                transport=unix_transport(endpoint.socket, kept=0),
                 base_url="http://embedded.model",
                 headers={"Authorization": f"Bearer {endpoint.key}"},
                 timeout=httpx.Timeout(None, connect=5.0),

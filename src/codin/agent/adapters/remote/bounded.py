@@ -25,7 +25,8 @@ async def bound(response: httpx.Response) -> None:
         raise TooMuchData("it answered with a compressed body, which was not asked for")
     streamed = response.headers.get("content-type", "").startswith("text/event-stream")
     stream = cast("httpx.AsyncByteStream", response.stream)
-    response.stream = _Bounded(stream, by_event=streamed)
+    bounded = _Bounded(stream, by_event=streamed)
+    response.stream = _PlainLines(bounded) if streamed else bounded
 
 
 PLAIN = {"Accept-Encoding": "identity"}
@@ -54,6 +55,39 @@ class _Bounded(httpx.AsyncByteStream):
             if held > MAX_EVENT_BYTES:
                 raise TooMuchData(f"it sent more than {MAX_EVENT_BYTES:,} bytes in one piece")
             yield piece
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+class _PlainLines(httpx.AsyncByteStream):
+    """Events whose lines end where they do in server-sent events, and nowhere else.
+
+    httpx ends a line also at the separators of Unicode, which servers may write as they are. They
+    can stand in strings of JSON only, where their escapes mean the same.
+    """
+
+    _ESCAPES = (
+        (b"\xc2\x85", b"\\u0085"),
+        (b"\xe2\x80\xa8", b"\\u2028"),
+        (b"\xe2\x80\xa9", b"\\u2029"),
+    )
+    _BEGUN = (b"\xe2\x80", b"\xe2", b"\xc2")
+
+    def __init__(self, stream: httpx.AsyncByteStream) -> None:
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        held = b""
+        async for piece in self._stream:
+            whole = held + piece
+            held = next((begun for begun in self._BEGUN if whole.endswith(begun)), b"")
+            whole = whole.removesuffix(held)
+            for raw, escape in self._ESCAPES:
+                whole = whole.replace(raw, escape)
+            yield whole
+        if held:
+            yield held
 
     async def aclose(self) -> None:
         await self._stream.aclose()

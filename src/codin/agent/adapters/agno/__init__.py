@@ -1,0 +1,1 @@
+"""Agno's agents, teams and workflows."""

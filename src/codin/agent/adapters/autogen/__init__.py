@@ -1,0 +1,1 @@
+"""AutoGen's agents and teams."""

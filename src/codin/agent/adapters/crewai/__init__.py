@@ -1,0 +1,1 @@
+"""CrewAI's agents, crews and flows."""

@@ -1,0 +1,1 @@
+"""Agents elsewhere, reached over A2A."""

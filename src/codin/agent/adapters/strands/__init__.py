@@ -1,0 +1,1 @@
+"""Strands' agents, swarms and graphs."""
