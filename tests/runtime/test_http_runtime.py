@@ -14,6 +14,8 @@ from codin.runtime.secret import Redactor
 from codin.testing._runtime_endpoint import serving
 from codin.testing.runtime_conformance import SECRET, EndpointConformance
 
+pytestmark = pytest.mark.slow
+
 SECRETS = EnvironmentSecrets({"CODIN_SECRET_KEY": SECRET})
 
 

@@ -8,6 +8,8 @@ from codin.runtime.matrix import examine
 from codin.runtime.workload import BACKENDS, WORKLOAD_KINDS, backends_for
 from codin.sandbox import LocalSandboxProvider, SandboxSupport
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def cells():

@@ -129,6 +129,7 @@ async def sandbox(provider):
 
 
 @needs_runsc
+@pytest.mark.slow
 async def test_the_kernel_is_not_this_machine_s(sandbox):
     result = await sandbox.exec(["dmesg"])
     assert b"Starting gVisor" in result.stdout
@@ -136,6 +137,7 @@ async def test_the_kernel_is_not_this_machine_s(sandbox):
 
 
 @needs_runsc
+@pytest.mark.slow
 async def test_a_weaker_request_is_given_the_stronger(provider):
     async with await provider.create(SandboxSpec(least=Isolation.PROCESS)) as sandbox:
         assert sandbox.isolation is Isolation.GVISOR
@@ -181,6 +183,36 @@ async def _named(name):
     )
     text = (await found.communicate())[0].decode(errors="replace")
     return {line for line in text.splitlines() if line.startswith(name)}
+
+
+@needs_runsc
+@pytest.mark.slow
+async def test_a_platform_with_many_descriptors_open(sandbox):
+    """gVisor wants some numbers for itself, and what it has of this platform must not be there."""
+    held = [os.open(os.devnull, os.O_RDONLY)]
+    try:
+        while held[-1] < 250:
+            held.append(os.open(os.devnull, os.O_RDONLY))
+        for _ in range(8):
+            assert (await sandbox.exec(["echo", "fine"])).stdout == b"fine\n"
+            os.close(held.pop())
+    finally:
+        for fd in held:
+            os.close(fd)
+
+
+@pytest.mark.parametrize(
+    ("log", "why"),
+    [
+        (b'{"msg":"no room","level":"error"}{"msg":"so it ended","level":"error"}', "no room"),
+        (b'{"msg":"half a li', "it does not say why"),
+        (b'{"level":"error"}', "it does not say why"),
+        (b"[]", "it does not say why"),
+        (b"", "it does not say why"),
+    ],
+)
+def test_why_it_could_not(log, why):
+    assert runsc.reason(log) == why
 
 
 @needs_runsc

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from codin.errors import InvalidInputError
 from codin.process_name import process_name
 from codin.sandbox import Limits, LocalSandboxProvider, Mount, SandboxSpec
 from codin.sandbox.errors import PermissionDenied, SandboxUnavailable
@@ -26,10 +27,27 @@ class TestLocalSandbox(SandboxConformance):
 async def test_probe_finds_every_limit_enforced(provider):
     support = await provider.probe()
     assert support.available, support.reason
-    assert support.enforced == {
+    assert support.enforced - {"cpus"} == {
         *("cpu_seconds", "memory_bytes", "processes", "disk_bytes", "wall_seconds"),
         *("output_bytes", "network"),
     }
+
+
+async def test_processors_are_shared_out(provider):
+    support = await provider.probe()
+    spec = SandboxSpec(limits=Limits(cpus=0.25, wall_seconds=20))
+    if "cpus" not in support.enforced:
+        with pytest.raises(SandboxUnavailable, match="cpus"):
+            await provider.create(spec)
+        return
+    busy = "import time; end = time.monotonic() + 1.5\nwhile time.monotonic() < end: pass"
+    async with await provider.create(spec) as sandbox:
+        result = await sandbox.exec(["python3", "-c", busy])
+    assert result.exit_code == 0
+    assert result.usage.wall_seconds > 1.4
+    assert result.usage.cpu_seconds < 0.9
+    with pytest.raises(InvalidInputError, match="cpus is above zero"):
+        Limits(cpus=0)
 
 
 async def test_describe(provider):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import stat
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 import anyio
@@ -109,8 +110,12 @@ class SandboxDeployment(Deployment):
             raise RuntimeFailure(self._told(late)) from None
         self._ready = True
 
+    @property
+    def ended(self) -> bool:
+        return self._living is None or self._living.done()
+
     async def health(self) -> Health:
-        if self._living is None or self._living.done():
+        if self.ended:
             return "stopped"
         if await self._answers():
             self._ready = True
@@ -204,7 +209,7 @@ class SandboxDeployment(Deployment):
 
         transport, base = None, self.endpoint
         if self.service.run_dir:
-            if not await anyio.Path(self.endpoint).is_socket():
+            if not await self._has_socket():
                 return False
             transport, base = unix_transport(self.endpoint), "http://service"
         try:
@@ -215,6 +220,14 @@ class SandboxDeployment(Deployment):
         except (httpx.HTTPError, OSError):
             return False
         return answer.status_code == 200
+
+    async def _has_socket(self) -> bool:
+        """Whether there is one of its own: a link to another's is none."""
+        try:
+            found = await anyio.Path(self.endpoint).lstat()
+        except OSError:
+            return False
+        return stat.S_ISSOCK(found.st_mode)
 
     def _told(self, what: str) -> str:
         last = self._lines.last(_TOLD_LINES)

@@ -153,8 +153,14 @@ class Deployment(ABC):
         """How often it has been started again."""
         return 0
 
+    @property
     @abstractmethod
-    async def health(self) -> Health: ...
+    def ended(self) -> bool:
+        """Whether its process has ended for good; nobody is asked for that."""
+
+    @abstractmethod
+    async def health(self) -> Health:
+        """How it is: for that, it is asked."""
 
     @abstractmethod
     def logs(self, *, follow: bool = False) -> AsyncIterator[str]:

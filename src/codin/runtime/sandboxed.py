@@ -207,7 +207,7 @@ def _unlimited(limits: Limits, support: SandboxSupport) -> str:
     """What of ``limits`` cannot be had."""
     if limits.network == "open":
         return "opens no network; name what is needed, as network=('example.com:443',)"
-    asked = {name for name in LIMITED if getattr(limits, name) is not None}
+    asked = {name for name in (*LIMITED, "cpus") if getattr(limits, name) is not None}
     missing = ", ".join(sorted(asked - support.enforced))
     return f"does not enforce {missing}; None goes without" if missing else ""
 

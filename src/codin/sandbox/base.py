@@ -53,7 +53,9 @@ class Limits:
     workspace and writable mounts may hold, whoever wrote it, and apart from that what each command
     may have in ``/tmp``. ``cpu_seconds`` (of all its processes together, a Worker's since its
     start), ``processes``, ``wall_seconds`` and ``output_bytes`` are of each command, or of each
-    call of a Worker. ``network`` is ``"none"`` (the default), ``"open"``, or a tuple of allowed
+    call of a Worker. ``cpus`` are the processors that the sandbox may keep busy at a time, such as
+    ``0.5``; limits of one command do not change it.
+    ``network`` is ``"none"`` (the default), ``"open"``, or a tuple of allowed
     ``host:port``, ``[address]:port`` or ``*.example.org:port``: see ``security.targets.AllowList``.
     With a tuple, also an empty one, there is a proxy inside that says what it refuses. It is the
     sandbox's: limits of one command do not change it.
@@ -68,10 +70,11 @@ class Limits:
     disk_bytes: int | None = 512 * MIB
     wall_seconds: float | None = 60.0
     output_bytes: int | None = 1 * MIB
+    cpus: float | None = None
     network: Literal["none", "open"] | tuple[str, ...] = "none"
 
     def __post_init__(self) -> None:
-        for name in LIMITED:
+        for name in (*LIMITED, "cpus"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise InvalidInputError(

@@ -9,9 +9,10 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class OutputChunk:
-    """Some bytes of output, as they came."""
+    """Some bytes of output, as they came. No sandbox gives ``progress``: a tool says with it how
+    far it is."""
 
-    stream: Literal["stdout", "stderr"]
+    stream: Literal["stdout", "stderr", "progress"]
     data: bytes
 
 

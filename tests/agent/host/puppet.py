@@ -125,10 +125,9 @@ async def puppet(task):  # noqa: C901
             yield "shouted"
         case "question":
             if task.text == "question asked":
-                asked = InputRequest(request_id="q", prompt="how many?")
-                yield asked
+                yield InputRequest(request_id="q", prompt="how many?", state="I asked")
             else:
-                yield f"thank you for {rest[0]}, {task.id}"
+                yield f"thank you for {rest[0]}, {task.id}: {task.state}"
         case "tidy":
             try:
                 yield "done"

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import re
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from host_platform import PROVIDER_KEY, Platform, platform
 
-from codin.agent import Task
+from codin.agent import Task, frameworks
 from codin.agent.events import AgentEvent, Completed, Failed, ToolCall, ToolResult
 from codin.agent.host import AgentHost, HostedAgent
+from codin.agent.host.packages import Environment
 from codin.testing.scripted_model import RecordedRequest, Turn, error, hang, text, tool_call
 
 AGENTS = Path(__file__).with_name("agents")
@@ -22,7 +23,14 @@ FRAMEWORKS: dict[str, tuple[str, ...]] = {
     "graph": (),
     "kit": (),
     "agnostic": (),
+    "pydantic_agent": (),
+    "openai_agent": (),
+    "maf": (),
     "crew": ("crewai>=1.15.30",),  # needs other versions than the platform has
+    "strand": ("strands-agents[openai]>=1.62",),  # needs mcp<2.2 and openai<3
+    "llama": ("llama-index-core>=0.14.25", "llama-index-llms-openai-like>=0.8.1"),
+    "auto": ("autogen-agentchat>=0.7.5", "autogen-ext[openai]>=0.7.5"),
+    "smol": ("smolagents[openai]>=1.26",),
 }
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
@@ -34,11 +42,20 @@ def answer(request: RecordedRequest) -> Turn:
         return hang()
     if "overload" in request.last_user:
         return error(400, "no such thing today")
-    if not request.tool_results:
+    results = request.tool_results
+    if request.last_user.startswith("Observation:"):  # smolagents has no results of tools
+        results = [request.last_user]
+    if not results:
         a, b = (int(word) for word in request.last_user.split() if word.isdigit())
         return tool_call("add", {"a": a, "b": b})
-    [number] = re.findall(r"\d+", request.tool_results[-1])  # ADK gives it as {"result": 42}
-    return text(f"the sum is {number}")
+    [number] = re.findall(r"\d+", results[-1])  # ADK gives it as {"result": 42}
+    said = f"the sum is {number}"
+    return tool_call("final_answer", {"answer": said}) if _calls(request) else text(said)
+
+
+def _calls(request: RecordedRequest) -> bool:
+    """Whether the agent wants its answer as a call of a tool."""
+    return "final_answer" in request.tools
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -52,16 +69,23 @@ async def place() -> AsyncIterator[Platform]:
 async def hosts(place: Platform) -> dict[str, AgentHost]:
     started = await asyncio.gather(
         *(
-            place.hosts.start([str(AGENTS / f"{name}.py")], requirements=requirements)
+            place.hosts.start([str(AGENTS / f"{name}.py")], environment=Environment(requirements))
             for name, requirements in FRAMEWORKS.items()
         )
     )
-    return {host.agents[0].id: host for host in started}
+    return dict(zip(FRAMEWORKS, started, strict=True))
 
 
 @pytest.fixture(params=FRAMEWORKS)
-def agent(request: pytest.FixtureRequest, hosts: dict[str, AgentHost]) -> HostedAgent:
-    return hosts[request.param].agents[0]
+def agent(
+    request: pytest.FixtureRequest,
+    hosts: dict[str, AgentHost],
+    record_property: Callable[[str, object], None],
+) -> HostedAgent:
+    found = hosts[request.param].agents[0]
+    # For the table of what agents can do (codin.testing.support).
+    record_property("support", frameworks.FRAMEWORKS[found.info.framework].title)
+    return found
 
 
 async def events_of(agent: HostedAgent, task: Task) -> list[AgentEvent]:

@@ -18,7 +18,7 @@ from host_platform import PROVIDER_KEY, Platform, platform
 
 from codin.agent import Agent
 from codin.agent.a2a import user_message
-from codin.agent.adapters import remote
+from codin.agent.adapters.remote import run as remote_run
 from codin.agent.events import (
     AgentEvent,
     Canceled,
@@ -190,18 +190,22 @@ async def test_a_lot_of_output_breaks_nothing(place: Platform, puppet: Agent) ->
     assert (await place.run(puppet, "add 1 1")).text == "2"
 
 
+@pytest.mark.parametrize("died", [False, True])
 async def test_a_question_is_asked_and_its_answer_goes_on_with_the_task(
-    place: Platform, puppet: Agent
+    place: Platform, puppet: Agent, died: bool
 ) -> None:
     task = place.task("question asked")
     first = await (await puppet.handle(task))
     assert isinstance(first.end, InputRequest)
     assert first.end.prompt == "how many?"
     place.grants.revoke(task.token or "")
+    if died:
+        assert not (await place.run(puppet, "die")).ok
     follow = place.task("question 7")
-    second = await (await puppet.handle(replace(task, message=follow.message, token=follow.token)))
+    again = replace(task, message=follow.message, token=follow.token, state=first.end.state)
+    second = await (await puppet.handle(again))
     assert second.end == Completed()
-    assert second.text == f"thank you for 7, {follow.id}"
+    assert second.text == f"thank you for 7, {follow.id}: I asked"
 
 
 async def test_a_flood_of_text_comes_whole_to_a_slow_reader(place: Platform, puppet: Agent) -> None:
@@ -285,7 +289,7 @@ async def test_a_run_that_cannot_be_canceled_ends_with_its_host(
     words: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(remote, "CANCEL_SECONDS", 0.5)
+    monkeypatch.setattr(remote_run, "CANCEL_SECONDS", 0.5)
     monkeypatch.setattr(process, "ANSWER_SECONDS", 0.5)
     starts = host.starts
     response = await puppet.handle(place.task(words))
@@ -329,10 +333,11 @@ async def test_stopping_leaves_nothing(place: Platform) -> None:
     begun = len(place.ticks)
     running = asyncio.ensure_future(_outcome(await host.agents[0].handle(place.task("tick"))))
     await _until(lambda: len(place.ticks) > begun)
-    await host.stop()
+    await host.stop("it was in the way")
     outcome = await asyncio.wait_for(running, 10)
     assert isinstance(outcome.end, Failed)
     assert outcome.end.error_type == "HostDied"
+    assert "was ended in the middle of the run: it was in the way" in outcome.end.message
     assert _processes("sleep\x004242") == 0
     stopped = await place.run(host.agents[0], "add 1 2")
     assert isinstance(stopped.end, Failed)

@@ -17,7 +17,7 @@ from codin.sandbox import LocalSandboxProvider
 from codin.sandbox.network import ProxyRoom
 from codin.testing.small_server import SmallServer, small_server
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 PUPPET = Path(__file__).with_name("puppet.py")
 

@@ -13,7 +13,7 @@ import pytest_asyncio
 from host_platform import Platform, platform
 
 from codin.agent.events import Completed
-from codin.agent.host.packages import own_requirements
+from codin.agent.host.packages import Environment, own_requirements
 from codin.agent.host.wire import HostStartError
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
@@ -29,7 +29,15 @@ async def place() -> AsyncIterator[Platform]:
 
 
 async def test_an_agent_has_the_versions_that_it_names(place: Platform) -> None:
-    named = await place.hosts.start([VERSIONS], requirements=["mcp<2", "openai<3"])
+    named = await place.hosts.start(
+        [VERSIONS],
+        environment=Environment(
+            (
+                "mcp<2",
+                "openai<3",
+            )
+        ),
+    )
     plain = await place.hosts.start([VERSIONS])
     seen = {}
     for key, host in (("named", named), ("plain", plain)):
@@ -46,12 +54,14 @@ async def test_an_agent_has_the_versions_that_it_names(place: Platform) -> None:
 
 async def test_what_cannot_be_had_is_said(place: Platform) -> None:
     with pytest.raises(HostStartError, match="no-such-package-of-anybody"):
-        await place.hosts.start([VERSIONS], requirements=["no-such-package-of-anybody"])
+        await place.hosts.start(
+            [VERSIONS], environment=Environment(("no-such-package-of-anybody",))
+        )
 
 
 async def test_what_contradicts_a_host_is_said(place: Platform) -> None:
     with pytest.raises(HostStartError, match="a2a-sdk"):
-        await place.hosts.start([VERSIONS], requirements=["a2a-sdk<1"])
+        await place.hosts.start([VERSIONS], environment=Environment(("a2a-sdk<1",)))
 
 
 async def test_a_host_needs_codin_s_base_only() -> None:

@@ -13,8 +13,9 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from codin.agent.host.process import CRASH_WINDOW_SECONDS, CRASHES, HostProcess, HostSpec
+from codin.agent.host.process import CRASH_WINDOW_SECONDS, CRASHES, HostProcess
 from codin.agent.host.server import Server
+from codin.agent.host.spec import HostSpec
 from codin.agent.host.wire import MAX_LISTING, HostCrashLoop, HostStartError
 from codin.runtime.base import Deployment, Health, RuntimeFailure, Service
 
@@ -48,6 +49,10 @@ class Running(Deployment):
         while not self._server.started:
             await asyncio.sleep(0.005)
         return self
+
+    @property
+    def ended(self) -> bool:
+        return not self.alive
 
     async def health(self) -> Health:
         return "healthy" if self.alive else "stopped"
@@ -203,8 +208,13 @@ async def test_a_canceled_run_that_goes_on_is_ended_with_its_host(
     await process.end_unless_over(deployment, "mine")
     assert deployer.made[0].stops == 0
     deployer.made[0].tasks = ["other", "mine"]
+    assert (await process.state()).status == "ready"
     await process.end_unless_over(deployment, "mine")
     assert deployer.made[0].stops == 1
+    state = await process.state()
+    assert (state.status, "the next task starts it" in state.reason) == ("stopped", True)
+    await process.ensure()
+    assert (await process.state()).status == "ready"
 
 
 async def test_a_host_that_does_not_answer_is_ended(

@@ -9,11 +9,10 @@ import pytest
 
 from codin.sandbox import SandboxSpec
 from codin.sandbox.packages import PackageError, PackageLayers, PackageNotFound, PackageTooLarge
-from codin.sandbox.packages.build import read_lock
 from codin.sandbox.packages.check import settle
 from codin.sandbox.packages.errors import PackageUnsafe
 from codin.sandbox.packages.target import Target
-from codin.sandbox.packages.uv import Uv, meaning
+from codin.sandbox.packages.uv import Uv, meaning, read_lock
 
 from .wheels import Entry
 

@@ -1,6 +1,7 @@
 """Layers: built once, by one, whole or not at all, and kept within bounds."""
 
 import asyncio
+import importlib.util
 import json
 import os
 import shutil
@@ -8,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from types import SimpleNamespace
 
 import pytest
 
@@ -20,7 +22,9 @@ from codin.sandbox.packages import (
     PackageNotFound,
     PackageTimeout,
     PackageTooLarge,
+    PackageUnsafe,
     RequirementRefused,
+    pip,
 )
 from codin.sandbox.packages.requirement import normalize
 from codin.sandbox.packages.target import index_environment, index_settings
@@ -125,7 +129,7 @@ def _script(tmp_path, index, text):
 @pytest.mark.parametrize(
     "stop",
     [
-        "async def build(order, folder):\n"
+        "async def build(order, folder, say):\n"
         "    (folder / 'layer' / 'site').mkdir(parents=True)\n"
         "    print('here', flush=True); time.sleep(60)\n"
         "module.build = build",
@@ -281,14 +285,97 @@ async def test_a_layer_has_a_largest_size(tmp_path, small):
     layers.close()
 
 
-async def test_no_uv(layers, small, monkeypatch):
+@pytest.fixture
+def no_uv(monkeypatch):
     from codin.sandbox.packages import uv
 
     monkeypatch.setitem(sys.modules, "uv", None)
-    monkeypatch.setattr(uv.sys, "executable", "/nowhere/python")
-    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr(uv, "sys", SimpleNamespace(executable="/nowhere/python"))
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    assert shutil.which("uv") is None
+
+
+async def test_pip_does_where_there_is_no_uv(layers, small, no_uv):
+    small.wheel("four", files={"four.py": ""}, needs=["one>=1"], scripts={"say": "four:main"})
+    told = []
+    layer = await layers.get(["four"], say=told.append)
+    assert {path.name for path in layer.glob("*.py")} == {"one.py", "four.py"}
+    assert (layer / "bin" / "say").read_text().startswith("#!/usr/bin/env python3\n")
+    record = json.loads((layer.parent / "layer.json").read_text())
+    assert record["installer"] == "pip"
+    assert {package["name"] for package in record["resolved"]} == {"one", "four"}
+    assert all(package["hashes"][0].startswith("sha256:") for package in record["resolved"])
+    assert told[0] == "resolving 1 requirements with pip"
+    with pytest.raises(PackageNotFound, match="no-such-thing"):
+        await layers.get(["no-such-thing"])
+    with pytest.raises(PackageNotFound, match="one"):
+        await layers.get(["four"], beside=["one==0.5"])
+    with pytest.raises(SandboxUnavailable, match="pip install uv"):
+        await layers.get(["one"], python="3.14")
+
+
+async def test_pips_own_pip_does_too(layers, small, no_uv, monkeypatch):
+    """The one that Python brings along, where nobody has installed any."""
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "pip" else real(name)
+    )
+    assert "runpy" in pip.command()[-1]
+    layer = await layers.get(["one"])
+    assert (layer / "one.py").is_file()
+
+
+async def test_neither_uv_nor_pip(layers, small, no_uv, monkeypatch):
+    monkeypatch.setattr(pip.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(SandboxUnavailable, match=r"pip install 'codin\[platform\]'"):
         await layers.get(["one"])
+
+
+async def test_pip_takes_no_place_and_nothing_without_a_hash():
+    metadata = {"name": "x", "version": "1"}
+    wheel = {"url": "https://i/x.whl", "archive_info": {"hashes": {"sha256": "00"}}}
+    report = {"install": [{"metadata": metadata, "download_info": wheel, "is_direct": False}]}
+    assert pip.read_report(json.dumps(report))[0].hashes == ("sha256:00",)
+    report["install"][0]["is_direct"] = True
+    with pytest.raises(PackageUnsafe, match="only packages of the index"):
+        pip.read_report(json.dumps(report))
+    report["install"][0] |= {"is_direct": False, "download_info": {"archive_info": {}}}
+    with pytest.raises(PackageUnsafe, match="no hash"):
+        pip.read_report(json.dumps(report))
+
+
+async def test_pip_is_told_where_packages_come_from():
+    environ = {"PIP_INDEX_URL": "https://own/simple", "PIP_TARGET": "/", "UV_INDEX": "n=https://b"}
+    given = index_environment(None, environ, pip=True)
+    assert pip.pip_environment(given) == {
+        "PIP_INDEX_URL": "https://own/simple",
+        "PIP_EXTRA_INDEX_URL": "https://b",
+        "PIP_CONFIG_FILE": os.devnull,
+    }
+    assert index_environment(None, environ) == {"UV_INDEX": "n=https://b"}
+
+
+async def test_what_is_there_already_stays_and_is_not_installed_again(layers, small):
+    small.wheel("four", files={"four.py": ""}, needs=["one", "two<2"])
+    small.wheel("one", "0.9", files={"one.py": ""})
+    layer = await layers.get(["four"], beside=["one==0.9", "unknown.thing==3"])
+    assert {path.name for path in layer.glob("*.py")} == {"two.py", "four.py"}
+    with pytest.raises(PackageNotFound, match="two"):
+        await layers.get(["four"], beside=["two==2.0"])
+    with pytest.raises(RequirementRefused, match="exact version"):
+        await layers.get(["four"], beside=["two>=2.0"])
+    nothing = await layers.get(["one"], beside=["one==1.0"])
+    assert list(nothing.iterdir()) == []
+
+
+async def test_progress_is_told_and_nothing_is_when_it_is_there(layers, small):
+    told = []
+    await layers.get(["one", "two"], say=told.append)
+    assert told[:2] == ["resolving 2 requirements with uv", "installing 2 packages"]
+    assert told[2].startswith("2 packages are ready: ")
+    del told[2:]
+    await layers.get(["one", "two"], say=told.append)
+    assert len(told) == 2
 
 
 async def test_a_folder_that_others_may_write_to_is_not_believed(tmp_path, small):

@@ -32,7 +32,8 @@ def main(sources: tuple[str, ...], run_dir: Path, *, end_with_stdin: bool) -> No
     if end_with_stdin:
         _end_with(_taken_stdin())
     logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
-    loopback = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # With its protocol, without which asyncio lets each piece wait for the one before (Nagle).
+    loopback = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     loopback.bind(("127.0.0.1", 0))
     port = loopback.getsockname()[1]
     # In this order: agents' modules make their SDK clients when they are imported.

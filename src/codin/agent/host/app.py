@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Sequence
 
 from starlette.applications import Starlette
@@ -22,7 +23,15 @@ from codin.agent.host.sdk import (
     create_jsonrpc_routes,
     create_rest_routes,
 )
-from codin.agent.host.wire import HOST_URL, HostedInfo, HostListing, HostProblem, HostRuns
+from codin.agent.host.wire import (
+    AGENTS_INSIDE,
+    HOST_URL,
+    MAX_FILES,
+    HostedInfo,
+    HostListing,
+    HostProblem,
+    HostRuns,
+)
 from codin.agent.wrapping import info_of
 
 
@@ -42,7 +51,9 @@ class HostApp:
     ) -> None:
         self._runs = runs
         self._listing = HostListing(
-            agents=tuple(_claims(info_of(agent)) for agent in agents), problems=tuple(problems)
+            agents=tuple(_claims(info_of(agent)) for agent in agents),
+            problems=tuple(problems),
+            files=_loaded(),
         )
         self._handlers: list[DefaultRequestHandler] = []
         mounts = []
@@ -83,12 +94,20 @@ class HostApp:
         return JSONResponse(self._listing.model_dump(mode="json"))
 
 
+def _loaded() -> tuple[str, ...]:
+    """The agents' files, and those beside them that they have imported."""
+    files = {str(getattr(module, "__file__", None)) for module in list(sys.modules.values())}
+    return tuple(sorted(file for file in files if file.startswith(f"{AGENTS_INSIDE}/")))[:MAX_FILES]
+
+
 def _claims(info: AgentInfo) -> HostedInfo:
     return HostedInfo(
         id=info.id,
         name=info.name,
         description=info.description,
         framework=info.framework,
+        version=info.version,
         tools=info.tools,
         skills=info.skills,
+        input_modes=info.input_modes,
     )

@@ -39,6 +39,7 @@ QUIET = {
     "OTEL_SDK_DISABLED": "true",
     "AGNO_TELEMETRY": "false",
     "LANGSMITH_TRACING": "false",
+    "OPENAI_AGENTS_DISABLE_TRACING": "true",
     "CREWAI_DISABLE_TELEMETRY": "true",
     "PYTHONUNBUFFERED": "1",
 }

@@ -14,13 +14,19 @@ from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 
 from codin.agent.a2a import EventEncoder
 from codin.agent.base import Agent, ModelAccess, Task
-from codin.agent.events import AgentEvent, Canceled, Rejected
+from codin.agent.events import END_EVENTS, AgentEvent, Canceled, Rejected
 from codin.agent.host.batching import in_batches
 from codin.agent.host.environment import PLACEHOLDER_KEY
 from codin.agent.host.platform_client import PlatformClient, RemoteTool
 from codin.agent.host.runs import ActiveRuns
 from codin.agent.host.sdk import AgentExecutor, EventQueue, RequestContext
-from codin.agent.host.wire import RUN_EXTENSION, PlatformRefused, RunInfo
+from codin.agent.host.wire import (
+    MAX_RUN_BYTES,
+    RUN_EXTENSION,
+    PlatformRefused,
+    RunInfo,
+    SaidTooMuch,
+)
 from codin.agent.response import failure
 from codin.security import Principal
 
@@ -79,7 +85,7 @@ class HostedExecutor(AgentExecutor):
                 async with aclosing(in_batches(told)) as events:
                     async for event in events:
                         await say(event)
-        except PlatformRefused as error:
+        except (PlatformRefused, SaidTooMuch) as error:
             await say(failure(error))
         except Exception as error:
             _log.exception("agent %s broke its contract: it raised", self._agent.id)
@@ -88,7 +94,7 @@ class HostedExecutor(AgentExecutor):
     def _task(self, context: RequestContext, run: RunInfo, token: str, key: str) -> Task:
         message = Message()
         message.CopyFrom(context.message or Message())
-        history = _history(message)
+        handed = _handed(message)
         tools = tuple(RemoteTool(self._platform, token, spec) for spec in run.tools)
         name = run.model or "default"
         return Task(
@@ -96,7 +102,8 @@ class HostedExecutor(AgentExecutor):
             context_id=run.context_id,
             message=message,
             principal=Principal(run.tenant, run.subject),
-            history=history,
+            history=_history(handed),
+            state=str(handed["state"]) if "state" in handed else None,
             tools=tools,
             # The forwarder puts the token in, so that agents' code never has a reason to hold it.
             model=ModelAccess(self._model_url, PLACEHOLDER_KEY, name),
@@ -105,12 +112,21 @@ class HostedExecutor(AgentExecutor):
 
 
 class _Sayer:
+    """Says events. Of what goes on it says ``MAX_RUN_BYTES``, and after that only how it ended."""
+
     def __init__(self, encoder: EventEncoder, queue: EventQueue) -> None:
         self._encoder = encoder
         self._queue = queue
+        self._said = 0
 
     async def __call__(self, event: AgentEvent) -> None:
         for response in self._encoder.encode(event):
+            self._said += response.ByteSize()
+            if self._said > MAX_RUN_BYTES and not isinstance(event, END_EVENTS):
+                raise SaidTooMuch(
+                    f"the agent said more than {MAX_RUN_BYTES:,} bytes in one run; what is large "
+                    "is better a file that a tool writes"
+                )
             await self._queue.enqueue_event(_payload(response))
 
 
@@ -140,12 +156,17 @@ def _bearer(context: RequestContext) -> str | None:
     return token if scheme.lower() == "bearer" and token else None
 
 
-def _history(message: Message) -> tuple[Message, ...]:
-    """The messages before ``message``, taken out of its metadata."""
+def _handed(message: Message) -> dict[str, Any]:
+    """What the platform hands over with ``message``, taken out of its metadata."""
     if RUN_EXTENSION not in message.metadata:
-        return ()
+        return {}
     handed = MessageToDict(message.metadata[RUN_EXTENSION])
     del message.metadata[RUN_EXTENSION]
+    return handed if isinstance(handed, dict) else {}
+
+
+def _history(handed: dict[str, Any]) -> tuple[Message, ...]:
+    """The messages before."""
     try:
         return tuple(ParseDict(item, Message()) for item in handed.get("history", []))
     except ParseError:

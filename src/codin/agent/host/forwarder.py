@@ -17,9 +17,9 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from codin.agent.host.attribution import RUN_HEADER
-from codin.agent.host.disconnect import ClientLeft, unless, while_connected
 from codin.agent.host.runs import ActiveRuns, Run
 from codin.agent.host.wire import MAX_BODY
+from codin.disconnect import ClientLeft, unless, while_connected
 
 T = TypeVar("T")
 

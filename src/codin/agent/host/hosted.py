@@ -7,14 +7,14 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 from a2a.types import Message
 from google.protobuf.json_format import MessageToDict
 
-from codin.agent.adapters.remote import RemoteAgent
+from codin.agent.adapters.remote.agent import RemoteAgent
 from codin.agent.base import AgentInfo, Task
-from codin.agent.events import END_EVENTS, AgentEvent, Failed
+from codin.agent.events import END_EVENTS, AgentEvent, Failed, InputRequest
 from codin.agent.host.process import HostProcess
 from codin.agent.host.wire import HOST_URL, RUN_EXTENSION, HostedInfo, HostError
 from codin.agent.response import AgentResponse, failure
@@ -33,7 +33,12 @@ class HostedAgent:
         self._process = process
         self._remote: tuple[Deployment, RemoteAgent] | None = None
         # Where it runs and whether it is trusted is the platform's to say.
-        self.info = AgentInfo(**claims.model_dump(), isolation="host", trusted=False)
+        self.info = AgentInfo(
+            **claims.model_dump(),
+            isolation="host" if process.spec.environment.image is None else "container",
+            trusted=False,
+            environment=process.spec.environment.label,
+        )
         self.id, self.name, self.description = claims.id, claims.name, claims.description
 
     async def handle(self, task: Task) -> AgentResponse:
@@ -66,16 +71,27 @@ class HostedAgent:
             raise
 
     def _agent_at(self, deployment: Deployment) -> RemoteAgent:
-        # One for each process: a run that waits for an answer is known to the one that asked.
+        # One for each process: it has the card of its own.
         if self._remote is None or self._remote[0] is not deployment:
-            remote = RemoteAgent(
+            remote = _AgentInHost(
                 f"{HOST_URL}/agents/{self.id}/",
                 self.info,
-                uds=deployment.endpoint,
+                transport=self._process.transport,
                 headers=_authorization,
             )
             self._remote = (deployment, remote)
         return self._remote[1]
+
+
+class _AgentInHost(RemoteAgent):
+    """The way into a host. An answer goes there as a task of its own, with what the agent said that
+    it needs to go on: it may be another process by now."""
+
+    def _remote_task(self, task: Task) -> str:
+        return ""
+
+    def _asked(self, request: InputRequest, remote_task: str) -> InputRequest:
+        return request
 
 
 def _with_refusals(failed: Failed, deployment: Deployment, began: float) -> Failed:
@@ -99,16 +115,19 @@ def _authorization(task: Task) -> dict[str, str]:
 
 
 def _outgoing(task: Task) -> Task:
-    """The task with its history in the message, where the host finds it."""
+    """The task with its history and its state in the message, where the host finds them."""
     message = Message()
     message.CopyFrom(task.message)
-    history: list[dict[str, object]] = []
+    history: list[dict[str, Any]] = []
     size = 0
     for past in reversed(task.history):
         size += past.ByteSize()
         if size > _MAX_HISTORY_BYTES:
             break
         history.insert(0, MessageToDict(past))
-    if history:
-        message.metadata.update({RUN_EXTENSION: {"history": history}})
-    return replace(task, message=message)
+    handed: dict[str, Any] = {"history": history} if history else {}
+    if task.state is not None:
+        handed["state"] = task.state
+    if handed:
+        message.metadata.update({RUN_EXTENSION: handed})
+    return replace(task, message=message, state=None)

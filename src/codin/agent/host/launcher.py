@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePosixPath
 
+from codin.agent.host.containers import open_to_containers
 from codin.agent.host.hosted import HostedAgent
-from codin.agent.host.packages import surroundings
-from codin.agent.host.process import HostProcess, HostSpec
-from codin.agent.host.wire import INSIDE, PLATFORM_SOCKET, HostProblem, HostStartError
+from codin.agent.host.journal import Journal
+from codin.agent.host.packages import PLATFORMS, Environment, Environments, Say
+from codin.agent.host.process import HostProcess, HostState
+from codin.agent.host.spec import AS_ALL, HostLimits, HostSpec
+from codin.agent.host.wire import (
+    AGENTS_INSIDE,
+    INSIDE,
+    PLATFORM_SOCKET,
+    HostProblem,
+    HostStartError,
+)
 from codin.runtime.base import Deployment, Runtime, Service
 from codin.sandbox.base import MIB, Limits, Mount
 from codin.sandbox.network.refusal import Refusal
@@ -21,8 +33,9 @@ HOST_LIMITS = Limits(
 """What one host may use when nothing else is said: two GiB, no network, as long as it likes.
 An empty list, and not ``"none"``, so that what is refused says what to do about it."""
 
-AGENTS_INSIDE = "/agents"
-"""Where the folders of agents' files are shown inside."""
+
+def _silent(text: str) -> None:
+    """Say nothing."""
 
 
 class AgentHost:
@@ -51,13 +64,35 @@ class AgentHost:
         """Connections that its network refused, since its process was last started."""
         return self._process.refusals
 
+    @property
+    def environment(self) -> str:
+        """How its environment is called."""
+        return self._process.spec.environment.label
+
+    async def state(self) -> HostState:
+        """How it is."""
+        return await self._process.state()
+
     async def logs(self) -> list[str]:
         """The newest lines of its output."""
         return await self._process.logs()
 
-    async def stop(self) -> None:
-        """End it with everything in it; what runs on its agents fails. Safe to call twice."""
-        await self._process.stop()
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that its agents are made of, as it says."""
+        _, mounts = shown_inside(self._process.spec.sources)
+        found = []
+        for name in self._process.listing.files:
+            for mount in mounts:
+                inside = PurePosixPath(name)
+                if inside.is_relative_to(mount.target) and ".." not in inside.parts:
+                    found.append(mount.source / inside.relative_to(mount.target))
+        return tuple(found)
+
+    async def stop(self, why: str = "") -> None:
+        """End it with everything in it; what runs on its agents fails, and says ``why``. Safe to
+        call twice."""
+        await self._process.stop(why)
 
 
 class AgentHosts:
@@ -68,8 +103,10 @@ class AgentHosts:
         host_api_socket: the Unix socket on which the platform serves the host API.
         run_root: where the hosts' run directories are made, a temporary folder by default. Keep
             it short: the path of a Unix socket may have no more than some 100 bytes.
-        limits: of each host.
+        limits: of each host, where it has none of its own.
         ready_seconds: how long a host may take to import its agents and answer.
+        journals: the folder in which what hosts print is kept; without it, it goes with them.
+        environments: what makes their packages.
     """
 
     def __init__(
@@ -80,12 +117,17 @@ class AgentHosts:
         run_root: Path | None = None,
         limits: Limits = HOST_LIMITS,
         ready_seconds: float = 60.0,
+        journals: Path | None = None,
+        environments: Environments | None = None,
     ) -> None:
         self._runtime = runtime
         self._socket = host_api_socket
         self._root = run_root
         self._limits = limits
         self._ready_seconds = ready_seconds
+        self._journals = journals
+        self._environments = environments or Environments()
+        self._names: Counter[str] = Counter()
         self._hosts: list[AgentHost] = []
 
     @property
@@ -100,29 +142,35 @@ class AgentHosts:
         mounts: Sequence[Mount] = (),
         env: Mapping[str, str] | None = None,
         network: Sequence[str] = (),
-        requirements: Sequence[str] = (),
+        environment: Environment = PLATFORMS,
+        limits: HostLimits = AS_ALL,
+        say: Say = _silent,
     ) -> AgentHost:
         """Start one host with the agents of ``sources``; returns when it is ready.
 
         Agents of one host share a process and trust each other. ``network`` are the ``host:port``
-        that they may connect to, besides those of the limits of all hosts. With ``requirements``
-        they see these packages and what codin needs, and none of the platform's. What could not be
-        loaded is in ``problems``; the others are served.
+        that they may connect to, besides those of the limits of all hosts. In an ``environment``
+        of their own they see its packages and what codin needs, and none of the platform's.
+        ``limits`` go before those of all hosts. ``say`` is told in a line what is built for it.
+        What could not be loaded is in ``problems``; the others are served.
 
         Raises:
             HostStartError: it did not get ready, or none of its agents could be loaded.
             InvalidInputError: an entry of ``network`` is no ``host:port``.
         """
         spec = HostSpec(
-            name or _name(sources),
+            self._unique(name or _name(sources)),
             tuple(sources),
             tuple(mounts),
             env or {},
             tuple(network),
-            tuple(requirements),
+            environment,
+            limits,
         )
         self._limits_of(spec)
-        process = HostProcess(spec, self._deploy, run_root=self._root)
+        process = HostProcess(
+            spec, partial(self._deploy, say), run_root=self._root, journal=self._journal(spec.name)
+        )
         try:
             await process.ensure()
             if not process.listing.agents:
@@ -130,18 +178,34 @@ class AgentHosts:
         except BaseException:
             await process.stop()
             raise
+        process.watch()
         host = AgentHost(process)
         self._hosts.append(host)
         return host
+
+    async def end(self, host: AgentHost, why: str = "") -> None:
+        """End one host, for good. What runs on it fails, and says ``why``."""
+        if host in self._hosts:
+            self._hosts.remove(host)
+        await host.stop(why)
 
     async def stop(self) -> None:
         """End every host. Safe to call twice."""
         hosts, self._hosts = self._hosts, []
         await asyncio.gather(*(host.stop() for host in hosts))
+        await self._environments.close()
 
-    async def _deploy(self, spec: HostSpec, run_dir: str) -> Deployment:
+    def _unique(self, name: str) -> str:
+        self._names[name] += 1
+        return name if self._names[name] == 1 else f"{name}-{self._names[name]}"
+
+    def _journal(self, name: str) -> Journal | None:
+        return None if self._journals is None else Journal(self._journals, name)
+
+    async def _deploy(self, say: Say, spec: HostSpec, run_dir: str) -> Deployment:
         sources, mounts = shown_inside(spec.sources)
-        around = surroundings(spec.requirements)
+        told = partial(_told, say, spec.name)
+        around = await self._environments.surroundings(spec.environment, told)
         service = Service(
             name=spec.name,
             argv=(*around.python, "-m", "codin.agent.host", "--end-with-stdin", *sources),
@@ -152,19 +216,33 @@ class AgentHosts:
                 Mount(self._socket, f"{INSIDE}/{PLATFORM_SOCKET}", writable=True),
                 *spec.mounts,
             ),
-            env={"PYTHONUNBUFFERED": "1", "PYTHONPATH": around.path, **spec.env},
-            requirements=around.requirements,
+            env={"PYTHONUNBUFFERED": "1", **around.env, **spec.env},
             limits=self._limits_of(spec),
             ready_seconds=self._ready_seconds,
         )
-        return await self._runtime.deploy(service)
+        image = spec.environment.image
+        if image is None:
+            return await self._runtime.deploy(service)
+        await asyncio.to_thread(open_to_containers, Path(run_dir), self._socket)
+        return await self._environments.containers.runtime(image).deploy(service)
 
     def _limits_of(self, spec: HostSpec) -> Limits:
-        of_all = self._limits.network
+        limits, own = self._limits, spec.limits
+        if own.memory_mb is not None:
+            limits = replace(limits, memory_bytes=own.memory_mb * MIB)
+        if own.processes is not None:
+            limits = replace(limits, processes=own.processes)
+        if own.cpus is not None:
+            limits = replace(limits, cpus=own.cpus)
+        of_all = limits.network
         if not spec.network or of_all == "open":
-            return self._limits
+            return limits
         given = () if isinstance(of_all, str) else of_all
-        return replace(self._limits, network=(*given, *spec.network))
+        return replace(limits, network=(*given, *spec.network))
+
+
+def _told(say: Say, name: str, text: str) -> None:
+    say(f"agent host {name}: {text}")
 
 
 def shown_inside(sources: Iterable[str]) -> tuple[tuple[str, ...], tuple[Mount, ...]]:
@@ -224,9 +302,18 @@ def _problems(process: HostProcess) -> tuple[HostProblem, ...]:
 def _name(sources: Sequence[str]) -> str:
     if not sources:
         raise HostStartError("an agent host needs at least one agent file or module:attr")
-    return Path(sources[0].partition(":")[0]).stem
+    path = Path(sources[0].partition(":")[0])
+    name = path.parent.name if path.name == "agent.py" else path.stem
+    return re.sub(r"[^A-Za-z0-9._-]", "-", name).strip(".-")[:64] or "agents"
 
 
 def _nothing_loaded(spec: HostSpec, problems: Sequence[HostProblem]) -> str:
-    reasons = "; ".join(f"{p.source}: {p.error_type}: {p.message}" for p in problems)
+    reasons = "; ".join(_reason(problem, spec) for problem in problems)
     return f"no agent of {', '.join(spec.sources)} could be loaded: {reasons or 'none was found'}"
+
+
+def _reason(problem: HostProblem, spec: HostSpec) -> str:
+    """Why a source could not be loaded, without what is said already."""
+    kind = "" if problem.error_type == "AgentLoadError" else f"{problem.error_type}: "
+    source = "" if spec.sources == (problem.source,) else f"{problem.source}: "
+    return f"{source}{kind}{problem.message}"

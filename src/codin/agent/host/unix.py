@@ -15,9 +15,8 @@ def unix_http(
     Connecting takes five seconds at most. Without ``timeout`` (in seconds) an answer may take as
     long as it likes: a model thinks for minutes, and whoever waits decides how long is too long.
     """
-    limits = httpx.Limits(max_connections=connections, max_keepalive_connections=16)
     return httpx.AsyncClient(
-        transport=unix_transport(socket, limits),
+        transport=unix_transport(socket, connections=connections),
         base_url=base_url,
         timeout=httpx.Timeout(timeout, connect=5.0),
         trust_env=False,

@@ -6,11 +6,14 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from codin.agent.base import AgentError
+from codin.agent.base import INPUT_MODES, AgentError
 from codin.tool.base import ToolSpec
 
 INSIDE = "/run/codin"
 """Where the host's run directory is shown inside its sandbox."""
+
+AGENTS_INSIDE = "/agents"
+"""Where the folders of agents' files are shown inside."""
 
 SERVICE_SOCKET = "service.sock"
 """The host listens here: A2A from the platform."""
@@ -19,13 +22,20 @@ PLATFORM_SOCKET = "platform.sock"
 """The platform listens here: the host API."""
 
 RUN_EXTENSION = "urn:codin:a2a:run:1"
-"""Key of the message metadata by which the platform hands a run's history to a host."""
+"""Key of the message metadata by which the platform hands a run's history to a host, and what an
+agent that asked needs to go on."""
 
 MAX_BODY = 8 * 1024 * 1024
 """Bytes of the body of one request, in either direction."""
 
+MAX_RUN_BYTES = 32 * 1024 * 1024
+"""Bytes of all that an agent says in one run."""
+
 MAX_LISTING = 1024 * 1024
 """Bytes of a host's list of agents."""
+
+MAX_FILES = 1_000
+"""How many of the files that a host has loaded it names."""
 
 MAX_MESSAGE = 8_000
 """Characters of what a host says in one piece."""
@@ -56,6 +66,10 @@ class PlatformRefused(HostError):
     """The platform's host API refused a request of the host, such as one with an old token."""
 
 
+class SaidTooMuch(HostError):
+    """An agent said more in one run than a host passes on."""
+
+
 class _Wire(BaseModel):
     model_config = ConfigDict(frozen=True)
 
@@ -67,9 +81,13 @@ class HostedInfo(_Wire):
     name: Annotated[str, StringConstraints(max_length=200)]
     description: Annotated[str, StringConstraints(max_length=8_000)] = ""
     framework: Annotated[str, StringConstraints(max_length=64)] = "function"
+    version: Annotated[str, StringConstraints(max_length=64)] = ""
     tools: tuple[Annotated[str, StringConstraints(max_length=128)], ...] = Field((), max_length=256)
     skills: tuple[Annotated[str, StringConstraints(max_length=500)], ...] = Field(
         (), max_length=256
+    )
+    input_modes: tuple[Annotated[str, StringConstraints(max_length=128)], ...] = Field(
+        INPUT_MODES, max_length=64
     )
 
 
@@ -82,10 +100,13 @@ class HostProblem(_Wire):
 
 
 class HostListing(_Wire):
-    """The answer to ``GET /agents``."""
+    """The answer to ``GET /agents``. ``files`` are those loaded of the agents' folders."""
 
     agents: tuple[HostedInfo, ...] = Field((), max_length=256)
     problems: tuple[HostProblem, ...] = Field((), max_length=256)
+    files: tuple[Annotated[str, StringConstraints(max_length=4096)], ...] = Field(
+        (), max_length=MAX_FILES
+    )
 
     @model_validator(mode="after")
     def _ids_are_unique(self) -> Self:

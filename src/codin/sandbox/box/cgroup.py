@@ -19,6 +19,8 @@ from codin.process_name import process_lives, process_name
 from codin.sandbox.base import Limits
 
 ROOT = Path("/sys/fs/cgroup")
+_PERIOD = 100_000
+"""Microseconds."""
 OWN_PROCESSES = 3
 """Processes of a box that are not the code's own: the launcher, bubblewrap, and its init."""
 
@@ -129,12 +131,14 @@ GroupKind = Callable[[str], Group]
 
 
 class GroupV1(Group):
-    """A group in each of the version 1 hierarchies ``memory``, ``pids`` and ``cpuacct``."""
+    """A group in each of the version 1 hierarchies ``memory``, ``pids`` and ``cpuacct``, and in
+    ``cpu`` where processors are limited."""
 
     def __init__(self, name: str) -> None:
         self._memory, self._pids, self._cpu = (
             ROOT / controller / "codin" / name for controller in ("memory", "pids", "cpuacct")
         )
+        self._share = ROOT / "cpu" / "codin" / name
         super().__init__([self._memory, self._pids, self._cpu])
         self.cpu = Counter(self._cpu / "cpuacct.usage")
         self.peak = Counter(self._memory / "memory.max_usage_in_bytes")
@@ -149,6 +153,16 @@ class GroupV1(Group):
                     path.write_text(str(limits.memory_bytes))
         if processes and limits.processes is not None:
             (self._pids / "pids.max").write_text(str(limits.processes + OWN_PROCESSES))
+        if limits.cpus is not None:
+            self._share.mkdir(parents=True, exist_ok=True)
+            (self._share / "cpu.cfs_period_us").write_text(str(_PERIOD))
+            (self._share / "cpu.cfs_quota_us").write_text(str(_quota(limits.cpus)))
+            if self._share not in self._folders:
+                self._folders.append(self._share)
+
+    def remove(self) -> None:
+        super().remove()
+        _remove(self._share)
 
     @staticmethod
     def seconds(said: bytes) -> float:
@@ -179,6 +193,10 @@ class GroupV2(Group):
                 (self._folder / "memory.swap.max").write_text("0")
         if processes and limits.processes is not None:
             (self._folder / "pids.max").write_text(str(limits.processes + OWN_PROCESSES))
+        if limits.cpus is not None:
+            for parent in reversed(self._folder.relative_to(ROOT).parents):
+                (ROOT / parent / "cgroup.subtree_control").write_text("+cpu")
+            (self._folder / "cpu.max").write_text(f"{_quota(limits.cpus)} {_PERIOD}")
 
     @staticmethod
     def seconds(said: bytes) -> float:
@@ -226,15 +244,32 @@ def find_kind() -> GroupKind | None:
     return None
 
 
+def limits_cpus(kind: GroupKind) -> bool:
+    """Whether groups of that kind limit processors on this machine, found by making one."""
+    group = kind(f"{process_name()}/probe-cpus")
+    try:
+        group.limit(Limits(cpus=1.0))
+    except OSError:
+        return False
+    finally:
+        group.remove()
+    return True
+
+
 def sweep() -> None:
     """Remove what platforms that were killed have left behind, with whatever runs in it."""
-    bases = [ROOT / name / "codin" for name in ("memory", "pids", "cpuacct")]
+    bases = [ROOT / name / "codin" for name in ("memory", "pids", "cpuacct", "cpu")]
     for base in [*bases, ROOT / "codin"] if _version_2() else bases:
         with contextlib.suppress(OSError):
             for left in list(base.iterdir()):
                 if left.is_dir() and not process_lives(left.name):
                     for folder, _, _ in os.walk(left, topdown=False):
                         _remove(Path(folder))
+
+
+def _quota(cpus: float) -> int:
+    """Microseconds of processor time in each period; the kernel takes no less than a thousand."""
+    return max(int(cpus * _PERIOD), 1000)
 
 
 def _version_2() -> bool:

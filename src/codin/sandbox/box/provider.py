@@ -29,6 +29,7 @@ def check_support(spec: SandboxSpec, support: SandboxSupport, *, stronger: str) 
             "its loopback; name what is needed, as network=('example.com:443',)"
         )
     asked = {name for name in LIMITED if getattr(spec.limits, name) is not None} | {"network"}
+    asked |= {"cpus"} if spec.limits.cpus is not None else set()
     if missing := asked - support.enforced:
         raise SandboxUnavailable(
             f"these limits cannot be enforced here: {', '.join(sorted(missing))}; "

@@ -89,7 +89,7 @@ class DockerSandboxProvider(SandboxProvider):
                 found = await probe(self._open, Isolation.CONTAINER)
                 if not found.available:
                     return found  # an engine may be started yet
-                self._supports[which] = found
+                self._supports[which] = replace(found, enforced=found.enforced | {"cpus"})
             return self._supports[which]
 
     async def describe(self) -> dict[str, object]:

@@ -32,7 +32,7 @@ from codin.sandbox.supervisor.client import Supervisor
 from codin.sandbox.supervisor.sandbox import BOOT, SupervisedSandbox, programs
 
 OWNER_LABEL, PROVIDER_LABEL = "codin.owner", "codin.provider"
-_DOOR = "/run/codin"
+_DOOR = "/run/codin-supervisor"
 _PROGRAMS = "/opt/codin"
 _START_SECONDS = 60.0
 _REMOVE_SECONDS = 10.0
@@ -117,7 +117,8 @@ class DockerSandbox(SupervisedSandbox):
     ) -> dict[str, Any]:
         assert self._spec.workspace is not None
         mounts = [Mount(self._spec.workspace, WORKSPACE, writable=True), *self._spec.mounts]
-        kept = Kept(self.limits, mounts, self._plan.cpus, self._container, self._plan.podman)
+        cpus = self.limits.cpus or self._plan.cpus
+        kept = Kept(self.limits, mounts, cpus, self._container, self._plan.podman)
         proxied = {} if self._proxy is None else proxy_environment()
         settings = {**proxied, **self._spec.env, **env}
         return {
@@ -231,6 +232,7 @@ async def _create(identity: str, spec: SandboxSpec, plan: Plan, door: Path) -> A
         *spec.mounts,
     ]
     inside = [f"{_PROGRAMS}/{folder.name}" for folder in programs()]
+    cpus = spec.limits.cpus or plan.cpus
     config: dict[str, Any] = {
         "Image": plan.image.name,
         "Entrypoint": [plan.image.python],
@@ -248,7 +250,7 @@ async def _create(identity: str, spec: SandboxSpec, plan: Plan, door: Path) -> A
             PROVIDER_LABEL: str(plan.folder.parent),
             "codin.sandbox": identity,
         },
-        "HostConfig": host_config(Kept(spec.limits, mounts, plan.cpus, podman=plan.podman)),
+        "HostConfig": host_config(Kept(spec.limits, mounts, cpus, podman=plan.podman)),
     }
     async with plan.engine.asked("create a container", _START_SECONDS) as client:
         return await client.containers.create(config, name=name_of(identity))

@@ -26,6 +26,8 @@ HOW_TO_GET_IT = (
 )
 PLACE = "/gvisor"
 """Where its own files are, in the namespaces around it; code inside sees an empty folder there."""
+ITS_DESCRIPTORS = range(256, 259)
+"""Where its sandbox puts the standard streams: it does not start where one of these is taken."""
 # It hands no signals on to what it runs: a second one sends them, while the first is waited for.
 _SIGNALS = " ".join(str(number) for number in range(1, 32) if number not in {9, 17, 19})
 # A shell gives what it leaves running an empty input, so that it is handed over as SPARE.
@@ -82,6 +84,15 @@ def find(minimum: date = MINIMUM) -> Runsc:
     if released < minimum:
         raise SandboxUnavailable(f"{found} is of {released.isoformat()}, which is too old; {how}")
     return Runsc(Path(found), released)
+
+
+def reason(log: bytes) -> str:
+    """What the first line of its log says, of as much of it as was read."""
+    try:
+        line, _ = json.JSONDecoder().raw_decode(log.decode(errors="replace"))
+        return str(line["msg"])
+    except (ValueError, KeyError, TypeError):
+        return "it does not say why"
 
 
 def bundle(

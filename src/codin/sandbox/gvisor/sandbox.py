@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
@@ -15,6 +16,7 @@ from codin.sandbox.box.command import Command
 from codin.sandbox.box.link import worker_command
 from codin.sandbox.box.meter import Sample
 from codin.sandbox.errors import PermissionDenied, SandboxError, SandboxUnavailable
+from codin.sandbox.gvisor import runsc
 from codin.sandbox.gvisor.meter import OWN_MEMORY, GvisorMeter, most_tasks, without_own
 from codin.sandbox.gvisor.runsc import PLACE, Runsc, bundle
 from codin.sandbox.local import bwrap, layout
@@ -45,10 +47,20 @@ class GvisorBox(BwrapBox):
     def _judge(self, code: int, note: bytes, sample: Sample) -> SandboxError | None:
         if note.startswith(b"{") and not sample.oom_kills:
             return SandboxUnavailable(
-                f"gVisor could not make the sandbox (exit code {code}); "
+                f"gVisor could not make the sandbox (exit code {code}): {runsc.reason(note)}; "
                 "`codin doctor` shows what this machine can do"
             )
         return super()._judge(code, note, sample)
+
+    def _note_pipe(self) -> tuple[int, int]:
+        """Both ends, the one that gVisor has not where it wants to have its own descriptors."""
+        read, write = super()._note_pipe()
+        if write not in runsc.ITS_DESCRIPTORS:
+            return read, write
+        try:
+            return read, fcntl.fcntl(write, fcntl.F_DUPFD_CLOEXEC, runsc.ITS_DESCRIPTORS.stop)
+        finally:
+            os.close(write)
 
 
 class GvisorSandbox(LocalSandbox):

@@ -18,7 +18,7 @@ from codin.sandbox.errors import DiskLimit, SandboxError, SandboxUnavailable
 from codin.sandbox.local import bwrap as bubblewrap
 from codin.sandbox.local import seccomp
 
-_NOTE_BYTES = 64
+_NOTE_BYTES = 4096
 _NOT_STARTED = 127
 _SETUP_SECONDS = 5.0
 """How long bubblewrap may take to end after what it runs, before it is killed all the same."""
@@ -87,7 +87,7 @@ class BwrapBox(Box):
         stdin: bool | int,
     ) -> None:
         self._status_fd, status = os.pipe()
-        self._note_fd, note = os.pipe()
+        self._note_fd, note = self._note_pipe()
         out, err = self.pump.pipe("stdout"), self.pump.pipe("stderr")
         program = seccomp.program(only_set_id=launch.by is not None)
         filters = [] if program is None else [memory_file(program)]
@@ -117,6 +117,10 @@ class BwrapBox(Box):
         os.set_blocking(self._note_fd, False)
         self._loop.add_reader(self._status_fd, self._read_status)
         self._finished = asyncio.ensure_future(self._finish())
+
+    def _note_pipe(self) -> tuple[int, int]:
+        """Where what is inside writes why it could not be started: both ends."""
+        return os.pipe()
 
     def _kill(self) -> None:
         if not self._ending:

@@ -82,7 +82,11 @@ class LocalSandboxProvider(SandboxProvider):
             return self._found[program]
 
     async def _try(self) -> SandboxSupport:
-        return await probe(self._open, self.isolation)
+        found = await probe(self._open, self.isolation)
+        groups = self._groups
+        if found.available and groups is not None and cgroup.limits_cpus(groups):
+            return replace(found, enforced=found.enforced | {"cpus"})
+        return found
 
     async def describe(self) -> dict[str, object]:
         """What this machine gives, as data: for ``codin doctor``."""

@@ -1,4 +1,4 @@
-"""Packages for sandboxes: layers that are built once by uv, from wheels only."""
+"""Packages for sandboxes: layers that are built once by uv or pip, from wheels only."""
 
 from __future__ import annotations
 

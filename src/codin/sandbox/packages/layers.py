@@ -21,15 +21,23 @@ import platformdirs
 
 from codin.private_folder import private_folder
 from codin.sandbox.base import MIB
-from codin.sandbox.errors import PermissionDenied
-from codin.sandbox.packages.build import RECORD, SITE, Order, build
-from codin.sandbox.packages.errors import PackageDiskFull
+from codin.sandbox.errors import PermissionDenied, SandboxUnavailable
+from codin.sandbox.packages import uv
+from codin.sandbox.packages.build import RECORD, SITE, Order, Say, build
+from codin.sandbox.packages.errors import PackageDiskFull, RequirementRefused
+from codin.sandbox.packages.installer import Installer
+from codin.sandbox.packages.pip import Pip
 from codin.sandbox.packages.requirement import normalize
 from codin.sandbox.packages.target import Target, index_environment, index_settings
 
 GIB = 1024 * MIB
 _FORMAT = 1
 _WAIT_SECONDS = 0.05
+_MAX_BESIDE = 2000
+
+
+def _silent(text: str) -> None:
+    """Say nothing."""
 
 
 def layers_folder() -> Path:
@@ -73,26 +81,34 @@ class PackageLayers:
         *,
         python: str | None = None,
         platform: str | None = None,
+        beside: Sequence[str] = (),
+        say: Say = _silent,
     ) -> Path:
         """The folder to put on ``sys.path``, its scripts in ``bin``; held until ``release``.
 
         ``python`` (``"3.12"``) and ``platform`` (``"x86_64-manylinux_2_28"``) are for code that
-        runs elsewhere than with this Python on this machine.
+        runs elsewhere than with this Python on this machine. ``beside`` are the exact versions
+        (``"httpx==0.28.1"``) of packages that are there already where the layer will be seen:
+        they stay as they are, the layer is without them, and what needs others is not to be had.
+        ``say`` is told in a line what goes on; nothing when the layer is there.
 
         Raises:
             RequirementRefused: a requirement that is a URL, a path, an option, or nothing at all.
             PackageNotFound: no such version, none as a wheel, or they contradict each other.
             IndexUnreachable, PackageTooLarge, PackageTimeout, PackageUnsafe, PackageDiskFull
-            SandboxUnavailable: there is no uv, or no bubblewrap to put it apart with.
+            SandboxUnavailable: there is neither uv nor pip, or no bubblewrap to put it apart with.
             PermissionDenied: the folder of the layers belongs to others.
         """
-        environment = index_environment(self._index)
+        installer = find_installer()
+        environment = index_environment(self._index, pip=installer is Pip)
         order = Order(
             normalize(requirements),
             Target(python, platform),
             environment,
             self._max_layer,
             self._seconds,
+            installer,
+            _exact(beside),
         )
         key = _key(order)
         async with self._turns[key]:
@@ -100,7 +116,7 @@ class PackageLayers:
                 held = self._held.get(key)
                 if held is None:
                     await asyncio.to_thread(_prepare, self._folder)
-                    held = self._held[key] = _Held(await self._hold(key, order))
+                    held = self._held[key] = _Held(await self._hold(key, order, say))
                 held.times += 1
                 with contextlib.suppress(OSError):
                     os.utime(self._folder / key / RECORD)
@@ -123,27 +139,31 @@ class PackageLayers:
             held.lock.close()
         self._held.clear()
 
-    async def _hold(self, key: str, order: Order) -> LayerLock:
+    async def _hold(self, key: str, order: Order, say: Say) -> LayerLock:
         """The lock on a layer that is whole, so that nobody removes it."""
         lock = LayerLock(self._folder / f"{key}.lock")
+        waiting = False
         try:
             while True:
                 if lock.share():
                     if (self._folder / key / RECORD).is_file():
                         return lock
                     if lock.take():
-                        await self._build(key, order)
+                        await self._build(key, order, say)
                         continue
+                if not waiting:
+                    say("waiting for whoever builds these packages")
+                    waiting = True
                 await asyncio.sleep(_WAIT_SECONDS)
         except BaseException:
             lock.close()
             raise
 
-    async def _build(self, key: str, order: Order) -> None:
+    async def _build(self, key: str, order: Order, say: Say) -> None:
         if (self._folder / key / RECORD).is_file():
             return
         async with _staging(self._folder) as staging:
-            layer = await build(order, staging)
+            layer = await build(order, staging, say)
             await asyncio.to_thread(_commit, layer, self._folder / key)
         await asyncio.to_thread(self._evict, key)
 
@@ -201,10 +221,28 @@ class LayerLock:
         return True
 
 
+def find_installer() -> type[Installer]:
+    """uv; pip, where there is no uv."""
+    try:
+        uv.find()
+    except SandboxUnavailable:
+        return Pip
+    return uv.Uv
+
+
+def _exact(beside: Sequence[str]) -> tuple[str, ...]:
+    pinned = normalize(beside, most=_MAX_BESIDE)
+    for line in pinned:
+        if "==" not in line or "*" in line:
+            raise RequirementRefused(f"{line!r} is no exact version; write it as 'httpx==0.28.1'")
+    return pinned
+
+
 def _key(order: Order) -> str:
     made_of = {
         "format": _FORMAT,
         "requirements": order.requirements,
+        **({"beside": order.beside} if order.beside else {}),
         "index": index_settings(order.environment),
         **order.target.describe(),
     }

@@ -10,7 +10,7 @@ MAX_REQUIREMENTS = 200
 _MAX_LENGTH = 500
 
 
-def normalize(requirements: Sequence[str]) -> tuple[str, ...]:
+def normalize(requirements: Sequence[str], *, most: int = MAX_REQUIREMENTS) -> tuple[str, ...]:
     """The requirements in one form: equal ones are equal text, sorted, each once.
 
     Raises:
@@ -18,9 +18,9 @@ def normalize(requirements: Sequence[str]) -> tuple[str, ...]:
     """
     if isinstance(requirements, str):
         raise RequirementRefused(f"requirements are a list, not one text: ({requirements!r},)")
-    if len(requirements) > MAX_REQUIREMENTS:
+    if len(requirements) > most:
         raise RequirementRefused(
-            f"{len(requirements)} requirements are more than the {MAX_REQUIREMENTS} allowed"
+            f"{len(requirements)} requirements are more than the {most} allowed"
         )
     return tuple(sorted({_normal(text) for text in requirements}))
 

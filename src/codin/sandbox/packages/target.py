@@ -22,6 +22,13 @@ _HOW = (
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
     *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
 )
+_PIP = {
+    "PIP_INDEX_URL": "UV_DEFAULT_INDEX",
+    "PIP_EXTRA_INDEX_URL": "UV_INDEX",
+    "PIP_FIND_LINKS": "UV_FIND_LINKS",
+    "PIP_NO_INDEX": "UV_NO_INDEX",
+    "PIP_CERT": "SSL_CERT_FILE",
+}
 _CREDENTIALS = re.compile(r"UV_INDEX_\w+_(USERNAME|PASSWORD)")
 _IN_URL = re.compile(r"(?<=://)[^/@\s]+@")
 _VERSION = re.compile(r"3\.\d{1,2}")
@@ -48,6 +55,12 @@ class Target:
             )
 
     @property
+    def other(self) -> bool:
+        """Whether it is another Python or platform than those of this process."""
+        own = f"{sys.version_info.major}.{sys.version_info.minor}"
+        return self.platform is not None or self.python not in {None, own}
+
+    @property
     def arguments(self) -> list[str]:
         """What tells uv of it."""
         version = ["--python-version", self.python] if self.python else []
@@ -65,11 +78,17 @@ class Target:
         }
 
 
-def index_environment(index: str | None, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+def index_environment(
+    index: str | None, environ: Mapping[str, str] = os.environ, *, pip: bool = False
+) -> dict[str, str]:
     """The variables by which uv finds the index: its own, from the operator's environment.
 
-    ``index`` is the URL of the one index to ask instead.
+    ``index`` is the URL of the one index to ask instead. With ``pip``, those of pip count too,
+    where uv's say nothing.
     """
+    if pip:
+        meant = {name: environ[own] for own, name in _PIP.items() if environ.get(own)}
+        environ = {**meant, **environ}
     given = {name: environ[name] for name in (*_FROM_WHERE, *_HOW) if environ.get(name)}
     given |= {name: value for name, value in environ.items() if _CREDENTIALS.fullmatch(name)}
     if index is None:
