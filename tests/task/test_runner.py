@@ -207,7 +207,7 @@ async def test_a_client_that_leaves_at_once_leaves_no_orphan(
         await asyncio.sleep(delay)
         sending.cancel()
         await asyncio.wait([sending])
-    for _ in range(100):
+    for _ in range(1000):
         if not await log.unfinished():
             break
         await asyncio.sleep(0.02)

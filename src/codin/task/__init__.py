@@ -23,6 +23,7 @@ from codin.task.log import EventLog, LogEvent, SqliteEventLog
 
 if TYPE_CHECKING:
     from codin.task.calls import LogCallRecorder
+    from codin.task.chain import CallLimits, CallRefused
     from codin.task.conversation import MemoryConversation
     from codin.task.files import GoalFiles
     from codin.task.goal import ORCHESTRATOR, GoalLimits
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "calls": ("LogCallRecorder",),
+    "chain": (
+        "CallLimits",
+        "CallRefused",
+    ),
     "conversation": ("MemoryConversation",),
     "files": ("GoalFiles",),
     "goal": (
@@ -74,6 +79,8 @@ __all__ = [
     "ORCHESTRATOR_INFO",
     "AgentRequestHandler",
     "AgentWork",
+    "CallLimits",
+    "CallRefused",
     "EventLog",
     "FencedError",
     "GoalFiles",

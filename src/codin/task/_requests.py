@@ -103,14 +103,15 @@ def _required(kind: Descriptor) -> frozenset[str]:
 
 
 def check_modes(message: Message, modes: Collection[str]) -> None:
-    """Return when an agent that takes ``modes`` (media types; ``*/*`` is all) can read each part.
+    """Return when an agent that takes ``modes`` (media types; ``image/*`` are all images, ``*/*``
+    is all) can read each part.
 
     Raises:
         ContentTypeNotSupportedError: it cannot.
     """
     for part in message.parts:
         mode = _mode(part)
-        if "*/*" not in modes and mode not in modes and not _as_text(part, mode, modes):
+        if not _among(mode, modes) and not _as_text(part, mode, modes):
             raise ContentTypeNotSupportedError(
                 f"the agent cannot read {mode[:100]}: send {', '.join(modes)}"
             )
@@ -122,6 +123,11 @@ def _mode(part: Part) -> str:
     if part.HasField("text"):
         return "text/plain"
     return "application/json" if part.HasField("data") else "application/octet-stream"
+
+
+def _among(mode: str, modes: Collection[str]) -> bool:
+    kind = mode.partition("/")[0]
+    return not {mode, f"{kind}/*", "*/*"}.isdisjoint(modes)
 
 
 def _as_text(part: Part, mode: str, modes: Collection[str]) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 
+from codin.ending import end
 from codin.security import Principal
 from codin.task._active import ActiveRun
 from codin.task.errors import TaskError
@@ -54,11 +54,7 @@ class Watch:
     async def stop(self) -> None:
         """End it. Stopping twice does nothing."""
         loops, self._loops = self._loops, []
-        for loop in loops:
-            loop.cancel()
-        for loop in loops:
-            with suppress(asyncio.CancelledError):
-                await loop
+        await end(*loops)
 
     def doubt(self, principal: Principal, task_id: str) -> None:
         """A run could not begin or end by the log's fault, and its task may be held all the same,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Protocol
 
+from codin.agent.events import Completed, EndEvent, InputRequest
 from codin.memory.base import MemoryMessage, MemorySystem
 from codin.security import Scope
 
@@ -76,6 +78,26 @@ class MemoryConversation:
 
     async def append(self, scope: Scope, *messages: Json) -> None:
         await self._history.append(scope, *(_remembered(message) for message in messages))
+
+
+def answered(text: str, end: EndEvent) -> str:
+    """What a run said to its message: its last ``text``, its question, or its whole reply."""
+    if isinstance(end, InputRequest):
+        return end.prompt
+    return end.reply or text if isinstance(end, Completed) else text
+
+
+def taken_over(
+    before: Sequence[Message], own: Sequence[Message], task_id: str
+) -> tuple[Message, ...]:
+    """What a task knows that took over a conversation: what had been said ``before`` it was begun,
+    and what was said to it since, which is among the agent's ``own`` messages. Without a
+    conversation that it took over, all of these."""
+    if not before:
+        return tuple(own)
+    since = [message for message in own if message.task_id == task_id]
+    ids = {message.message_id for message in since}
+    return (*takewhile(lambda message: message.message_id not in ids, before), *since)
 
 
 def _remembered(message: Json) -> MemoryMessage:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
@@ -17,7 +17,7 @@ from codin.agent.events import (
     TextFinal,
 )
 from codin.agent.plan import Step
-from codin.security import Principal
+from codin.security import ForbiddenError, Principal
 from codin.task.transport import in_memory_client
 from codin.task.work import ParentTask, Run
 
@@ -61,19 +61,31 @@ class Attempt:
                 self.end = event
 
 
-class Dispatcher:
-    """Dispatches the steps of one goal's run. The children's events go into the goal's log."""
+async def _unheard(event: AgentEvent) -> None:
+    """Take no notice of an event."""
 
-    def __init__(self, run: Run, handlers: Handlers) -> None:
+
+class Dispatcher:
+    """Dispatches the steps of one goal's run. The children's events go into the goal's log.
+
+    ``history`` is what was said before, where a step takes the run's conversation over.
+    """
+
+    def __init__(self, run: Run, handlers: Handlers, history: Sequence[Message] = ()) -> None:
         self._run = run
         self._handlers = handlers
-        self._parent = ParentTask(run.task_id, run.goal_id)
+        self._parent = ParentTask(run.task_id, run.goal_id, tuple(history))
 
     async def send(
-        self, step: Step, message: Message, begun: Callable[[str], Awaitable[None]]
+        self,
+        step: Step,
+        message: Message,
+        begun: Callable[[str], Awaitable[None]],
+        said: Callable[[AgentEvent], Awaitable[None]] = _unheard,
     ) -> Attempt:
         """Send ``message`` to the step's agent and follow its task to the end. ``begun`` is told
-        the task's id. Cancelling it cancels the task, and waits for that.
+        the task's id, ``said`` what the agent says. Cancelling it cancels the task, and waits for
+        that.
 
         Raises:
             NotFoundError: there is no such agent for the run's principal.
@@ -90,6 +102,7 @@ class Dispatcher:
                     await self._take(step, response, attempt, begun)
                     for event in decoder.decode(response):
                         attempt.apply(event)
+                        await said(event)
         except BaseException:
             if attempt.child_id:
                 await self._stop(client, step, attempt.child_id)
@@ -127,7 +140,8 @@ class Dispatcher:
         from a2a.types import CancelTaskRequest
         from a2a.utils.errors import A2AError
 
-        with suppress(A2AError):  # it has ended meanwhile
+        # it has ended meanwhile, or its principal may cancel nothing: then it ends with its goal
+        with suppress(A2AError, ForbiddenError):
             await client.cancel_task(CancelTaskRequest(id=child_id))
         await self._run.adopt(child_id, step=step.id, agent=step.agent)
 

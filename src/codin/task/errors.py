@@ -32,6 +32,10 @@ class UnstorableName(TaskError, InvalidInputError):
     """A name holds a character that a database cannot (NUL, half a surrogate pair)."""
 
 
+class StateTooLarge(TaskError, InvalidInputError):
+    """What an agent needs to go on when it is answered is more than is kept."""
+
+
 class FencedError(TaskError):
     """The lease is stale: another owner has the task now, and nothing was written."""
 

@@ -262,17 +262,18 @@ class AgentRequestHandler(RequestHandler):
     async def _hand_in(
         self, principal: Principal, work: Work, message: Message, context: ServerCallContext
     ) -> _Accepted:
+        given = context.state.get(PARENT)
+        parent = given if isinstance(given, ParentTask) else None
         if message.task_id:
-            return await self._answer(principal, work, message)
+            return await self._answer(principal, work, message, parent)
         admit_task(context)
-        parent = context.state.get(PARENT)
         try:
             task_id = await self._runner.start(
                 principal,
                 work,
                 message,
                 context_id=message.context_id or None,
-                parent=parent if isinstance(parent, ParentTask) else None,
+                parent=parent,
             )
         except TaskRepeated as repeated:
             return _Accepted(repeated.task_id, repeated=True)
@@ -280,7 +281,9 @@ class AgentRequestHandler(RequestHandler):
             raise InvalidParamsError(str(error)) from error
         return _Accepted(task_id)
 
-    async def _answer(self, principal: Principal, work: Work, message: Message) -> _Accepted:
+    async def _answer(
+        self, principal: Principal, work: Work, message: Message, parent: ParentTask | None
+    ) -> _Accepted:
         row = await self._row(principal, message.task_id)
         if message.context_id and message.context_id != row.context_id:
             raise InvalidParamsError(
@@ -298,7 +301,7 @@ class AgentRequestHandler(RequestHandler):
                 f" in context {row.context_id}"
             )
         try:
-            seq = await self._runner.resume(principal, work, row, message)
+            seq = await self._runner.resume(principal, work, row, message, parent=parent)
         except LogError:
             raise  # the same answer may be taken when it comes again
         except TaskError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,14 @@ from codin.agent.base import AgentInfo
 from codin.agent.cards import Cards
 from codin.agent.planner import Planner
 from codin.agent.registry import AgentRegistry
+from codin.agent.router import Router
 from codin.agent.wrapping import info_of
 from codin.security import Access, Principal
+from codin.task.calling import AgentCalls
+from codin.task.chain import CallLimits
 from codin.task.files import GoalFiles
 from codin.task.goal import ORCHESTRATOR, GoalLimits, GoalParts, GoalWork
+from codin.task.handing_off import HandOffs, Passing, PassingWork, PlatformCaller
 from codin.task.handler import AgentRequestHandler
 from codin.task.runner import TaskRunner
 from codin.task.work import AgentWork, RunServices, Work
@@ -39,7 +44,8 @@ class TaskManager:
     """Plans goals and has the agents of ``registry`` do their steps, over A2A.
 
     Call ``start`` before anything else, and ``aclose`` at the end: it cancels what runs. ``access``
-    decides who may, and ``cards`` makes the extended cards of all.
+    decides who may, and ``cards`` makes the extended cards of all; ``calls`` bounds how agents call
+    each other.
     """
 
     def __init__(
@@ -56,13 +62,19 @@ class TaskManager:
         push: PushNotifications | None = None,
         access: Access | None = None,
         cards: Cards | None = None,
+        calls: CallLimits | None = None,
     ) -> None:
         self.runner = runner
+        self._calls = AgentCalls(runner, self.agent_handler, calls or CallLimits())
+        self._passing = Passing(runner.log, self._calls)
+        self._hand_offs = HandOffs(self._calls)
+        self.caller = PlatformCaller(self._calls, self._hand_offs)
+        """Has agents called for runs: what is behind the tools that are agents."""
         self._push = push
         self._access = access
         self._cards = cards or Cards(push=push is not None)
         self._registry = registry
-        self._services = services
+        self._services = replace(services, ended=self._calls.end)
         self._handlers: dict[str, AgentRequestHandler] = {}
         self._goal = GoalWork(
             GoalParts(
@@ -128,4 +140,14 @@ class TaskManager:
 
     def _agent_work(self, agent_id: str, principal: Principal) -> Work:
         agent = self._registry.get(principal, agent_id)
-        return AgentWork(agent, info_of(agent), self._services)
+        info, routes = info_of(agent), isinstance(agent, Router)
+        if not (routes or info.hands_off_to):
+            return AgentWork(agent, info, self._services)
+        return PassingWork(
+            agent,
+            info,
+            self._services,
+            hand_offs=self._hand_offs,
+            passing=self._passing,
+            routes=routes,
+        )

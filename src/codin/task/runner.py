@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
-from codin.agent.a2a import EventEncoder, bare_status, text_message
-from codin.agent.events import AgentEvent, Canceled, Completed, EndEvent, InputRequest
+from codin.agent.a2a import EventEncoder, text_message
+from codin.agent.events import AgentEvent, Canceled, EndEvent
 from codin.ids import new_id
 from codin.security import Principal, RunGrant, Scope
 from codin.task._active import ActiveRun
+from codin.task._beginnings import Beginnings, Drive
+from codin.task._entries import submitted, working
+from codin.task._paused import kept_state
 from codin.task._watch import Watch
-from codin.task.conversation import Conversation, ForgivingConversation, NoConversation
+from codin.task.conversation import (
+    Conversation,
+    ForgivingConversation,
+    NoConversation,
+    answered,
+    taken_over,
+)
 from codin.task.errors import FencedError, LogError, TaskEnded, TaskError
 from codin.task.journal import Journal
 from codin.task.log.base import Entry, EventLog, Lease, NewTask, TaskRow
@@ -23,7 +32,7 @@ from codin.task.log.follow import follow
 from codin.task.owner import is_dead, new_owner
 from codin.task.projection import Json, to_json
 from codin.task.recovery import Recovery
-from codin.task.states import INTERRUPTED, SUBMITTED, TERMINAL, WORKING
+from codin.task.states import INTERRUPTED, TERMINAL
 from codin.task.work import ParentTask, Run, Work
 
 if TYPE_CHECKING:
@@ -32,11 +41,6 @@ if TYPE_CHECKING:
 LEASE_SECONDS = 30.0
 PULSE_SECONDS = 2.0
 GRACE_SECONDS = 5.0
-
-_T = TypeVar("_T")
-
-_Drive = Callable[[], Coroutine[Any, Any, None]]
-"""Drives a run that has begun, to its end."""
 
 _log = logging.getLogger(__name__)
 
@@ -88,8 +92,7 @@ class TaskRunner:
             lease_seconds=lease_seconds,
             pulse_seconds=pulse_seconds,
         )
-        self._beginnings: set[asyncio.Future[Any]] = set()
-        self._drivers: set[asyncio.Task[None]] = set()
+        self._beginnings = Beginnings()
         self._closing = False
 
     async def start(
@@ -107,7 +110,7 @@ class TaskRunner:
             TaskRepeated: the message made a task before; the error has its id.
             TaskError: the runner is closing, or the log does not take it.
         """
-        return await self._whole(
+        return await self._beginnings.whole(
             self._start(principal, work, message, context_id=context_id, parent=parent)
         )
 
@@ -119,7 +122,7 @@ class TaskRunner:
         *,
         context_id: str | None,
         parent: ParentTask | None,
-    ) -> tuple[str, _Drive]:
+    ) -> tuple[str, Drive]:
         self._check_open()
         task_id = new_id()
         given, context_id = bool(context_id), context_id or new_id()
@@ -132,29 +135,42 @@ class TaskRunner:
             lease = await self.log.create(
                 principal,
                 new,
-                _submitted(message, said),
-                _working(message),
+                submitted(message, said),
+                working(message),
                 owner=self.owner,
                 ttl=self._lease_seconds,
                 dedupe=message.message_id if self.idempotent and parent is None else None,
             )
         journal = Journal(self.log, lease, EventEncoder(task_id, context_id))
         return task_id, await self._begin(
-            principal, work, message, said, journal=journal, lease=lease, new=new
+            principal, work, message, said, parent, journal=journal, lease=lease, new=new
         )
 
-    async def resume(self, principal: Principal, work: Work, row: TaskRow, message: Message) -> int:
+    async def resume(
+        self,
+        principal: Principal,
+        work: Work,
+        row: TaskRow,
+        message: Message,
+        *,
+        parent: ParentTask | None = None,
+    ) -> int:
         """Go on with an interrupted task now that ``message`` answers it; gives the seq
         after which its news are.
 
         Raises:
             TaskError: it is not waiting any more.
         """
-        return await self._whole(self._resume(principal, work, row, message))
+        return await self._beginnings.whole(self._resume(principal, work, row, message, parent))
 
     async def _resume(
-        self, principal: Principal, work: Work, row: TaskRow, message: Message
-    ) -> tuple[int, _Drive]:
+        self,
+        principal: Principal,
+        work: Work,
+        row: TaskRow,
+        message: Message,
+        parent: ParentTask | None,
+    ) -> tuple[int, Drive]:
         self._check_open()
         await self.wait(row.task_id)  # the run that asked may still be letting go of what it used
         message.task_id, message.context_id = row.task_id, row.context_id
@@ -165,11 +181,19 @@ class TaskRunner:
             # In one transaction: who reads the answer must not find the task still waiting for it.
             said = to_json(message)
             answer = Entry("message", said)
-            seq = await self.log.append(lease, [answer, _working(message)])
+            seq = await self.log.append(lease, [answer, working(message)])
         journal = Journal(self.log, lease, EventEncoder(row.task_id, row.context_id))
         new = NewTask(row.task_id, row.context_id, row.agent_id, row.goal_id, row.parent_id)
         return seq, await self._begin(
-            principal, work, message, said, journal=journal, lease=lease, new=new
+            principal,
+            work,
+            message,
+            said,
+            parent,
+            journal=journal,
+            lease=lease,
+            new=new,
+            state=await kept_state(self.log, row, seq),
         )
 
     async def cancel(self, principal: Principal, task_id: str, reason: str = "") -> TaskRow:
@@ -208,8 +232,12 @@ class TaskRunner:
 
     def run_of(self, grant: RunGrant) -> Run | None:
         """The run of ``grant`` while it is active here."""
-        active = self._runs.get(grant.task_id)
-        return active.run if active and active.run.principal == grant.principal else None
+        return self.active(grant.principal, grant.task_id)
+
+    def active(self, principal: Principal, task_id: str) -> Run | None:
+        """The run of a task of ``principal`` while it is active here."""
+        active = self._runs.get(task_id)
+        return active.run if active and active.run.principal == principal else None
 
     async def recover(self) -> list[str]:
         """End the tasks that dead processes have left behind, and go on doing so until ``aclose``;
@@ -221,21 +249,10 @@ class TaskRunner:
     async def aclose(self, reason: str = "the platform was stopped") -> None:
         """Cancel every run, log it, and leave nothing running."""
         self._closing = True
-        await asyncio.gather(*self._beginnings, return_exceptions=True)
+        await self._beginnings.settled()
         runs = list(self._runs.values())
         await asyncio.gather(*(run.cancel(reason) for run in runs), return_exceptions=True)
         await self._watch.stop()
-
-    async def _whole(self, beginning: Coroutine[Any, Any, tuple[_T, _Drive]]) -> _T:
-        """Begin a run wholly or not at all, and have it driven: a caller that is cancelled in
-        between must not leave a task that nobody runs."""
-        begun: asyncio.Future[_T] = asyncio.get_running_loop().create_future()
-        self._beginnings.add(begun)
-        begun.add_done_callback(self._beginnings.discard)
-        driver = asyncio.create_task(_led(beginning, begun))
-        self._drivers.add(driver)
-        driver.add_done_callback(self._drivers.discard)
-        return await asyncio.shield(begun)
 
     @contextmanager
     def _doubting(self, principal: Principal, task_id: str) -> Iterator[None]:
@@ -273,22 +290,26 @@ class TaskRunner:
         work: Work,
         message: Message,
         said: Json,
+        parent: ParentTask | None,
         *,
         journal: Journal,
         lease: Lease,
         new: NewTask,
-    ) -> _Drive:
+        state: str | None = None,
+    ) -> Drive:
         """Have the run known from now on; what is given drives it."""
         scope = Scope.of(principal, agent=new.agent_id, session=new.context_id)
+        # a context that was made for this task has no past
+        own = await self._conversation.history(scope) if new.context_given else ()
         run = Run(
             task_id=new.task_id,
             context_id=new.context_id,
             goal_id=new.goal_id,
             principal=principal,
             message=message,
-            # a context that was made for this task has none
-            history=tuple(await self._conversation.history(scope)) if new.context_given else (),
+            history=taken_over(parent.history, own, new.task_id) if parent else tuple(own),
             journal=journal,
+            state=state,
         )
         # Work that dispatches has to wait for the work that it stops.
         grace = self._grace_seconds * (3 if new.parent_id is None else 1)
@@ -332,17 +353,11 @@ class TaskRunner:
     async def _before_end(self, run: Run, said: Json, scope: Scope, end: EndEvent) -> None:
         if run.goal_id == run.task_id:
             await self._end_below(run.goal_id)
-        await self._remember(run, said, scope, end)
-
-    async def _remember(self, run: Run, said: Json, scope: Scope, end: EndEvent) -> None:
-        """Before the end is seen: whoever goes on with the conversation must find it there."""
-        answer = end.prompt if isinstance(end, InputRequest) else run.text
-        if isinstance(end, Completed) and end.reply:
-            answer = end.reply
-        messages = [said]
-        if answer:
-            messages.append(text_message(answer, context_id=run.context_id, task_id=run.task_id))
-        await self._conversation.append(scope, *messages)
+        # before the end is seen: whoever goes on with the conversation must find it there
+        answer = answered(run.text, end)
+        ids = {"context_id": run.context_id, "task_id": run.task_id}
+        reply = [text_message(answer, **ids)] if answer else []
+        await self._conversation.append(scope, said, *reply)
 
     async def _cancel_elsewhere(self, principal: Principal, row: TaskRow, reason: str) -> None:
         lease = await self._claim(row)
@@ -357,38 +372,3 @@ class TaskRunner:
                     self.log, principal, row.task_id, until=TERMINAL | INTERRUPTED
                 ):
                     pass
-
-
-async def _led(
-    beginning: Coroutine[Any, Any, tuple[_T, _Drive]], begun: asyncio.Future[_T]
-) -> None:
-    """Drive what ``beginning`` has begun, after telling of it."""
-    try:
-        answer, drive = await beginning
-    except asyncio.CancelledError:
-        begun.cancel()
-        raise
-    except Exception as error:
-        begun.set_exception(error)
-        return
-    begun.set_result(answer)
-    await drive()
-
-
-def _submitted(message: Message, said: Json) -> Entry:
-    task = {
-        "id": message.task_id,
-        "contextId": message.context_id,
-        "status": bare_status(SUBMITTED),
-        "history": [said],
-    }
-    return Entry("task", task)
-
-
-def _working(message: Message) -> Entry:
-    update = {
-        "taskId": message.task_id,
-        "contextId": message.context_id,
-        "status": bare_status(WORKING),
-    }
-    return Entry("status", update)

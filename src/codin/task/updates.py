@@ -27,6 +27,7 @@ A2AEvent = Message | Task | TaskStatusUpdateEvent | TaskArtifactUpdateEvent
 LAST_EVENT_ID = "codin.last_event_id"
 """Key of the last event seen, a text, in the call context's state."""
 
+_INNER = ("call", "state")
 _JSON_NAMES = {"task": "task", "status": "statusUpdate", "artifact": "artifactUpdate"}
 _MAX_DIGITS = 18
 
@@ -63,10 +64,10 @@ def snapshot(projection: TaskProjection, history_length: int | None = None) -> T
 
 def update_of(event: LogEvent, context_id: str) -> TaskUpdate | None:
     """What a client of A2A sees of ``event``. A child's event is a working status with a data part
-    ``{"type": "child", "step", "agent", "task_id", "seq", "kind", "body"}``; records of calls, and
-    messages that the client sent itself, are not told."""
+    ``{"type": "child", "step", "agent", "task_id", "seq", "kind", "body"}``; records of calls, what
+    agents need to go on, and messages that the client sent itself, are not told."""
     if event.kind == "child":
-        return None if event.body["kind"] == "call" else _child(event, context_id)
+        return None if _innermost(event.body) in _INNER else _child(event, context_id)
     name = _JSON_NAMES.get(event.kind)
     return None if name is None else TaskUpdate(event.seq, {name: event.body})
 
@@ -102,6 +103,13 @@ def resume_position(context: ServerCallContext) -> int | None:
             "the last event id is none that a stream gave: send the id of an event, or none"
         )
     return int(text)
+
+
+def _innermost(body: Mapping[str, Any]) -> str:
+    """The kind of the event in a child's event, which may be that of the child's own child."""
+    while body["kind"] == "child":
+        body = body["body"]
+    return str(body["kind"])
 
 
 def _child(event: LogEvent, context_id: str) -> TaskUpdate:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -17,13 +17,16 @@ from codin.agent.events import (
     ArtifactProduced,
     Completed,
     EndEvent,
+    InputRequest,
     TextDelta,
     TextFinal,
 )
 from codin.security import Principal, RunGrant, RunGrants
+from codin.task._paused import check_state
 from codin.task.journal import Journal
 from codin.task.log.base import Adopt, Entry, StepRow
 from codin.task.projection import to_json
+from codin.tool.agent import granted
 from codin.tool.base import Tool
 
 if TYPE_CHECKING:
@@ -36,16 +39,20 @@ DEFAULT_SECONDS = 600.0
 
 @dataclass(frozen=True, slots=True)
 class ParentTask:
-    """The task that a step belongs to. ``goal_id`` is the one at the root."""
+    """The task that a step belongs to. ``goal_id`` is the one at the root. ``history`` is what was
+    said before, where the step takes a conversation over."""
 
     task_id: str
     goal_id: str
+    history: tuple[Message, ...] = ()
 
 
 class Run:
     """One run of a task: what it is about, and where what happens in it is said.
 
-    ``history`` has the messages of the conversation before ``message``, oldest first.
+    ``history`` has the messages of the conversation before ``message``, oldest first; ``state`` is
+    what the agent gave with the request that ``message`` answers. ``begun`` counts the tasks that
+    agents have begun below a run at the root.
     """
 
     def __init__(
@@ -58,6 +65,7 @@ class Run:
         message: Message,
         history: Sequence[Message],
         journal: Journal,
+        state: str | None = None,
     ) -> None:
         self.task_id = task_id
         self.context_id = context_id
@@ -65,6 +73,8 @@ class Run:
         self.principal = principal
         self.message = message
         self.history = tuple(history)
+        self.state = state
+        self.begun = 0
         self._journal = journal
         self._texts: dict[str, str] = {}
 
@@ -104,6 +114,15 @@ class Run:
         await self._journal.put(Entry("call", dict(call)))
         await self._journal.flushed()
 
+    async def keep(self, state: str) -> None:
+        """Keep what the agent needs to go on when it is answered.
+
+        Raises:
+            StateTooLarge: it is more than is kept.
+        """
+        check_state(state)
+        await self._journal.put(Entry("state", {"state": state}))
+
     async def flushed(self) -> None:
         """Return when all that was said before is committed."""
         await self._journal.flushed()
@@ -132,6 +151,10 @@ def no_tools(grant: RunGrant) -> Sequence[Tool]:
     return ()
 
 
+async def no_matter(grant: RunGrant) -> None:
+    """Do nothing at the end of a run."""
+
+
 def no_model(token: str) -> ModelAccess | None:
     """Give no model to any run."""
     return None
@@ -139,13 +162,15 @@ def no_model(token: str) -> ModelAccess | None:
 
 @dataclass(frozen=True, slots=True)
 class RunServices:
-    """What the platform gives to an agent's run: its grant, the tools and the model behind it."""
+    """What the platform gives to an agent's run: its grant, the tools and the model behind it.
+    ``ended`` is awaited when what the run was given has been taken back."""
 
     grants: RunGrants
     tools_for: Callable[[RunGrant], Sequence[Tool]] = no_tools
     model_for: Callable[[str], ModelAccess | None] = no_model
     seconds: float = DEFAULT_SECONDS
     max_model_tokens: int | None = None
+    ended: Callable[[RunGrant], Awaitable[None]] = no_matter
 
 
 class AgentWork:
@@ -171,6 +196,11 @@ class AgentWork:
             return await self._handle(run, grant, token)
         finally:
             self._services.grants.revoke(token)
+            await self._services.ended(grant)
+
+    async def say(self, run: Run, event: AgentEvent) -> None:
+        """Say in ``run`` what the agent said."""
+        await run.emit(_in_task(event, run.task_id))
 
     async def _handle(self, run: Run, grant: RunGrant, token: str) -> EndEvent:
         task = AgentTask(
@@ -179,6 +209,7 @@ class AgentWork:
             message=run.message,
             principal=run.principal,
             history=run.history,
+            state=run.state,
             tools=tuple(self._services.tools_for(grant)),
             model=self._services.model_for(token),
             token=token,
@@ -187,9 +218,12 @@ class AgentWork:
         events = cast("AsyncGenerator[AgentEvent, None]", aiter(response))
         async with aclosing(events):
             async for event in events:
+                if isinstance(event, InputRequest) and event.state is not None:
+                    await run.keep(event.state)
+                    return event.model_copy(update={"state": None})
                 if isinstance(event, END_EVENTS):
                     return event
-                await run.emit(_in_task(event, run.task_id))
+                await self.say(run, event)
         return Completed()
 
     def _grant(self, run: Run) -> RunGrant:
@@ -199,7 +233,7 @@ class AgentWork:
             context_id=run.context_id,
             agent_id=self._info.id,
             principal=run.principal,
-            tools=frozenset(self._info.tools),
+            tools=granted(self._info.tools, self._info.hands_off_to),
             expires_at=time.time() + self._services.seconds + 60.0,
             max_model_tokens=self._services.max_model_tokens,
         )

@@ -18,6 +18,7 @@ from psycopg import AsyncConnection
 
 from codin.database import storable
 from codin.database.postgres import Pool, PostgresDatabase
+from codin.ending import end
 from codin.task.notify import Notifier
 
 _log = logging.getLogger(__name__)
@@ -73,8 +74,7 @@ class Wakes:
             listener, sender = self._tasks
             listener.cancel()
             await asyncio.wait([sender], timeout=_CLOSE_SECONDS)
-            sender.cancel()
-            await asyncio.wait(self._tasks)
+            await end(listener, sender)
         if self._pool is not None:
             await self._pool.close()
 

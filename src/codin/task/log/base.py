@@ -23,10 +23,11 @@ from codin.task.log._json import digest
 from codin.task.notify import Notifier
 from codin.task.states import INTERRUPTED, TERMINAL
 
-Kind = Literal["task", "message", "status", "artifact", "child", "call"]
+Kind = Literal["task", "message", "status", "artifact", "child", "call", "state"]
 """What a body holds: ``task``, ``message``, ``status`` and ``artifact`` the JSON of A2A's Task (at
 its creation), Message (a later one of the user), TaskStatusUpdateEvent, TaskArtifactUpdateEvent;
-``child`` an event of a child task; ``call`` a record of a tool call."""
+``child`` an event of a child task; ``call`` a record of a tool call; ``state`` what an agent needs
+to go on when it is answered, ``{"state"}``, which is shown to nobody."""
 
 READ_LIMIT = 500
 
@@ -49,9 +50,20 @@ class LogEvent:
     body: dict[str, Any]
 
     @property
+    def shown(self) -> dict[str, Any]:
+        """What may be seen of the body: nothing of an agent's state."""
+        return _shown(self.kind, self.body)
+
+    @property
     def state(self) -> str | None:
         """The state that the task is in from this event on; ``None`` when it says nothing of it."""
         return state_of(self.kind, self.body)
+
+
+def _shown(kind: str, body: dict[str, Any]) -> dict[str, Any]:
+    if kind == "child":  # a child may have children itself
+        return {**body, "body": _shown(body["kind"], body["body"])}
+    return {} if kind == "state" else body
 
 
 def state_of(kind: str, body: dict[str, Any]) -> str | None:
@@ -65,7 +77,7 @@ def state_of(kind: str, body: dict[str, Any]) -> str | None:
 class Entry:
     """An event to be appended."""
 
-    kind: Literal["task", "message", "status", "artifact", "call"]
+    kind: Literal["task", "message", "status", "artifact", "call", "state"]
     body: dict[str, Any]
 
 

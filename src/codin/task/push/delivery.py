@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Self
 from weakref import WeakValueDictionary
 
+from codin.ending import end
 from codin.security import Principal
 from codin.task.errors import TaskError
 from codin.task.log.base import EventLog
@@ -75,9 +76,7 @@ class PushDelivery:
         if self._sweeping is None:
             return
         sweeping, self._sweeping = self._sweeping, None
-        sweeping.cancel()
-        with suppress(asyncio.CancelledError):
-            await sweeping
+        await end(sweeping)
         couriers = list(self._couriers.values())
         for courier in couriers:
             courier.cancel()

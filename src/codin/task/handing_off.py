@@ -1,0 +1,315 @@
+"""Tasks that another agent takes over: by a hand-off, or because their agent is a router.
+
+The client sees one task: what the other agent says and makes is said in it, and its end is the
+task's end. The other agent does it as a task of its own, a step of the first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from codin.agent.a2a import user_message
+from codin.agent.events import (
+    AgentEvent,
+    ArtifactProduced,
+    Canceled,
+    Completed,
+    EndEvent,
+    Failed,
+    HandOff,
+    InputRequest,
+    Rejected,
+    TextDelta,
+    TextFinal,
+    ToolCall,
+    ToolResult,
+)
+from codin.errors import CodinError
+from codin.security import RunGrant
+from codin.task.calling import AgentCalls, Call, How, reason_of
+from codin.task.chain import NOTE
+from codin.task.log.base import EventLog, StepRow
+from codin.task.log.follow import follow
+from codin.task.states import STOPPED
+from codin.task.work import AgentWork, Run
+from codin.tool.agent import transferring
+from codin.tool.base import RunEnded, ToolFailed
+
+if TYPE_CHECKING:
+    from a2a.types import Message
+
+_log = logging.getLogger(__name__)
+
+_PATIENCE = 1.0
+"""Seconds that an agent which hands off has to tell of it, and again to end by itself."""
+
+_STOP_SECONDS = 15.0
+"""How long it is waited for; then it is left behind."""
+
+
+@dataclass(slots=True)
+class _Post:
+    """An agent at work that may hand its task off, and to whom it did."""
+
+    run: Run
+    promised: str = ""
+    to: str = ""
+    note: str = ""
+    handed: asyncio.Event = field(default_factory=asyncio.Event)
+    told: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    open_calls: dict[str, str] = field(default_factory=dict)
+
+    def hand(self, to: str, note: str = "") -> None:
+        if not self.to:
+            self.to, self.note = to, note
+            self.handed.set()
+
+
+class HandOffs:
+    """The runs that may be handed off, and that wish when it comes."""
+
+    def __init__(self, calls: AgentCalls) -> None:
+        self._calls = calls
+        self._posts: dict[str, _Post] = {}
+
+    def open(self, run: Run) -> _Post:
+        """From now on the run may be handed off."""
+        post = self._posts[run.task_id] = _Post(run)
+        return post
+
+    def close(self, post: _Post) -> None:
+        """It may be no more."""
+        post.ended.set()
+        if self._posts.get(post.run.task_id) is post:
+            del self._posts[post.run.task_id]
+
+    async def may_hand_off(self, grant: RunGrant, agent_id: str) -> None:
+        """Return when the run of ``grant`` can be handed to the agent, which nobody else can be
+        after that.
+
+        Raises:
+            ToolError: it cannot; the message says why.
+        """
+        post = self._posts.get(grant.task_id)
+        if post is None or post.run.principal != grant.principal:
+            raise RunEnded(f"the run of task {grant.task_id} is over: it cannot be handed off")
+        try:
+            await self._calls.admit(post.run, agent_id, message_of(post.run, ""))
+        except CodinError as error:
+            raise ToolFailed(f"it cannot be handed to {agent_id}: {error}") from error
+        if post.promised:
+            raise ToolFailed(f"the conversation has been handed to {post.promised} already")
+        post.promised = agent_id
+
+    async def hand_off(self, grant: RunGrant, agent_id: str, note: str) -> None:
+        """Have the run of ``grant`` handed over, and return once it is being ended."""
+        post = self._posts.get(grant.task_id)
+        if post is not None:
+            post.hand(agent_id, note)
+            await post.ended.wait()
+
+
+class PlatformCaller:
+    """What is behind the tools that are agents: ``codin.tool.agent.AgentCaller``."""
+
+    def __init__(self, calls: AgentCalls, hand_offs: HandOffs) -> None:
+        self.ask = calls.ask
+        self.may_hand_off = hand_offs.may_hand_off
+        self.hand_off = hand_offs.hand_off
+
+
+class Passing:
+    """Has an agent do the whole task of a run."""
+
+    def __init__(self, log: EventLog, calls: AgentCalls) -> None:
+        self._log = log
+        self._calls = calls
+
+    async def open_step(self, run: Run) -> StepRow | None:
+        """The step by which the task was handed over before it asked something, if it was."""
+        rows = await self._log.steps(run.principal, run.task_id)
+        passed = [row for row in rows if row.step_id.startswith(("handoff-", "route-"))]
+        open_ones = [row for row in passed if row.state == "working" and row.child_id]
+        return open_ones[-1] if open_ones else None
+
+    async def pass_on(self, run: Run, caller: str, to: str, how: How, note: str = "") -> EndEvent:
+        """Have the agent ``to`` do the task, with all that has been said in its conversation.
+
+        Raises:
+            CallRefused: it may not.
+            NotFoundError: there is no such agent for the run's principal.
+            A2AError: it does not take the message.
+        """
+        message = message_of(run, note and f"{caller} notes: {note}")
+        call = await self._calls.begin(run, caller, to, how, message)
+        await run.emit(HandOff(from_agent=caller, to_agent=to))
+        return await self._follow(call, message)
+
+    async def answered(self, run: Run, caller: str, row: StepRow) -> EndEvent:
+        """Go on with a task that was handed over, and whose agent asked something.
+
+        Raises:
+            A2AError: the agent does not take the answer.
+        """
+        assert row.child_id is not None
+        how: How = "route" if row.step_id.startswith("route-") else "handoff"
+        call = Call(run, caller, how, row)
+        child = await self._log.task(run.principal, row.child_id)
+        if child.interrupted:
+            message = user_message(parts=list(run.message.parts), task_id=row.child_id)
+            return await self._follow(call, message)
+        # Somebody has answered the agent's own task: what came of it is the answer.
+        following = follow(self._log, run.principal, row.child_id, until=STOPPED)
+        async for _ in following:
+            pass
+        call, attempt = await self._calls.look(call)
+        await run.emit(TextFinal(message_id=f"{row.child_id}-answer", text=attempt.text))
+        return _end(row.agent, attempt.end)
+
+    async def _follow(self, call: Call, message: Message) -> EndEvent:
+        heard = _Relay(call.run, call.row.step_id)
+        _, attempt = await self._calls.follow(call, message, heard, call.run.history)
+        return _end(call.row.agent, attempt.end)
+
+
+class PassingWork(AgentWork):
+    """A task done by an agent that may hand it off; by a router, which always does."""
+
+    def __init__(self, *given: Any, hand_offs: HandOffs, passing: Passing, routes: bool) -> None:
+        super().__init__(*given)
+        self._hand_offs = hand_offs
+        self._passing = passing
+        self._routes = routes
+        self._post: _Post | None = None
+
+    async def perform(self, run: Run) -> EndEvent:
+        step = await self._passing.open_step(run)
+        if step is not None:
+            return await self._passing.answered(run, self.id, step)
+        post = self._post = self._hand_offs.open(run)
+        try:
+            end = await self._until_handed(run, post)
+        finally:
+            self._hand_offs.close(post)
+        if not post.to:
+            return end
+        how: How = "route" if self._routes else "handoff"
+        return await self._passing.pass_on(run, self.id, post.to, how, post.note)
+
+    async def say(self, run: Run, event: AgentEvent) -> None:
+        post = self._post
+        if post is None or (post.handed.is_set() and post.told.is_set()):
+            return  # what it says after it handed off is nobody's
+        if self._routes and isinstance(event, HandOff):
+            post.hand(event.to_agent)
+            post.told.set()
+            return
+        await super().say(run, event)
+        match event:
+            case ToolCall(call_id=call_id, name=name):
+                post.open_calls[call_id] = name
+                self._see(post)
+            case ToolResult(call_id=call_id):
+                post.open_calls.pop(call_id, None)
+
+    def _see(self, post: _Post) -> None:
+        if post.to and transferring(post.to) in post.open_calls.values():
+            post.told.set()
+
+    async def _until_handed(self, run: Run, post: _Post) -> EndEvent:
+        """Have the agent work until it ends or hands off; its run has ended then."""
+        working = asyncio.create_task(super().perform(run))
+        handed = asyncio.create_task(post.handed.wait())
+        try:
+            await asyncio.wait({working, handed}, return_when=asyncio.FIRST_COMPLETED)
+            if not post.to:
+                return working.result()
+            await self._told(run, post, working)
+        finally:
+            handed.cancel()
+            await _stopped(working, post)
+        return Completed()
+
+    async def _told(self, run: Run, post: _Post, working: asyncio.Task[EndEvent]) -> None:
+        """Close the call by which it was handed off: its agent never sees the result."""
+        self._see(post)
+        if not working.done():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_PATIENCE):
+                    await post.told.wait()
+        post.told.set()
+        for call_id, name in post.open_calls.items():
+            if name == transferring(post.to):
+                text = f"The conversation goes on with {post.to}."
+                await run.emit(ToolResult(call_id=call_id, name=name, content=text))
+
+
+async def _stopped(working: asyncio.Task[EndEvent], post: _Post) -> None:
+    """End an agent's run. The call that waits for it may be in a thread that cannot be ended: so
+    it is let go after a while."""
+    letting_go = asyncio.get_running_loop().call_later(_PATIENCE, post.ended.set)
+    try:
+        working.cancel()
+        await asyncio.wait({working}, timeout=_STOP_SECONDS)
+    finally:
+        letting_go.cancel()
+    if not working.done():
+        _log.error("the agent of task %s handed it off and did not stop", post.run.task_id)
+    elif not working.cancelled():
+        working.exception()  # retrieved: a run that was handed off has no end of its own
+
+
+class _Relay:
+    """Says in a run what the agent says that took its task over."""
+
+    def __init__(self, run: Run, prefix: str) -> None:
+        self._run = run
+        self._prefix = prefix
+
+    async def __call__(self, event: AgentEvent) -> None:
+        match event:
+            case TextDelta(message_id=key) | TextFinal(message_id=key):
+                renamed = {"message_id": f"{self._prefix}-{key}"}
+                await self._run.emit(event.model_copy(update=renamed))
+            case ArtifactProduced(artifact_id=key):
+                renamed = {"artifact_id": f"{self._prefix}-{key}"}
+                await self._run.emit(event.model_copy(update=renamed))
+
+
+def message_of(run: Run, note: str) -> Message:
+    """The message of a run, for the agent that takes its task over."""
+    from a2a.types import Message
+
+    from codin.agent._parts import struct
+    from codin.agent.a2a import text_part
+
+    message = Message()
+    message.CopyFrom(run.message)
+    message.ClearField("task_id")
+    message.context_id = run.context_id
+    if note:
+        part = text_part(note)
+        part.metadata.CopyFrom(struct({NOTE: True}))
+        message.parts.append(part)
+    return message
+
+
+def _end(agent_id: str, end: EndEvent) -> EndEvent:
+    """The end of the task of an agent that took a task over, as the end of that task."""
+    told = f"{agent_id} {reason_of(end)}"
+    match end:
+        case Completed():
+            return Completed()
+        case InputRequest():
+            return end
+        case Failed(error_type=kind):
+            return Failed(error_type=kind, message=told)
+        case Rejected():
+            return Rejected(message=told)
+        case Canceled():
+            return Canceled(message=told)
