@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Literal
 
 from codin import tool
-from codin.tool import ToolContext, ToolLimits
+from codin.tool import ToolContext, ToolLimits, ToolUnavailable
 
 STEPS = ("one", "two")
 
@@ -110,6 +110,13 @@ def spy(port: int) -> dict[str, object]:
     except OSError:
         found["network"] = False
     return found
+
+
+@tool(limits=ToolLimits(attempts=2))
+def away() -> str:
+    """Never be there."""
+    print("tried", flush=True)
+    raise ToolUnavailable("the service is away")
 
 
 @tool

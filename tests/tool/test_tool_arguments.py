@@ -1,12 +1,16 @@
 """Arguments that models send, put right or refused in words that help."""
 
+import gc
+import time
+from datetime import date
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codin.tool import InvalidArguments, ToolSpec
+from codin.tool import InvalidArguments, ToolDefinitionError, ToolSpec, _compiled
+from codin.tool._compiled import schemas_of
 from codin.tool.arguments import example, fit, positional
 
 SPEC = ToolSpec(
@@ -23,8 +27,21 @@ SPEC = ToolSpec(
             "mode": {"enum": ["fast", "slow"]},
             "limit": {"anyOf": [{"type": "integer"}, {"type": "null"}]},
             "size": {"$ref": "#/$defs/Size"},
+            "trip": {"$ref": "#/$defs/Trip"},
+            "to": {"anyOf": [{"type": "integer"}, {"$ref": "#/$defs/Trip"}]},
         },
-        "$defs": {"Size": {"type": "integer"}},
+        "$defs": {
+            "Size": {"type": "integer"},
+            "Trip": {
+                "type": "object",
+                "properties": {
+                    "km": {"type": "number", "description": "how far"},
+                    "stops": {"type": "array", "items": {"$ref": "#/$defs/Trip"}},
+                },
+                "required": ["km"],
+                "additionalProperties": False,
+            },
+        },
         "required": ["path"],
         "additionalProperties": False,
     },
@@ -80,6 +97,18 @@ def test_all_arguments_may_come_as_text() -> None:
         ({"path": "p", "limit": []}, "argument 'limit' should be a whole number or null"),
         ({"path": "p", "columns": [1]}, r"argument 'columns\.0' should be text, not 1"),
         ({"path": "p", "size": {}}, "argument 'size' should be a whole number, not {}"),
+        ({"path": "p", "trip": {}}, r"argument 'trip\.km' is missing: a number \(how far\)"),
+        (
+            {"path": "p", "trip": {"km": 1, "at": 2}},
+            r"there is no argument 'trip\.at'; the arguments are: trip\.km, trip\.stops",
+        ),
+        (
+            {"path": "p", "trip": {"km": 1, "stops": [{"km": "far"}]}},
+            r"argument 'trip\.stops\.0\.km' should be a number \(how far\), not \"far\"",
+        ),
+        ({"path": "p", "to": "home"}, "argument 'to' should be a whole number or an object, not"),
+        ({"path": "p", "to": {"km": []}}, r"argument 'to\.km' should be a number \(how far\)"),
+        ({"path": "p", "trip": 5}, "argument 'trip' should be an object, not 5"),
         ("{broken", "the arguments are not JSON"),
         ("[1]", "have to be one JSON object"),
         ("[" * 100_000, "the arguments are not JSON"),
@@ -90,22 +119,73 @@ def test_a_refusal_says_what_would_do(given_: Any, message: str) -> None:
         fit(SPEC, given_)
 
 
+def test_a_refusal_takes_no_longer_for_many_mistakes() -> None:
+    begun = time.monotonic()
+    with pytest.raises(InvalidArguments, match=r"'columns\.0' should be text, not 0"):
+        fit(SPEC, {"path": "p", "columns": list(range(200_000))})
+    assert time.monotonic() - begun < 2
+    text = "x" * 500_000
+    assert fit(SPEC, {"path": text, "count": "3"}) == {"path": text, "count": 3}
+
+
 def test_a_refusal_is_short_whatever_was_sent() -> None:
     with pytest.raises(InvalidArguments) as caught:
         fit(SPEC, {"path": "p", "count": "x" * 100_000})
     assert len(str(caught.value)) < 500
 
 
-def test_a_schema_never_downloads() -> None:
+@pytest.mark.parametrize(
+    ("reference", "said"),
+    [
+        ("http://127.0.0.1:9/schema.json", r"retrieval is disabled.*127\.0\.0\.1"),
+        ("file:///etc/passwd", "retrieval is disabled"),
+        ("#/$defs/Gone", r"'/\$defs/Gone' does not exist"),
+    ],
+)
+def test_a_schema_is_never_fetched(reference: str, said: str) -> None:
+    schema = {"type": "object", "properties": {"x": {"$ref": reference}}}
+    spec = ToolSpec(name="remote", input_schema=schema)
+    with pytest.raises(ToolDefinitionError, match=f"(?i)remote: .* cannot be used: .*{said}"):
+        fit(spec, {"x": 1})
+
+
+def test_a_schema_that_refers_to_itself_is_followed_only_so_far() -> None:
+    schema = {
+        "type": "object",
+        "properties": {"x": {"$ref": "#/$defs/A"}},
+        "$defs": {"A": {"anyOf": [{"$ref": "#/$defs/A"}, {"type": "string"}]}},
+        "required": ["x"],
+    }
+    with pytest.raises(InvalidArguments, match="argument 'x' is missing: text"):
+        fit(ToolSpec(name="loop", input_schema=schema), {})
+    around = {"type": "object", "properties": {"x": {"$ref": "#/properties/x"}}, "required": ["x"]}
+    with pytest.raises((InvalidArguments, ToolDefinitionError)):
+        fit(ToolSpec(name="round", input_schema=around), {})
+
+
+def test_what_code_gives_is_taken_as_json_would_have_it() -> None:
     spec = ToolSpec(
-        name="remote",
+        name="days",
         input_schema={
             "type": "object",
-            "properties": {"x": {"$ref": "http://127.0.0.1:9/schema.json"}},
+            "properties": {"on": {"type": "string"}, "tags": {"type": "array"}},
         },
     )
-    with pytest.raises(Exception, match=r"Unresolvable|127\.0\.0\.1"):
-        fit(spec, {"x": 1})
+    assert fit(spec, {"on": date(2026, 1, 2), "tags": {"a"}}) == {"on": "2026-01-02", "tags": ["a"]}
+    with pytest.raises(InvalidArguments, match="argument 'count' should be a whole number"):
+        fit(SPEC, {"path": "p", "count": float("nan")})
+
+
+def test_a_spec_keeps_its_own_validator() -> None:
+    numbers = ToolSpec(name="a", input_schema={"properties": {"x": {"type": "integer"}}})
+    texts = numbers.model_copy(update={"input_schema": {"properties": {"x": {"type": "string"}}}})
+    assert fit(numbers, {"x": "1"}) == {"x": 1}
+    assert fit(texts, {"x": 1}) == {"x": "1"}
+    assert schemas_of(numbers).input is schemas_of(numbers).input
+    before = len(_compiled._known)
+    del numbers, texts
+    gc.collect()
+    assert len(_compiled._known) <= before - 2
 
 
 VALUES = st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=8), st.just("[1]"))

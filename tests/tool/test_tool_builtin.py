@@ -10,7 +10,7 @@ from tool_house import House
 from codin.tool import ToolLimits
 from codin.tool.builtin import DescribeData, RunPython, RunShell
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 
 async def test_what_is_printed_is_the_result(house: House) -> None:

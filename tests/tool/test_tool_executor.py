@@ -89,6 +89,14 @@ async def test_an_exception_tells_the_users_lines_only(house: House) -> None:
     assert left.text.startswith("leaves failed: SystemExit: 7")
 
 
+async def test_what_passes_is_tried_again_in_a_sandbox_too(house: House) -> None:
+    outcome = await house.call("away")
+    assert outcome.error_type == "ToolUnavailable"
+    assert outcome.text.startswith("away failed: the service is away")
+    assert "".join(event.text for event in house.live) == "tried\n" * 2
+    assert len(house.recorder.ended) == 1
+
+
 async def test_a_tool_works_where_codin_is_not_installed() -> None:
     request = {
         "source": Path(__file__).with_name("bare_tool.py").read_text(),
@@ -218,6 +226,9 @@ async def test_every_call_is_recorded_before_it_is_answered(house: House) -> Non
         ("c3", "nothing"),
     ]
     assert began[0].arguments == ended[0].arguments == '{"a":1,"b":2}'
+    assert began[2].arguments == '{"x":1}'
+    assert [call.key.partition(":")[0] for call in began] == ["codin", "codin", ""]
+    assert [call.effects for call in began] == ["repeatable", "repeatable", "none"]
     assert [(call.call_id, call.value, call.error_type) for call in ended] == [
         ("c1", 3, None),
         ("c2", None, "ToolFailed"),

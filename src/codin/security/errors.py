@@ -24,5 +24,9 @@ class OutgoingRefused(InvalidInputError):
     """The platform does not connect there."""
 
 
+class SecretMissing(CodinError):
+    """A secret is not where the settings say."""
+
+
 class CardSignatureError(CodinError):
     """The card carries no signature that holds."""

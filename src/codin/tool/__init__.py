@@ -13,24 +13,31 @@ from typing import TYPE_CHECKING, Any
 
 from codin.lazy import lazy_names
 from codin.tool.base import (
+    ApprovalNeeded,
     InvalidArguments,
     RunEnded,
     Tool,
+    ToolBusy,
     ToolClash,
     ToolDefinitionError,
     ToolError,
     ToolFailed,
     ToolLimits,
     ToolOutputLimit,
+    ToolRefused,
     ToolSpec,
     ToolTimeout,
+    ToolUnavailable,
     UnboundTool,
     UnknownTool,
 )
 
 if TYPE_CHECKING:
+    from codin.tool.agent import AgentCaller, AgentTool, HandOffTool
+    from codin.tool.argv import Argument, ArgvTemplate
     from codin.tool.bound import BoundTool
     from codin.tool.builtin import builtin_tools
+    from codin.tool.command import CommandTool
     from codin.tool.context import ToolContext, calling
     from codin.tool.executor import ExecutorSettings, ToolExecutor
     from codin.tool.function import FunctionTool, tool
@@ -43,13 +50,26 @@ if TYPE_CHECKING:
         RunnableTool,
         ToolOutcome,
     )
+    from codin.tool.policy import Policies
     from codin.tool.registry import ToolRegistry
+    from codin.tool.search import Embedder, ToolSearch
     from codin.tool.session import GoalSandboxes
+    from codin.tool.source import ToolSource
     from codin.tool.workspace import WorkspaceFile, Workspaces
 
 _HOMES = {
+    "agent": (
+        "AgentCaller",
+        "AgentTool",
+        "HandOffTool",
+    ),
+    "argv": (
+        "Argument",
+        "ArgvTemplate",
+    ),
     "bound": ("BoundTool",),
     "builtin": ("builtin_tools",),
+    "command": ("CommandTool",),
     "context": (
         "ToolContext",
         "calling",
@@ -71,8 +91,14 @@ _HOMES = {
         "RunnableTool",
         "ToolOutcome",
     ),
+    "policy": ("Policies",),
     "registry": ("ToolRegistry",),
+    "search": (
+        "Embedder",
+        "ToolSearch",
+    ),
     "session": ("GoalSandboxes",),
+    "source": ("ToolSource",),
     "workspace": (
         "WorkspaceFile",
         "Workspaces",
@@ -80,19 +106,29 @@ _HOMES = {
 }
 
 __all__ = [
+    "AgentCaller",
+    "AgentTool",
+    "ApprovalNeeded",
+    "Argument",
+    "ArgvTemplate",
     "BoundTool",
     "CallFinished",
     "CallRecorder",
     "CallStarted",
+    "CommandTool",
+    "Embedder",
     "EventSink",
     "ExecutorSettings",
     "FunctionTool",
     "GoalSandboxes",
+    "HandOffTool",
     "InvalidArguments",
     "Invocation",
+    "Policies",
     "RunEnded",
     "RunnableTool",
     "Tool",
+    "ToolBusy",
     "ToolClash",
     "ToolContext",
     "ToolDefinitionError",
@@ -102,9 +138,13 @@ __all__ = [
     "ToolLimits",
     "ToolOutcome",
     "ToolOutputLimit",
+    "ToolRefused",
     "ToolRegistry",
+    "ToolSearch",
+    "ToolSource",
     "ToolSpec",
     "ToolTimeout",
+    "ToolUnavailable",
     "UnboundTool",
     "UnknownTool",
     "WorkspaceFile",

@@ -8,7 +8,7 @@ call, so it imports next to nothing.
 from __future__ import annotations
 
 import sys
-from types import CoroutineType, GeneratorType, ModuleType
+from types import AsyncGeneratorType, CoroutineType, GeneratorType, ModuleType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +32,10 @@ class ToolContext:
 
     def __init__(self, **fields: str) -> None:
         self.__dict__.update(fields)
+
+    def progress(self, text: str) -> None:
+        """Tell ``text`` at once, as what is printed is told."""
+        _tell(f"{text}\n")
 
 
 def call(request: dict[str, Any]) -> dict[str, Any]:
@@ -57,9 +61,51 @@ def call(request: dict[str, Any]) -> dict[str, Any]:
             import asyncio
 
             value = asyncio.run(value)
-        return {"value": plain(list(value) if isinstance(value, GeneratorType) else value)}
+        if isinstance(value, (GeneratorType, AsyncGeneratorType)):
+            value = _streamed(value)
+        return {"value": plain(value)}
     except BaseException as error:
         return {"error": _failure(error, filename, source.splitlines())}
+
+
+def _streamed(items: Any) -> Any:
+    """What a generator yields: shown as it comes, and all of it in the end."""
+    seen = []
+
+    def take(item: Any) -> None:
+        _tell(shown(item))
+        seen.append(item)
+
+    if isinstance(items, GeneratorType):
+        for item in items:
+            take(item)
+    else:
+        import asyncio
+
+        async def read() -> None:
+            async for item in items:
+                take(item)
+
+        asyncio.run(read())
+    return collected(seen)
+
+
+def _tell(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def shown(item: Any) -> str:
+    """An item that was yielded, as it is shown: text as it is, data on a line of its own."""
+    import json
+
+    return item if isinstance(item, str) else f"{json.dumps(plain(item), ensure_ascii=False)}\n"
+
+
+def collected(items: list[Any]) -> Any:
+    """What was yielded, as a result: texts as one text, anything else as a list."""
+    texts = items and all(isinstance(item, str) for item in items)
+    return "".join(items) if texts else items
 
 
 def _module(source: str, filename: str) -> Any:
@@ -128,10 +174,15 @@ class ToolFailed(ToolError):
     """As ``ToolError``."""
 
 
+class ToolUnavailable(ToolFailed):
+    """What a tool raises when the same call may go well a little later."""
+
+
 class _StandIn(ModuleType):
     ToolContext = ToolContext
     ToolError = ToolError
     ToolFailed = ToolFailed
+    ToolUnavailable = ToolUnavailable
     ToolLimits = _Options
 
     def tool(self, fn: Any = None, **options: Any) -> Any:

@@ -9,9 +9,10 @@ from codin.sandbox.errors import (
     OutputLimit,
     RemoteError,
     SandboxError,
+    SandboxGone,
     SandboxTimeout,
 )
-from codin.tool.base import ToolFailed, ToolLimits, ToolOutputLimit, ToolTimeout
+from codin.tool.base import ToolFailed, ToolLimits, ToolOutputLimit, ToolTimeout, ToolUnavailable
 
 if TYPE_CHECKING:
     from codin.runtime.base import RuntimeResult
@@ -36,6 +37,9 @@ def raise_sandbox(
             raise _too_big(name, limits, hint) from error
         case RemoteError():
             raise ToolFailed(f"{name} failed: {error}") from error
+        case SandboxGone():
+            # The next call has a new one.
+            raise ToolUnavailable(f"{name} failed: {error} {hint}".strip()) from error
     raise ToolFailed(f"{name} failed: {error} {hint}".strip()) from error
 
 

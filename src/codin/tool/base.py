@@ -4,32 +4,47 @@ from __future__ import annotations
 
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from codin.errors import CodinError
 
-Origin = Literal["function", "openapi", "mcp", "agent", "evolved", "builtin"]
+Origin = Literal["function", "command", "openapi", "mcp", "agent", "evolved", "builtin"]
 
 Effects = Literal["none", "repeatable", "once"]
 """What repeating a call does: nothing to the world; the same again; something twice."""
 
 
 class ToolLimits(BaseModel):
-    """What one call may use: seconds, bytes of memory, characters of result."""
+    """What one call may use: seconds, bytes of memory, characters of result.
+
+    ``concurrency`` is how many calls of one principal run at once, ``per_minute`` how many of them
+    begin within any minute. ``attempts`` is how often a call is tried, within its ``seconds``,
+    while it ends with ``ToolUnavailable``; what may happen only once is tried once.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     seconds: float = 60.0
     memory_bytes: int = 1024 * 1024 * 1024
     result_chars: int = 8_000
+    concurrency: int | None = Field(default=None, ge=1)
+    per_minute: int | None = Field(default=None, ge=1, le=10_000)
+    attempts: int = Field(default=1, ge=1, le=10)
 
 
 class ToolSpec(BaseModel):
-    """All that is known of a tool without calling it. Schemas are JSON Schema 2020-12."""
+    """All that is known of a tool without calling it. Schemas are JSON Schema 2020-12.
+
+    ``version`` is up to four numbers with dots between them. ``deprecated`` is what to use
+    instead, in words; the description then begins with it. A
+    ``pure`` tool gives the same result for the same arguments, and does nothing else: its results
+    are kept for each principal, ``cache_seconds`` long.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     name: str
+    version: str = "1"
     description: str = ""
     input_schema: dict[str, Any] = Field(
         default_factory=lambda: {"type": "object", "properties": {}}
@@ -41,6 +56,17 @@ class ToolSpec(BaseModel):
     effects: Effects = "repeatable"
     trusted: bool = False
     tags: tuple[str, ...] = ()
+    deprecated: str | None = None
+    pure: bool = False
+    cache_seconds: float = Field(default=300.0, ge=0)
+
+    @model_validator(mode="after")
+    def _tell_of_deprecation(self) -> ToolSpec:
+        # In the description, because that is the one thing which every model is shown.
+        note = f"Deprecated: {self.deprecated}" if self.deprecated else ""
+        if not self.description.startswith(note):
+            object.__setattr__(self, "description", f"{note}\n{self.description}".rstrip())
+        return self
 
 
 @runtime_checkable
@@ -91,8 +117,28 @@ class InvalidArguments(ToolError):
     """The arguments do not fit the tool's schema."""
 
 
+class ToolRefused(ToolError):
+    """A policy of the operator's does not let this call be made."""
+
+
+class ApprovalNeeded(ToolRefused):
+    """A policy of the operator's wants somebody to approve this call first."""
+
+
+class ToolBusy(ToolError):
+    """The caller has as many calls of the tool as it may have; ``seconds`` is how long to wait."""
+
+    def __init__(self, message: str, *, seconds: float = 0.0) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
 class ToolFailed(ToolError):
     """The tool raised."""
+
+
+class ToolUnavailable(ToolFailed):
+    """What the tool needs is not there just now: the same call may go well a little later."""
 
 
 class ToolTimeout(ToolError):

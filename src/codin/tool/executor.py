@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
+from copy import copy
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from codin.ids import new_id
 from codin.runtime.base import Runtime
-from codin.sandbox.errors import SandboxError
-from codin.sandbox.outcome import Usage
+from codin.sandbox.outcome import OutputChunk, Usage
 from codin.security import RunGrant
-from codin.tool._failure import raise_sandbox, timed_out
+from codin.tool._asked import Asked, asked
+from codin.tool._attempts import attempted
+from codin.tool._occurrences import Occurrences
+from codin.tool._slots import Slots
+from codin.tool.allowance import Allowances
 from codin.tool.arguments import fit
-from codin.tool.base import (
-    InvalidArguments,
-    RunEnded,
-    Tool,
-    ToolError,
-    ToolFailed,
-    ToolSpec,
-    UnknownTool,
-)
+from codin.tool.base import Effects, Tool, ToolError, ToolFailed, ToolSpec
 from codin.tool.bound import BoundTool
+from codin.tool.cache import ResultCache
+from codin.tool.finding import SHOWN, ToolFinding
+from codin.tool.granted import GrantedTools
 from codin.tool.invocation import (
     CallFinished,
     CallRecorder,
@@ -35,31 +36,41 @@ from codin.tool.invocation import (
     NoRecorder,
     RunnableTool,
     ToolOutcome,
-    canonical,
 )
 from codin.tool.live import LiveOutput
-from codin.tool.registry import ToolRegistry, unknown
-from codin.tool.result import cut, presented
+from codin.tool.policy import Policies
+from codin.tool.registry import ToolRegistry
+from codin.tool.result import Told, cleaned, cut, presented, told
 from codin.tool.session import GoalSandboxes
+
+_Arguments = Mapping[str, Any] | str | None
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class ExecutorSettings:
     """Bounds of the executor: calls at once, bytes, and seconds.
 
-    ``grace_seconds`` is what a sandbox gets beyond a tool's limit to end the call by itself.
+    ``grace_seconds`` is what a sandbox gets beyond a tool's limit to end the call by itself. A
+    result of more than ``kept_chars`` is not kept as a file. ``patience_seconds`` is how long a
+    call waits where a tool takes only so many of one principal at once. Of more than
+    ``tools_shown`` tools an agent is shown those to find the others with.
     """
 
     calls: int = 16
     calls_per_goal: int = 6
     argument_bytes: int = 1024 * 1024
+    kept_chars: int = 16 * 1024 * 1024
     live_bytes: int = 64 * 1024
     live_seconds: float = 0.1
     grace_seconds: float = 5.0
+    patience_seconds: float = 10.0
+    tools_shown: int = SHOWN
 
 
 class ToolExecutor:
-    """Calls tools: permission, schema, limits, then the sandbox; and all of it written down.
+    """Calls tools: permission, schema, policies, limits, then the sandbox; and all of it written
+    down.
 
     ``call`` gives what goes wrong as an outcome; only cancellation, and a recorder that fails,
     come as exceptions.
@@ -73,21 +84,34 @@ class ToolExecutor:
         sandboxes: GoalSandboxes,
         recorder: CallRecorder | None = None,
         sink: EventSink | None = None,
+        policies: Policies | None = None,
         settings: ExecutorSettings | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._registry = registry
         self._runtime = runtime
         self._sandboxes = sandboxes
         self._recorder = recorder or NoRecorder()
         self._sink = sink
         self._settings = settings or ExecutorSettings()
-        self._clock = clock
-        self._slots = _Slots(self._settings.calls, self._settings.calls_per_goal)
+        granted = GrantedTools(registry, clock)
+        self._finding = ToolFinding(registry, granted, shown=self._settings.tools_shown)
+        self._policies = policies or Policies()
+        self._slots = Slots(self._settings.calls, self._settings.calls_per_goal)
+        self._allowances = Allowances(patience=self._settings.patience_seconds)
+        self._occurrences: Occurrences | None = Occurrences(clock)
+        self._cache = ResultCache()
+
+    def beside(self, *, recorder: CallRecorder, sink: EventSink) -> ToolExecutor:
+        """This executor for callers whose calls are in no run that could be repeated: each call has
+        an idempotency key of its own. Policies, limits and kept results are common to both."""
+        other = copy(self)
+        vars(other).update(_recorder=recorder, _sink=sink, _occurrences=None)
+        return other
 
     def specs(self, grant: RunGrant) -> list[ToolSpec]:
-        """The tools that ``grant`` may call now, by name."""
-        return [tool.spec for tool in self._tools(grant)]
+        """What the agent of ``grant`` is shown of the tools that it may call now, by name: of many,
+        those to find the others with. See ``ToolFinding``."""
+        return self._finding.specs(grant)
 
     def bind(self, grant: RunGrant) -> list[Tool]:
         """The grant's tools as proxies for its agent."""
@@ -104,7 +128,7 @@ class ToolExecutor:
         self,
         grant: RunGrant,
         name: str,
-        arguments: Mapping[str, Any] | str | None,
+        arguments: _Arguments,
         *,
         call_id: str | None = None,
     ) -> ToolOutcome:
@@ -113,139 +137,162 @@ class ToolExecutor:
         ``arguments`` is an object, or the JSON text of one. ``call_id`` is the caller's own id of
         the call; live output and the record carry it.
         """
-        call_id = call_id or f"call_{uuid.uuid4().hex[:12]}"
-        text = self._recordable(arguments)
-        begun = time.monotonic()
-        tool = self._find(grant, name)
-        effects = tool.spec.effects if isinstance(tool, RunnableTool) else "none"
-        await self._recorder.started(grant, CallStarted(call_id, name, text, effects))
-
-        async def finished(value: Any, kind: str | None, message: str, truncated: bool) -> None:
-            seconds = time.monotonic() - begun
-            record = CallFinished(call_id, name, text, seconds, value, kind, message, truncated)
-            await self._recorder.finished(grant, record)
-
-        try:
-            outcome = await self._outcome(grant, tool, arguments, call_id)
-        except asyncio.CancelledError:
-            await finished(None, "Canceled", f"{name} was stopped: its run was canceled", False)
-            raise
-        message = outcome.text if outcome.is_error else ""
-        await finished(outcome.value, outcome.error_type, message, outcome.truncated)
-        return outcome
-
-    async def _outcome(
-        self,
-        grant: RunGrant,
-        tool: RunnableTool | ToolError,
-        arguments: Mapping[str, Any] | str | None,
-        call_id: str,
-    ) -> ToolOutcome:
+        call_id = call_id or f"call_{new_id()[:12]}"
+        tool, name, arguments = self._meant(grant, name, arguments)
+        came = asked(arguments, self._settings.argument_bytes)
+        record = _Record(self._recorder, grant, call_id, name, came.text)
         if isinstance(tool, ToolError):
-            return ToolOutcome(text=str(tool), is_error=True, error=tool, call_id=call_id)
-        limit = tool.spec.limits.result_chars
-        live = self._live(tool, grant, call_id)
+            await record.started("none", "")
+            outcome = ToolOutcome(text=str(tool), is_error=True, error=tool, call_id=call_id)
+            await record.ended(outcome)
+            return outcome
+        key = self._key(grant, name, came)
+        await record.started(tool.spec.effects, key)
         call = Invocation(
-            grant, call_id, {}, tool.spec.limits, self._runtime, self._sandboxes, live.emit
+            grant,
+            call_id,
+            {},
+            tool.spec.limits,
+            self._runtime,
+            self._sandboxes,
+            _quiet,
+            idempotency_key=key,
         )
         try:
-            self._check_size(tool.spec.name, arguments)
-            call.arguments = fit(tool.spec, arguments)
-            async with self._slots.taken(grant.goal_id):
-                data, text, truncated = presented(await self._run(tool, call, live), limit)
-        except ToolError as error:
-            told = cut(str(error), limit)
-            short = error if told == str(error) else type(error)(told)
-            return ToolOutcome(
-                text=told, is_error=True, usage=call.usage, error=short, call_id=call_id
-            )
-        return ToolOutcome(data, text, usage=call.usage, truncated=truncated, call_id=call_id)
+            outcome = await self._outcome(tool, call, came)
+        except asyncio.CancelledError:
+            await record.canceled()
+            raise
+        await record.ended(outcome)
+        if not outcome.is_error:
+            await tool.recorded(grant, call.arguments)
+        return outcome
 
-    async def _run(self, tool: RunnableTool, call: Invocation, live: LiveOutput) -> Any:
+    def _key(self, grant: RunGrant, name: str, came: Asked) -> str:
+        if self._occurrences is None:
+            return f"codin:{new_id()}"
+        return self._occurrences.key(grant, name, came.text)
+
+    async def _outcome(self, tool: RunnableTool, call: Invocation, came: Asked) -> ToolOutcome:
+        spec = tool.spec
+        try:
+            call.arguments = fit(spec, came.checked(spec.name))
+            call.check = partial(self._policies.check, spec, call.grant.principal)
+            call.check(call.arguments)
+            whole, cached = await self._result(tool, call, came)
+            result = await presented(call, spec.name, whole, self._settings.kept_chars)
+        except ToolError as error:
+            return _failed(call, error)
+        except Exception as error:
+            _log.exception("a call of %s went wrong on its way", spec.name)
+            said = f"{spec.name} failed: {type(error).__name__}: {error}"
+            return _failed(call, ToolFailed(said))
+        return ToolOutcome(
+            result.data,
+            result.text,
+            usage=call.usage,
+            truncated=result.truncated,
+            call_id=call.call_id,
+            file=result.file,
+            mismatch=whole.mismatch,
+            cached=cached,
+        )
+
+    async def _result(self, tool: RunnableTool, call: Invocation, came: Asked) -> tuple[Told, bool]:
+        """The result without secrets, and whether it is that of an earlier call."""
+        spec, principal = tool.spec, call.grant.principal
+        if spec.pure and (kept := self._cache.get(spec, principal, came.text)):
+            return await told(spec, kept.value), True
+        async with self._allowances.taken(spec, principal), self._slot(tool, call.grant):
+            value = await self._run(tool, call)
+        whole = await told(spec, value, call.secrets)
+        if spec.pure:
+            self._cache.put(spec, principal, came.text, whole)
+        return whole, False
+
+    async def _run(self, tool: RunnableTool, call: Invocation) -> Any:
         grace = 0.0 if tool.spec.trusted else self._settings.grace_seconds
         begun = time.monotonic()
         try:
-            async with live:
-                return await _guarded(tool, call, call.limits.seconds + grace)
+            if self._sink is None:
+                return await attempted(tool, call, call.limits.seconds + grace)
+            async with self._live(tool, call) as live:
+                call.emit = live.emit
+                return await attempted(tool, call, call.limits.seconds + grace)
         finally:
-            if call.usage == Usage():
+            if call.usage == _NOTHING_USED:
                 call.usage = Usage(wall_seconds=time.monotonic() - begun)
 
-    def _live(self, tool: RunnableTool, grant: RunGrant, call_id: str) -> LiveOutput:
+    def _slot(self, tool: RunnableTool, grant: RunGrant) -> AbstractAsyncContextManager[None]:
+        # An agent that is called calls tools itself: its caller must not hold what it needs.
+        return nullcontext() if tool.spec.origin == "agent" else self._slots.taken(grant.goal_id)
+
+    def _live(self, tool: RunnableTool, call: Invocation) -> LiveOutput:
         return LiveOutput(
             self._sink,
-            grant,
-            call_id,
+            call.grant,
+            call.call_id,
             tool.spec.name,
             every=self._settings.live_seconds,
             most=self._settings.live_bytes,
+            secrets=call.secrets,
         )
 
-    def _tools(self, grant: RunGrant) -> list[RunnableTool]:
-        if not grant.tools:
-            return []
-        return [
-            tool for tool in self._registry.list(grant.principal) if tool.spec.name in grant.tools
-        ]
-
-    def _find(self, grant: RunGrant, name: str) -> RunnableTool | ToolError:
-        if grant.expires_at <= self._clock():
-            return RunEnded(f"the run of task {grant.task_id} is over: its tools are closed")
-        if name in grant.tools:
-            try:
-                return self._registry.get(grant.principal, name)
-            except UnknownTool:
-                pass
-        return unknown(name, [tool.spec.name for tool in self._tools(grant)])
-
-    def _check_size(self, name: str, arguments: Mapping[str, Any] | str | None) -> None:
-        size = len(arguments if isinstance(arguments, str) else canonical(arguments or {}))
-        if size > self._settings.argument_bytes:
-            raise InvalidArguments(
-                f"{name}: the arguments have {size:,} characters, more than the "
-                f"{self._settings.argument_bytes:,} that a call may have; send less at once"
-            )
-
-    def _recordable(self, arguments: Mapping[str, Any] | str | None) -> str:
-        text = arguments if isinstance(arguments, str) else canonical(arguments or {})
-        return cut(text, self._settings.argument_bytes)
-
-
-async def _guarded(tool: RunnableTool, call: Invocation, seconds: float) -> Any:
-    name = tool.spec.name
-    try:
-        async with asyncio.timeout(seconds) as scope:
-            return await tool.run(call)
-    except ToolError:
-        raise
-    except SandboxError as error:
-        raise_sandbox(name, call.limits, error)
-    except TimeoutError as error:
-        if scope.expired():
-            raise timed_out(name, call.limits.seconds) from error
-        raise ToolFailed(f"{name} failed: {error or 'TimeoutError'}") from error
-    except Exception as error:
-        raise ToolFailed(f"{name} failed: {type(error).__name__}: {error}") from error
-
-
-class _Slots:
-    """How many calls run at once, in all and for one goal."""
-
-    def __init__(self, calls: int, calls_per_goal: int) -> None:
-        self._all = asyncio.Semaphore(calls)
-        self._per_goal = calls_per_goal
-        self._goals: dict[str, asyncio.Semaphore] = {}
-        self._users: dict[str, int] = {}
-
-    @asynccontextmanager
-    async def taken(self, goal_id: str) -> AsyncIterator[None]:
-        goal = self._goals.setdefault(goal_id, asyncio.Semaphore(self._per_goal))
-        self._users[goal_id] = self._users.get(goal_id, 0) + 1
+    def _meant(
+        self, grant: RunGrant, name: str, arguments: _Arguments
+    ) -> tuple[RunnableTool | ToolError, str, _Arguments]:
+        """The tool to call, by its own name and with its own arguments; or why there is none."""
         try:
-            # The goal's own first: a goal that waits for itself holds up nobody else.
-            async with goal, self._all:
-                yield
-        finally:
-            self._users[goal_id] -= 1
-            if not self._users[goal_id]:
-                del self._users[goal_id], self._goals[goal_id]
+            name, arguments = self._finding.meant(grant, name, arguments)
+            return self._finding.get(grant, name), name, arguments
+        except ToolError as error:
+            return error, name, arguments
+
+
+class _Record:
+    """What is written down of one call."""
+
+    __slots__ = ("_begun", "_call", "_grant", "_recorder")
+
+    def __init__(
+        self, recorder: CallRecorder, grant: RunGrant, call_id: str, name: str, arguments: str
+    ) -> None:
+        self._recorder = recorder
+        self._grant = grant
+        self._call = call_id, name, arguments
+        self._begun = time.monotonic()
+
+    async def started(self, effects: Effects, key: str) -> None:
+        await self._recorder.started(self._grant, CallStarted(*self._call, effects, key))
+
+    async def ended(self, outcome: ToolOutcome) -> None:
+        await self._finished(
+            outcome.value,
+            outcome.error_type,
+            outcome.text if outcome.is_error else "",
+            outcome.truncated,
+        )
+
+    async def canceled(self) -> None:
+        said = f"{self._call[1]} was stopped: its run was canceled"
+        await self._finished(None, "Canceled", said, False)
+
+    async def _finished(self, value: Any, kind: str | None, said: str, truncated: bool) -> None:
+        seconds = time.monotonic() - self._begun
+        ended = CallFinished(*self._call, seconds, value, kind, said, truncated)
+        await self._recorder.finished(self._grant, ended)
+
+
+def _failed(call: Invocation, error: ToolError) -> ToolOutcome:
+    said = cut(cleaned(str(error), call.secrets), call.limits.result_chars)
+    short = error if said == str(error) else type(error)(said)
+    return ToolOutcome(
+        text=said, is_error=True, usage=call.usage, error=short, call_id=call.call_id
+    )
+
+
+def _quiet(chunk: OutputChunk) -> None:
+    """Takes output that nobody watches."""
+
+
+_NOTHING_USED = Usage()

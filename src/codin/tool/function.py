@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import linecache
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from functools import cache, partial
 from importlib import resources
 from pathlib import Path
+from types import GeneratorType
 from typing import Any, overload
 
 from codin.sandbox.base import Limits
+from codin.sandbox.outcome import OutputChunk
+from codin.tool._entry import collected, shown
 from codin.tool._failure import raise_for
 from codin.tool.base import (
     Effects,
@@ -21,6 +25,7 @@ from codin.tool.base import (
     ToolFailed,
     ToolLimits,
     ToolSpec,
+    ToolUnavailable,
 )
 from codin.tool.context import ToolContext
 from codin.tool.invocation import Invocation, RunnableTool
@@ -33,6 +38,9 @@ class FunctionTool(RunnableTool):
     Unless it is ``trusted``, the source of the function's module is shipped to a sandbox and the
     function is called there by its name: it sees no network, no files and no environment of the
     host, and no module state of this process. What it imports has to be installed.
+
+    What a generator yields is shown at once, and is its result in the end: texts as one text,
+    anything else as a list.
     """
 
     def __init__(
@@ -59,13 +67,20 @@ class FunctionTool(RunnableTool):
         permissions: tuple[str, ...] = (),
         effects: Effects = "repeatable",
         tags: tuple[str, ...] = (),
+        version: str = "1",
+        deprecated: str | None = None,
         origin: Origin = "function",
+        pure: bool = False,
+        cache_seconds: float = 300.0,
     ) -> FunctionTool:
         """A tool from ``fn``, sync or async; name, schema and description come from it.
 
         Args:
             trusted: the operator's own code, run in this process, with a timeout only. A sync
                 function runs in a thread, which goes on after its timeout: Python cannot end one.
+            deprecated: what to use instead, in words.
+            pure: it gives the same for the same arguments, and does nothing else; its results are
+                kept for ``cache_seconds``, for each principal.
 
         Raises:
             ToolDefinitionError: ``fn`` cannot be a tool; the message names what stands in the way.
@@ -89,6 +104,10 @@ class FunctionTool(RunnableTool):
             effects=effects,
             trusted=trusted,
             tags=tags,
+            version=version,
+            deprecated=deprecated,
+            pure=pure,
+            cache_seconds=cache_seconds,
         )
         return cls(fn, spec, context=read.context, convert=read.adapters)
 
@@ -107,6 +126,7 @@ class FunctionTool(RunnableTool):
             agent_id=call.grant.agent_id,
             tenant=call.grant.principal.tenant,
             user=call.grant.principal.subject,
+            tell=_teller(call),
         )
         return await (self._run_here if self.spec.trusted else self._run_inside)(call, context)
 
@@ -117,15 +137,20 @@ class FunctionTool(RunnableTool):
         if self._context:
             arguments[self._context] = context
         try:
+            if inspect.isasyncgenfunction(fn):
+                return await _streamed(fn(**arguments), context.tell)
             if inspect.iscoroutinefunction(fn):
                 return await fn(**arguments)
-            work = partial(fn, **arguments)
+            work = partial(_in_thread, fn, arguments, context.tell)
             value = await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
             return await value if inspect.isawaitable(value) else value
         except Exception as error:
-            raise ToolFailed(_own_failure(self.name, error, fn)) from error
+            kind = ToolUnavailable if isinstance(error, ToolUnavailable) else ToolFailed
+            raise kind(_own_failure(self.name, error, fn)) from error
 
     def _converted(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        if not self._adapters:
+            return dict(arguments)
         from pydantic import ValidationError
 
         converted = dict(arguments)
@@ -153,7 +178,7 @@ class FunctionTool(RunnableTool):
                     "filename": Path(fn.__code__.co_filename).name,
                     "qualname": fn.__qualname__,
                     "arguments": call.arguments,
-                    "context": {self._context: asdict(context)} if self._context else {},
+                    "context": {self._context: context.facts()} if self._context else {},
                     "convert": list(self._adapters),
                 },
             ),
@@ -178,7 +203,8 @@ class FunctionTool(RunnableTool):
             case {"invalid": str(problem)}:
                 raise InvalidArguments(f"{self.name}: {problem}")
             case {"error": {"type": str(kind), "message": str(message), "lines": [*lines]}}:
-                raise ToolFailed(_message(self.name, kind, message, [str(line) for line in lines]))
+                failure = ToolUnavailable if kind == ToolUnavailable.__name__ else ToolFailed
+                raise failure(_message(self.name, kind, message, [str(line) for line in lines]))
         raise ToolFailed(f"{self.name} answered what a tool cannot answer: {str(answer)[:200]}")
 
 
@@ -196,6 +222,10 @@ def tool(
     permissions: tuple[str, ...] = (),
     effects: Effects = "repeatable",
     tags: tuple[str, ...] = (),
+    version: str = "1",
+    deprecated: str | None = None,
+    pure: bool = False,
+    cache_seconds: float = 300.0,
 ) -> Callable[[Callable[..., Any]], FunctionTool]: ...
 
 
@@ -210,6 +240,39 @@ def tool(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     if fn is not None:
         return FunctionTool.from_function(fn, **options)
     return partial(FunctionTool.from_function, **options)
+
+
+def _teller(call: Invocation) -> Callable[[str], None]:
+    """What tells whoever watches the call, from any thread."""
+    loop = asyncio.get_running_loop()
+
+    def tell(text: str) -> None:
+        chunk = OutputChunk("stdout", text.encode(errors="replace"))
+        loop.call_soon_threadsafe(call.emit, chunk)
+
+    return tell
+
+
+def _in_thread(
+    fn: Callable[..., Any], arguments: dict[str, Any], tell: Callable[[str], None]
+) -> Any:
+    value = fn(**arguments)
+    if not isinstance(value, GeneratorType):
+        return value
+    items = []
+    for item in value:
+        tell(shown(item))
+        items.append(item)
+    return collected(items)
+
+
+async def _streamed(items: AsyncGenerator[Any], tell: Callable[[str], None]) -> Any:
+    seen = []
+    async with aclosing(items):
+        async for item in items:
+            tell(shown(item))
+            seen.append(item)
+    return collected(seen)
 
 
 def _check_shippable(fn: Callable[..., Any], name: str) -> None:
@@ -256,7 +319,7 @@ def _own_failure(name: str, error: Exception, fn: Callable[..., Any]) -> str:
 
 
 def _message(name: str, kind: str, message: str, lines: list[str]) -> str:
-    said = kind in ("ToolError", "ToolFailed")
+    said = kind in ("ToolError", "ToolFailed", "ToolUnavailable")
     head = f"{name} failed: {message}" if said else f"{name} failed: {kind}: {message}"
     head = head.rstrip(": ")
     if kind == "ModuleNotFoundError":

@@ -21,12 +21,19 @@ EventSink = Callable[["RunGrant", ToolOutput], Awaitable[None]]
 """Takes the live events of a run's tool calls; a sink for all ``AgentEvent`` is one."""
 
 
+def _unchecked(arguments: Mapping[str, Any]) -> None:
+    """Lets all arguments pass."""
+
+
 @dataclass(slots=True)
 class Invocation:
     """One call, as the tool's implementation sees it: allowed, with arguments that fit.
 
     ``emit`` takes output while the tool runs. The implementation sets ``usage`` where it knows
-    what was used.
+    what was used, and adds to ``secrets`` those that it used: they are taken out of whatever the
+    call gives out. ``idempotency_key`` is the same when the same call of a run that is repeated
+    after a crash is made again, and no other call has it. A tool that takes other arguments to be
+    meant than it was given has to ``check`` them: it raises ``ToolRefused``.
     """
 
     grant: RunGrant
@@ -37,6 +44,9 @@ class Invocation:
     sandboxes: GoalSandboxes
     emit: OnOutput
     usage: Usage = field(default_factory=Usage)
+    idempotency_key: str = ""
+    secrets: list[str] = field(default_factory=list)
+    check: Callable[[Mapping[str, Any]], None] = _unchecked
 
 
 class RunnableTool(ABC):
@@ -52,6 +62,9 @@ class RunnableTool(ABC):
     @abstractmethod
     async def run(self, call: Invocation) -> Any:
         """Do the work of one call."""
+
+    async def recorded(self, grant: RunGrant, arguments: dict[str, Any]) -> None:  # noqa: B027
+        """Called once a call that went well is recorded, before its caller is given the result."""
 
     async def invoke(self, *args: Any, **kwargs: Any) -> Any:
         """Refuse: a bare tool has no run, no permissions and no limits.
@@ -70,8 +83,10 @@ class ToolOutcome:
     """How a call ended.
 
     ``value`` is JSON data; ``text`` is what a model reads: the same as text, or the error's
-    message. When the result was longer than its limit, both are the cut text and ``truncated``
-    is set.
+    message. When the result was longer than its limit, both are the cut text, ``truncated`` is set
+    and ``file`` is the file of the workspace that has all of it, where it could be kept.
+    ``mismatch`` says how the value does not fit what the tool says of its results. A value that is
+    ``cached`` is that of an earlier call.
     """
 
     value: Any = None
@@ -81,6 +96,9 @@ class ToolOutcome:
     truncated: bool = False
     error: ToolError | None = None
     call_id: str = ""
+    file: str | None = None
+    mismatch: str = ""
+    cached: bool = False
 
     @property
     def error_type(self) -> str | None:
@@ -100,12 +118,14 @@ class ToolOutcome:
 
 @dataclass(frozen=True, slots=True)
 class CallStarted:
-    """A call begins. ``arguments`` is canonical JSON: equal calls have equal text."""
+    """A call begins. ``arguments`` is canonical JSON: equal calls have equal text. ``key`` is the
+    call's idempotency key, empty where there is no such tool."""
 
     call_id: str
     name: str
     arguments: str
     effects: Effects
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +166,11 @@ class NoRecorder(CallRecorder):
         """Do nothing."""
 
 
+_encode = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=repr
+).encode
+
+
 def canonical(arguments: Mapping[str, Any]) -> str:
     """``arguments`` as JSON with sorted keys and no spaces."""
-    return json.dumps(
-        arguments, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=repr
-    )
+    return _encode(arguments if isinstance(arguments, dict) else dict(arguments))

@@ -3,30 +3,54 @@
 from __future__ import annotations
 
 import difflib
+import json
+import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
 
-from jsonschema import Draft202012Validator, SchemaError
+from jsonschema_rs import Draft202012Validator, ReferencingError, ValidationError, meta
 
 from codin.security import Authorizer, Principal
-from codin.tool.base import ToolClash, ToolDefinitionError, UnknownTool
+from codin.tool.base import ToolClash, ToolDefinitionError, ToolError, ToolSpec, UnknownTool
 from codin.tool.invocation import RunnableTool
+
+_log = logging.getLogger(__name__)
+
+FIND, DESCRIBE, CALL = FINDING = ("find_tools", "describe_tool", "call_tool")
+"""The platform's own names: by these an agent with many tools looks among them."""
 
 # What every provider of models accepts as the name of a function.
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
+_VERSION = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9}){0,3}")
+_REMEMBERED = 256
+_MOST_NAMED = 40
+_MOST_COMPARED = 50
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    tool: RunnableTool
+    version: tuple[int, ...]
+    source: str
+    namespace: str
 
 
 class ToolRegistry:
-    """Tools by their unique names.
+    """Tools by name, and each name in one version or several.
 
     A principal sees a tool when it holds ``tool.call:NAME`` and each of the tool's own
-    ``permissions``.
+    ``permissions``. ``NAME`` alone is the newest version, ``NAME@VERSION`` is that one. The tools
+    of a source have a ``namespace``, which stands before their names: ``github_create_issue``.
     """
 
     def __init__(self, authorizer: Authorizer, tools: Iterable[RunnableTool] = ()) -> None:
         self._authorizer = authorizer
-        self._tools: dict[str, RunnableTool] = {}
-        self._sources: dict[str, str] = {}
+        self._entries: dict[str, list[_Entry]] = {}
+        self._visible: dict[Principal, tuple[RunnableTool, ...]] = {}
+        self._listening: list[Callable[[], None]] = []
+        self.revision = 0
         for tool in tools:
             self.register(tool)
 
@@ -34,39 +58,85 @@ class ToolRegistry:
         """Add ``tool``; ``source`` says where it comes from, in words, such as a file.
 
         Raises:
-            ToolClash: another tool has that name.
-            ToolDefinitionError: the name or a schema cannot be used.
+            ToolClash: another tool has that name, in that version or of another kind.
+            ToolDefinitionError: the name, the version or a schema cannot be used.
         """
-        name = tool.spec.name
-        source = source or _source_of(tool)
-        if not _NAME.fullmatch(name):
-            raise ToolDefinitionError(
-                f"{name!r} ({source}) cannot be the name of a tool: up to 64 letters, digits, '_' "
-                "and '-', beginning with a letter"
-            )
-        if name in self._tools:
-            raise ToolClash(
-                f"two tools are named '{name}': {self._sources[name]} and {source}; rename one"
-            )
-        _check_schemas(tool)
-        self._tools[name] = tool
-        self._sources[name] = source
+        self._take(tool, source or _source_of(tool), "")
+        self._changed()
+
+    def replace(
+        self, namespace: str, tools: Iterable[RunnableTool], *, source: str = ""
+    ) -> tuple[ToolError, ...]:
+        """Hold ``tools`` as all that the namespace has, instead of those that it had: at once.
+
+        Gives what is wrong with those of them that cannot be had; the others can. Calls under way
+        go on.
+        """
+        for name in [name for name, entries in self._entries.items() if _is_of(entries, namespace)]:
+            del self._entries[name]
+        problems: list[ToolError] = []
+        for tool in tools:
+            try:
+                _check_namespace(tool, namespace)
+                self._take(tool, source or f"tools of {namespace}", namespace)
+            except ToolError as error:
+                problems.append(error)
+        self._changed()
+        return tuple(problems)
+
+    def unregister(self, name: str) -> None:
+        """Forget the tool in all its versions, or ``NAME@VERSION`` alone. Forgetting an unknown one
+        does nothing; calls under way go on."""
+        plain, at, version = name.partition("@")
+        wanted = version_key(version)
+        entries = self._entries.pop(plain, [])
+        if kept := [entry for entry in entries if at and entry.version != wanted]:
+            self._entries[plain] = kept
+        self._changed()
+
+    def listen(self, told: Callable[[], None]) -> None:
+        """From now on call ``told`` when tools have come or gone. One that fails is told of in the
+        log, and keeps nobody else from hearing of it."""
+        self._listening.append(told)
 
     def get(self, principal: Principal, name: str) -> RunnableTool:
-        """The tool of that name.
+        """The newest tool of that name, or ``NAME@VERSION``.
 
         Raises:
             UnknownTool: there is none, or not for this principal; the message is the same.
         """
-        tool = self._tools.get(name)
-        if tool is None or not self._allowed(principal, tool):
+        entry = self._entry(principal, name)
+        if entry is None:
             raise unknown(name, [tool.spec.name for tool in self.list(principal)])
-        return tool
+        return entry.tool
+
+    def find(self, principal: Principal, name: str) -> RunnableTool | None:
+        """The tool that ``get`` gives, or ``None``."""
+        entry = self._entry(principal, name)
+        return entry.tool if entry else None
 
     def list(self, principal: Principal) -> list[RunnableTool]:
-        """The tools that ``principal`` may call, by name."""
-        tools = sorted(self._tools.values(), key=lambda tool: tool.spec.name)
-        return [tool for tool in tools if self._allowed(principal, tool)]
+        """The tools that ``principal`` may call, by name, each in its newest version."""
+        visible = self._visible.get(principal)
+        if visible is None:
+            if len(self._visible) >= _REMEMBERED:
+                self._visible.clear()
+            newest = (entries[0].tool for _, entries in sorted(self._entries.items()))
+            visible = tuple(tool for tool in newest if self._allowed(principal, tool))
+            self._visible[principal] = visible
+        return list(visible)
+
+    def versions(self, principal: Principal, name: str) -> tuple[str, ...]:
+        """The versions of the tool ``name`` that ``principal`` may call, newest first."""
+        return tuple(
+            entry.tool.spec.version
+            for entry in self._entries.get(name, ())
+            if self._allowed(principal, entry.tool)
+        )
+
+    def everything(self) -> Iterator[ToolSpec]:
+        """All there is, in all versions: for indices, whose finds are cut to what a caller may."""
+        return (entry.tool.spec for entries in self._entries.values() for entry in entries)
 
     def source(self, principal: Principal, name: str) -> str:
         """Where the tool comes from, in words.
@@ -74,20 +144,104 @@ class ToolRegistry:
         Raises:
             UnknownTool: as ``get``.
         """
-        return self._sources[self.get(principal, name).spec.name]
+        self.get(principal, name)
+        entry = self._entry(principal, name)
+        return entry.source if entry else ""
+
+    def namespace(self, name: str) -> str:
+        """The namespace of the tool ``name``; empty for one that has none, or is not there."""
+        entries = self._entries.get(name.partition("@")[0])
+        return entries[0].namespace if entries else ""
+
+    def _entry(self, principal: Principal, name: str) -> _Entry | None:
+        plain, at, version = name.partition("@")
+        entries = self._entries.get(plain, [])
+        if at:
+            wanted = version_key(version)
+            entries = [entry for entry in entries if entry.version == wanted]
+        # Not an older version where the newest is forbidden: it is the newest that was asked for.
+        return entries[0] if entries and self._allowed(principal, entries[0].tool) else None
+
+    def _take(self, tool: RunnableTool, source: str, namespace: str) -> None:
+        name, version = tool.spec.name, _checked_version(tool, source)
+        if not _NAME.fullmatch(name) or name in FINDING:
+            raise ToolDefinitionError(
+                f"{name!r} ({source}) cannot be the name of a tool: up to 64 letters, digits, '_' "
+                f"and '-', beginning with a letter, and none of {', '.join(FINDING)}"
+            )
+        entries = self._entries.get(name, [])
+        for other in entries:
+            kin = (other.namespace, other.tool.spec.origin) == (namespace, tool.spec.origin)
+            if not kin or other.version == version:
+                raise ToolClash(
+                    f"two tools are named '{name}': {other.source} and {source}; rename one"
+                )
+        _check_json(tool)
+        _check_schemas(tool)
+        entry = _Entry(tool, version, source, namespace)
+        self._entries[name] = sorted([*entries, entry], key=lambda one: one.version, reverse=True)
+
+    def _changed(self) -> None:
+        self.revision += 1
+        self._visible.clear()
+        for told in self._listening:
+            try:
+                told()
+            except Exception:
+                _log.exception("somebody could not be told that tools have come or gone")
 
     def _allowed(self, principal: Principal, tool: RunnableTool) -> bool:
         needed = (f"tool.call:{tool.spec.name}", *tool.spec.permissions)
         return all(self._authorizer.allows(principal, permission) for permission in needed)
 
 
-def unknown(name: str, allowed: Iterable[str]) -> UnknownTool:
-    """The error for a tool that is not there, or not for the caller: it cannot tell which."""
+def unknown(name: str, allowed: Iterable[str], others: str = "") -> UnknownTool:
+    """The error for a tool that is not there, or not for the caller: it cannot tell which.
+    ``others`` says how to come by the names of others, instead of the names."""
     names = sorted(allowed)
-    near = difflib.get_close_matches(name, names, n=1)
+    near = difflib.get_close_matches(name, _likely(name, names), n=1)
     guess = f" Did you mean '{near[0]}'?" if near else ""
-    listed = ", ".join(names) if names else "none"
-    return UnknownTool(f"there is no tool '{name[:80]}'.{guess} The tools are: {listed}.")
+    more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
+    listed = f"The tools are: {', '.join(names[:_MOST_NAMED]) or 'none'}{more}."
+    return UnknownTool(f"there is no tool '{name[:80]}'.{guess} {others or listed}")
+
+
+def version_key(version: str) -> tuple[int, ...]:
+    """``version`` to compare by, without zeros at its end: 1.0 is 1. Empty if it is no version."""
+    if not _VERSION.fullmatch(version):
+        return ()
+    return tuple(int(number) for number in re.sub(r"(\.0+)+$", "", version).split("."))
+
+
+def _likely(name: str, names: list[str]) -> list[str]:
+    """Those of ``names`` that share most words with ``name``: comparing letters takes long."""
+    if len(names) <= _MOST_COMPARED:
+        return names
+    words = set(re.split("[_-]", name.lower()))
+    shared = {one: len(words.intersection(re.split("[_-]", one.lower()))) for one in names}
+    return sorted(names, key=lambda one: -shared[one])[:_MOST_COMPARED]
+
+
+def _is_of(entries: list[_Entry], namespace: str) -> bool:
+    return bool(namespace) and entries[0].namespace == namespace
+
+
+def _check_namespace(tool: RunnableTool, namespace: str) -> None:
+    if not namespace or not tool.spec.name.startswith(f"{namespace}_"):
+        raise ToolDefinitionError(
+            f"the tool '{tool.spec.name[:80]}' does not begin with '{namespace}_', as the tools of "
+            f"{namespace or 'a namespace'} do"
+        )
+
+
+def _checked_version(tool: RunnableTool, source: str) -> tuple[int, ...]:
+    numbers = version_key(tool.spec.version)
+    if not numbers:
+        raise ToolDefinitionError(
+            f"'{tool.spec.name}' ({source}) has the version {tool.spec.version!r}: give up to four "
+            "numbers with dots between them, such as 2 or 1.4.0"
+        )
+    return numbers
 
 
 def _source_of(tool: RunnableTool) -> str:
@@ -95,14 +249,36 @@ def _source_of(tool: RunnableTool) -> str:
     return f"{tool.spec.origin} tool of {module}" if module else f"{tool.spec.origin} tool"
 
 
+def _check_json(tool: RunnableTool) -> None:
+    spec = tool.spec
+    said = [spec.description, spec.tags, spec.permissions, spec.input_schema, spec.output_schema]
+    try:
+        json.dumps(said, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ToolDefinitionError(
+            f"tool '{spec.name}' says something of itself that is no JSON: {str(error)[:200]}"
+        ) from error
+
+
 def _check_schemas(tool: RunnableTool) -> None:
-    for schema in (tool.spec.input_schema, tool.spec.output_schema or {}):
+    # Compiled, because not all that is valid can be: a pattern, a reference, the depth. Results
+    # are held against their schema loosely: that it is one is enough.
+    checks = (
+        (partial(Draft202012Validator, offline=True), tool.spec.input_schema),
+        (meta.validate, tool.spec.output_schema or {}),
+    )
+    for check, schema in checks:
         try:
-            Draft202012Validator.check_schema(schema)
-        except SchemaError as error:
+            check(schema)
+        except ValidationError as error:
+            place = "/".join(map(str, error.instance_path)) or "/"
             raise ToolDefinitionError(
                 f"tool '{tool.spec.name}' has a schema that is no JSON Schema 2020-12: "
-                f"{error.message} at {'/'.join(str(part) for part in error.absolute_path) or '/'}"
+                f"{error.message[:300]} at {place[:200]}"
+            ) from error
+        except (ReferencingError, ValueError) as error:
+            raise ToolDefinitionError(
+                f"tool '{tool.spec.name}' has a schema that cannot be used: {str(error)[:200]}"
             ) from error
     if tool.spec.input_schema.get("type") != "object":
         raise ToolDefinitionError(

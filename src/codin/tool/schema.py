@@ -6,6 +6,7 @@ import inspect
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import GenericAlias
 from typing import Any
 
 import docstring_parser
@@ -64,7 +65,7 @@ def signature_of(fn: Callable[..., Any], name: str) -> Signature:
     return Signature(
         description=_description(doc),
         input_schema=schema,
-        output_schema=_output_schema(hints.get("return")),
+        output_schema=_output_schema(_collected(fn, hints.get("return"))),
         context=context,
         adapters={key: a for key, a in adapters.items() if not _is_plain(hints[key])},
     )
@@ -149,6 +150,16 @@ def _default(parameter: inspect.Parameter, name: str) -> Any:
             f"tool '{name}': the default of '{parameter.name}' is no JSON data: "
             f"{parameter.default!r}; use None and fill it in inside"
         ) from error
+
+
+def _collected(fn: Callable[..., Any], hint: Any) -> Any:
+    """What comes of a generator in the end: texts as one text, anything else as a list."""
+    if not (inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn)):
+        return hint
+    items = typing.get_args(hint)
+    if not items:
+        return None
+    return str if items[0] is str else GenericAlias(list, items[0])
 
 
 def _output_schema(hint: Any) -> dict[str, Any] | None:

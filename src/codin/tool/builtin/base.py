@@ -76,6 +76,8 @@ async def look(call: Invocation, function: str, **arguments: Any) -> Any:
             meant = await _meant(call, sandbox, error, path)
             if meant is None:
                 raise ToolFailed(await explained(call, sandbox, error, path)) from error
+    # A policy that bars a folder bars its files also where they are named without it.
+    call.check({**call.arguments, "path": meant})
     return await _asked(call, function, {**arguments, "path": meant})
 
 

@@ -6,17 +6,28 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
+from codin.config.agents import AgentEntry, CallSettings, RouterSettings, SupervisorSettings
+from codin.config.commands import CommandName, CommandSettings
+from codin.config.mcp import McpSettings
+from codin.config.policies import PolicySettings
+from codin.config.section import Section
+from codin.config.tools import Namespace, OpenApiSettings
 from codin.database import FILE_NAME
 from codin.errors import InvalidInputError
 from codin.security.settings import OidcSettings, PeerSettings, SignaturePolicy
-from codin.security.targets import AllowList, private_target
+from codin.security.targets import private_target
 
 DEFAULT_FILE = "codin.toml"
 
@@ -25,49 +36,7 @@ class ConfigError(InvalidInputError):
     """The settings cannot be used; the message names the file, the key and what would do."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class AgentEntry(_Section):
-    """One agent: where it comes from, and what is said of it instead of what it says itself.
-
-    ``source`` is a file, a folder, ``module:attr`` or the URL of a remote A2A agent. A remote one
-    that asks who calls is shown a token in the name of whoever the task is for, made for
-    ``audience`` alone, or the key in the environment variable ``bearer_env``. ``network`` are the
-    ``host:port`` that an agent in a host may connect to; without it, it connects to nothing.
-    ``requirements`` are the packages that it has, such as ``crewai>=1.15.30``, instead of those
-    that codin runs with.
-    """
-
-    source: str
-    id: str | None = None
-    name: str | None = None
-    description: str | None = None
-    tools: tuple[str, ...] | None = None
-    isolation: Literal["host", "process"] = "host"
-    network: tuple[str, ...] = ()
-    requirements: tuple[str, ...] = ()
-    audience: str | None = None
-    bearer_env: str | None = None
-
-    @field_validator("network")
-    @classmethod
-    def _a_network(cls, network: tuple[str, ...]) -> tuple[str, ...]:
-        return AllowList(network).entries
-
-    @model_validator(mode="after")
-    def _hosted(self) -> AgentEntry:
-        remote = self.source.startswith(("http://", "https://"))
-        hosted = not remote and self.isolation == "host"
-        if self.network and not hosted:
-            raise ValueError("network is for agents in a host: nothing keeps this one to it")
-        if self.requirements and not hosted:
-            raise ValueError("requirements are for agents in a host: this one has no own packages")
-        return self
-
-
-class SandboxSettings(_Section):
+class SandboxSettings(Section):
     """What sandboxes may do on this machine. ``private_network`` are exact ``host:port`` in private
     networks, or of this machine itself, that a sandbox may connect to where its own list has them
     too: without them it reaches public addresses only."""
@@ -80,7 +49,7 @@ class SandboxSettings(_Section):
         return tuple(str(private_target(entry)) for entry in entries)
 
 
-class DatabaseSettings(_Section):
+class DatabaseSettings(Section):
     """Where tasks, push configs, API keys and the audit log are: in a file below the home, or in
     the Postgres database ``url``. ``durability`` is what an acknowledged write survives: the death
     of the process, or with "full" a loss of power too (Postgres: what its server is set to)."""
@@ -96,7 +65,7 @@ class DatabaseSettings(_Section):
         return url
 
 
-class ServerSettings(_Section):
+class ServerSettings(Section):
     """Where the gateway is. ``public_url`` is where others reach it when that is not where it
     listens; ``root`` is the id of the agent to have in front instead of the orchestrator."""
 
@@ -130,7 +99,7 @@ class ServerSettings(_Section):
         return f"{'https' if self.certificate else 'http'}://{host}:{self.port}"
 
 
-class SecuritySettings(_Section):
+class SecuritySettings(Section):
     """Who may come in, and where the platform goes.
 
     With ``auth`` every caller shows a key (``codin auth key add``) or a token: of this platform, of
@@ -150,7 +119,7 @@ class SecuritySettings(_Section):
     keys: Path | None = None
 
 
-class LimitSettings(_Section):
+class LimitSettings(Section):
     """What one caller may take of the gateway; 0 is no limit. A caller is a principal, over all
     bindings together, or the address of whoever shows no good credential.
 
@@ -168,7 +137,7 @@ class LimitSettings(_Section):
     anonymous_per_second: int = Field(default=100, ge=0)
 
 
-class E2bSettings(_Section):
+class E2bSettings(Section):
     """Whether sandboxes are served to E2B's SDKs at ``/e2b``, and how much of them there is.
 
     A caller has no more than ``sandboxes`` at a time, none longer than ``seconds`` after time was
@@ -191,7 +160,7 @@ class E2bSettings(_Section):
     domain: str | None = Field(default=None, pattern=r"[A-Za-z0-9.-]+(:[0-9]{1,5})?")
 
 
-class GoalSettings(_Section):
+class GoalSettings(Section):
     """What a goal may use: seconds in all, and steps at a time."""
 
     seconds: float = Field(default=900.0, gt=0)
@@ -206,13 +175,17 @@ def default_home() -> Path:
     return Path(platformdirs.user_data_dir("codin", appauthor=False))
 
 
-class Settings(_Section):
+class Settings(Section):
     """All settings. Paths are absolute once loaded; ``data`` is shown read-only to every task."""
 
     model: str | None = None
     home: Path = Field(default_factory=default_home)
     data: tuple[Path, ...] = ()
     tools: tuple[Path, ...] = ()
+    commands: Mapping[CommandName, CommandSettings] = {}
+    openapi: Mapping[Namespace, OpenApiSettings] = {}
+    mcp: Mapping[Namespace, McpSettings] = {}
+    policies: tuple[PolicySettings, ...] = ()
     agents: tuple[AgentEntry, ...] = ()
     database: DatabaseSettings = DatabaseSettings()
     server: ServerSettings = ServerSettings()
@@ -221,6 +194,15 @@ class Settings(_Section):
     sandbox: SandboxSettings = SandboxSettings()
     e2b: E2bSettings = E2bSettings()
     goal: GoalSettings = GoalSettings()
+    routers: tuple[RouterSettings, ...] = ()
+    supervisors: tuple[SupervisorSettings, ...] = ()
+    calls: CallSettings = CallSettings()
+
+    @model_validator(mode="after")
+    def _own_namespaces(self) -> Settings:
+        for name in sorted(self.openapi.keys() & self.mcp.keys()):
+            raise ValueError(f"openapi.{name} and mcp.{name} have one name: rename one of them")
+        return self
 
     @property
     def database_place(self) -> str | Path:
@@ -291,6 +273,12 @@ def _anchored(values: dict[str, Any], base: Path) -> dict[str, Any]:
     if isinstance(anchored.get("agents"), list):
         agents = [_anchored_agent(entry, base) for entry in anchored["agents"]]
         anchored = anchored | {"agents": agents}
+    if isinstance(anchored.get("openapi"), dict):
+        apis = {name: _anchored_api(api, base) for name, api in anchored["openapi"].items()}
+        anchored = anchored | {"openapi": apis}
+    if isinstance(anchored.get("mcp"), dict):
+        servers = {name: _anchored_server(one, base) for name, one in anchored["mcp"].items()}
+        anchored = anchored | {"mcp": servers}
     return anchored
 
 
@@ -306,13 +294,52 @@ def _anchored_at(value: Any, place: tuple[str, ...], base: Path) -> Any:
     return str((base / value).resolve()) if isinstance(value, str) else value
 
 
+def _anchored_api(entry: object, base: Path) -> object:
+    if not isinstance(entry, dict):
+        return entry
+    changed = dict(entry)
+    document = entry.get("document")
+    if isinstance(document, str) and not document.startswith(("http://", "https://")):
+        changed["document"] = str((base / Path(document).expanduser()).resolve())
+    if isinstance(entry.get("credentials"), dict):
+        changed["credentials"] = {
+            name: _anchored_secrets(credential, base)
+            for name, credential in entry["credentials"].items()
+        }
+    return changed
+
+
+def _anchored_server(entry: object, base: Path) -> object:
+    """An MCP server's entry; what starts it is looked for inside, and stays as it is."""
+    if not isinstance(entry, dict):
+        return entry
+    changed = {
+        name: _anchored_secrets(entry[name], base)
+        for name in ("env", "headers")
+        if isinstance(entry.get(name), dict)
+    }
+    if isinstance(mounts := entry.get("mounts"), list):
+        changed["mounts"] = [_anchored_at(mount, ("source",), base) for mount in mounts]
+    return _anchored_at(entry | changed, ("token", "file"), base)
+
+
+def _anchored_secrets(credential: object, base: Path) -> object:
+    if not isinstance(credential, dict):
+        return credential
+    return {name: _anchored_at(value, ("file",), base) for name, value in credential.items()}
+
+
 def _anchored_agent(entry: object, base: Path) -> object:
     if not isinstance(entry, dict) or not isinstance(entry.get("source"), str):
         return entry
     file, colon, attribute = entry["source"].partition(":")
+    changed = dict(entry)
     if (base / file).exists():
-        return entry | {"source": str((base / file).resolve()) + colon + attribute}
-    return entry
+        changed["source"] = str((base / file).resolve()) + colon + attribute
+    if isinstance(python := entry.get("python"), str) and "/" in python:
+        # not resolved: a virtual environment is told by the link that its Python is
+        changed["python"] = str(base / Path(python).expanduser())
+    return changed
 
 
 def _explain(error: ValidationError) -> list[str]:
@@ -335,8 +362,17 @@ def _keys_of(section: Sequence[int | str]) -> list[str]:
     schema = Settings.model_json_schema()
     here = schema
     for part in section:
-        inner = here["items"] if isinstance(part, int) else here["properties"][part]
+        inner = here["items"] if isinstance(part, int) else _below(here, part)
         options = [inner, *inner.get("anyOf", ()), *inner.get("allOf", ())]
         named = [one["$ref"] for one in options if "$ref" in one]
         here = schema["$defs"][named[0].rpartition("/")[2]] if named else inner
     return list(here.get("properties", ()))
+
+
+def _below(schema: dict[str, Any], key: str) -> dict[str, Any]:
+    """The schema of what is at ``key``, which may be a name that the user gave."""
+    named: dict[str, Any] = schema.get("properties", {})
+    patterns: dict[str, Any] = schema.get("patternProperties", {})
+    given = next(iter(patterns.values()), schema.get("additionalProperties", {}))
+    found = named.get(key, given)
+    return found if isinstance(found, dict) else {}

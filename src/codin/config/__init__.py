@@ -1,0 +1,46 @@
+"""The platform's settings: `codin.toml`, the environment, and flags, in one typed model."""
+
+from codin.config.agents import AgentEntry, CallSettings, RouterSettings, SupervisorSettings
+from codin.config.commands import ArgumentSettings, CommandSettings
+from codin.config.mcp import McpMount, McpSettings
+from codin.config.policies import PolicySettings
+from codin.config.settings import (
+    DEFAULT_FILE,
+    ConfigError,
+    DatabaseSettings,
+    E2bSettings,
+    GoalSettings,
+    LimitSettings,
+    SandboxSettings,
+    SecuritySettings,
+    ServerSettings,
+    Settings,
+    default_home,
+    load_settings,
+)
+from codin.config.tools import OpenApiSettings
+
+__all__ = [
+    "DEFAULT_FILE",
+    "AgentEntry",
+    "ArgumentSettings",
+    "CallSettings",
+    "CommandSettings",
+    "ConfigError",
+    "DatabaseSettings",
+    "E2bSettings",
+    "GoalSettings",
+    "LimitSettings",
+    "McpMount",
+    "McpSettings",
+    "OpenApiSettings",
+    "PolicySettings",
+    "RouterSettings",
+    "SandboxSettings",
+    "SecuritySettings",
+    "ServerSettings",
+    "Settings",
+    "SupervisorSettings",
+    "default_home",
+    "load_settings",
+]

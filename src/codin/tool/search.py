@@ -1,0 +1,228 @@
+"""Tools found by words: full text over what is known of them, and by meaning where that is to be
+had."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import sqlite3
+import weakref
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any, Protocol
+
+from codin.tool.base import Tool, ToolSpec
+
+if TYPE_CHECKING:
+    from codin.tool.registry import ToolRegistry
+
+_log = logging.getLogger(__name__)
+
+Key = tuple[str, str]
+"""Name and version."""
+
+# bm25 of SQLite's FTS5: what a word counts for in each column. Tried on 34 questions to 1,900
+# operations of real APIs; beyond its first line a description is mostly about details.
+_COLUMNS = {"name": 10, "summary": 10, "more": 1, "tags": 3, "arguments": 0.5}
+_MORE_CHARS = 400
+_QUERY_WORDS = 32
+_QUERY_CHARS = 1_000
+_FUSED = 60
+"""How much the first places of a ranking count for more than the next ones (the constant of
+reciprocal rank fusion)."""
+
+
+class Embedder(Protocol):
+    """Says where texts are in a space in which those that mean the same are near each other."""
+
+    async def embed(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
+        """A vector for each text, all of one length."""
+        ...
+
+
+class ToolSearch:
+    """Finds tools of ``registry``; takes notice of what comes and goes there.
+
+    The index is in memory: an edit of it for each tool that has changed since it was last asked.
+    With an ``embedder`` both rankings count; without it, or when it fails, the words alone.
+    """
+
+    def __init__(self, registry: ToolRegistry, *, embedder: Embedder | None = None) -> None:
+        self._registry = registry
+        self._words: _Words | None = None
+        self._meanings = _Meanings(embedder) if embedder else None
+        self._asking = asyncio.Lock()
+        self._revision = -1
+
+    async def find(
+        self, query: str, among: Mapping[str, Tool], *, most: int = 10
+    ) -> list[ToolSpec]:
+        """What is known of those of ``among``, tools by name, that fit ``query`` best: the best
+        first, and ``most`` of them."""
+        async with self._asking:
+            words = await self._refreshed()
+            ranked: Iterable[ToolSpec] = _within(words.ranked(query), among)
+            if self._meanings:
+                near = await self._meanings.ranked(query, [tool.spec for tool in among.values()])
+                ranked = _fused(list(ranked), near)
+            named = among.get(query.strip())
+            first = [named.spec] if named else []
+            found = {spec.name: spec for spec in islice(chain(first, ranked), most + len(first))}
+        return list(found.values())[:most]
+
+    async def _refreshed(self) -> _Words:
+        import anyio.to_thread
+
+        if self._words is None:
+            self._words = _Words()
+        revision = self._registry.revision
+        if revision != self._revision:
+            specs = {_key(spec): spec for spec in self._registry.everything()}
+            # In a thread, which a cancelled search waits for: the index is never used by two.
+            await anyio.to_thread.run_sync(self._words.hold, specs)
+            if self._meanings:
+                await self._meanings.hold(specs)
+            self._revision = revision
+        return self._words
+
+
+class _Words:
+    """Full text, in SQLite: it is there wherever Python is, and takes 4 ms for 2,000 tools."""
+
+    def __init__(self) -> None:
+        self._held: dict[Key, tuple[int, ToolSpec]] = {}
+        self._specs: dict[int, ToolSpec] = {}
+        self._last = 0
+        # One uses it at a time, but not always the same thread.
+        self._index = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
+        weakref.finalize(self, self._index.close)
+        self._index.execute(
+            f"CREATE VIRTUAL TABLE tool USING fts5({', '.join(_COLUMNS)}, "
+            "tokenize='porter unicode61 remove_diacritics 2')"
+        )
+        weights = ", ".join(map(str, _COLUMNS.values()))
+        self._find = (
+            f"SELECT rowid FROM tool WHERE tool MATCH ? ORDER BY bm25(tool, {weights}), rowid"  # noqa: S608
+        )
+        marks = ", ".join("?" for _ in ("rowid", *_COLUMNS))
+        self._add = f"INSERT INTO tool(rowid, {', '.join(_COLUMNS)}) VALUES ({marks})"  # noqa: S608
+
+    def hold(self, specs: Mapping[Key, ToolSpec]) -> None:
+        """Know ``specs`` and no others."""
+        kept = {
+            key: (row, spec) for key, (row, spec) in self._held.items() if specs.get(key) is spec
+        }
+        gone = [(row,) for key, (row, _) in self._held.items() if key not in kept]
+        for key in sorted(specs.keys() - kept.keys()):
+            self._last += 1
+            kept[key] = (self._last, specs[key])
+        new = [(row, *_text(spec)) for row, spec in kept.values() if row not in self._specs]
+        with self._index:
+            self._index.execute("BEGIN")
+            self._index.executemany("DELETE FROM tool WHERE rowid = ?", gone)
+            self._index.executemany(self._add, new)
+        self._held = kept
+        self._specs = dict(kept.values())
+
+    def ranked(self, query: str) -> Iterator[ToolSpec]:
+        """Those in which a word of ``query`` is, or begins, where none is there as it is; to be
+        taken before anything else is asked."""
+        # Each word in quotes: nothing of a query is ever read as FTS5's own language.
+        words = re.findall(r"\w+", _apart(query[:_QUERY_CHARS].replace("_", " ")))[:_QUERY_WORDS]
+        quoted = [f'"{word}"' for word in words]
+        for asked in (quoted, [f"{each}*" for each in quoted]):
+            rows = self._index.execute(self._find, (" OR ".join(asked),)) if asked else ()
+            row = None
+            for row in rows:
+                yield self._specs[row[0]]
+            if row is not None:
+                return
+
+
+class _Meanings:
+    """Nearness of meaning, by an embedder. Needs numpy."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        import numpy as np
+
+        self._np = np
+        self._embedder = embedder
+        self._vectors: dict[Key, tuple[ToolSpec, Any]] = {}
+
+    async def hold(self, specs: Mapping[Key, ToolSpec]) -> None:
+        """Know ``specs`` and no others; those that were known are not embedded again."""
+        known = {key: held for key, held in self._vectors.items() if specs.get(key) is held[0]}
+        new = [key for key in specs if key not in known]
+        texts = [f"{specs[key].name}\n{specs[key].description[:_MORE_CHARS]}" for key in new]
+        vectors = await self._embedded(texts)
+        made = {key: (specs[key], vector) for key, vector in zip(new, vectors, strict=False)}
+        self._vectors = known | made
+
+    async def ranked(self, query: str, among: Iterable[ToolSpec]) -> list[ToolSpec]:
+        """Those of ``among`` that are known, the nearest first."""
+        wanted = await self._embedded([query[:_QUERY_CHARS]])
+        if not len(wanted):
+            return []
+        known = [(spec, self._vectors.get(_key(spec), (None, None))[1]) for spec in among]
+        usable = [
+            (spec, vector)
+            for spec, vector in known
+            if vector is not None and vector.shape == wanted[0].shape
+        ]
+        if not usable:
+            return []
+        near = self._np.stack([vector for _, vector in usable]) @ wanted[0]
+        return [usable[place][0] for place in self._np.argsort(-near, kind="stable")]
+
+    async def _embedded(self, texts: list[str]) -> Any:
+        """A unit vector for each text; none at all when the embedder does not give them."""
+        np = self._np
+        if not texts:
+            return np.empty((0, 0))
+        try:
+            vectors = np.asarray(await self._embedder.embed(texts), dtype=np.float32)
+            if vectors.ndim != 2 or len(vectors) != len(texts) or not np.isfinite(vectors).all():
+                raise ValueError(f"{len(texts)} texts gave an array of shape {vectors.shape}")
+        except Exception:
+            _log.exception("tools are searched by words alone: the embedder failed")
+            return np.empty((0, 0))
+        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+
+
+def _within(specs: Iterable[ToolSpec], among: Mapping[str, Tool]) -> Iterator[ToolSpec]:
+    for spec in specs:
+        tool = among.get(spec.name)
+        # Of a name there may be several versions, and ``among`` has one of them.
+        if tool is not None and tool.spec is spec:
+            yield spec
+
+
+def _fused(*rankings: Sequence[ToolSpec]) -> list[ToolSpec]:
+    """One ranking out of several, by reciprocal rank fusion."""
+    scores: defaultdict[str, float] = defaultdict(float)
+    specs: dict[str, ToolSpec] = {}
+    for ranking in rankings:
+        for place, spec in enumerate(ranking, 1):
+            specs[spec.name] = spec
+            scores[spec.name] += 1 / (_FUSED + place)
+    return sorted(specs.values(), key=lambda spec: -scores[spec.name])
+
+
+def _key(spec: ToolSpec) -> Key:
+    return spec.name, spec.version
+
+
+def _text(spec: ToolSpec) -> tuple[str, ...]:
+    """The columns of a tool."""
+    summary, _, more = spec.description.partition("\n")
+    arguments = " ".join(spec.input_schema.get("properties", {}))
+    columns = (spec.name, summary[:_MORE_CHARS], more[:_MORE_CHARS], " ".join(spec.tags), arguments)
+    return tuple(map(_apart, columns))
+
+
+def _apart(text: str) -> str:
+    """``text`` with names such as ``listIssues`` as two words, and without what is no Unicode."""
+    clean = text.encode(errors="replace").decode()
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", clean)
