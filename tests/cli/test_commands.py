@@ -88,6 +88,23 @@ def test_tools_and_tasks_are_lines_of_json(alone: Environment, tmp_path: Path) -
     assert codin("tasks", "list", "--json", env=alone, cwd=tmp_path).stdout == ""
 
 
+def test_tools_are_searched_by_words(alone: Environment, tmp_path: Path) -> None:
+    (tmp_path / "codin.toml").write_text(
+        "[commands.word_count]\ndescription = 'Count lines, words and bytes.'\n"
+        "argv = ['wc', '{file}']\n[commands.word_count.arguments.file]\ntype = 'string'\n"
+        "[commands.broken]\ndescription = 'Cannot be used.'\nargv = ['wc', '{file}']\n"
+    )
+    found = codin("tools", "--search", "counting words", "--json", env=alone, cwd=tmp_path)
+    assert json.loads(found.stdout.splitlines()[0])["name"] == "word_count"
+    assert "commands.broken: the command 'broken': '{file}' in argv" in found.stderr
+    table = codin("tools", "--search", "python code", env=alone, cwd=tmp_path)
+    assert "run_python" in table.stdout
+    assert "word_count" not in table.stdout
+    nothing = codin("tools", "--search", "zebra", env=alone, cwd=tmp_path)
+    assert (nothing.returncode, nothing.stdout) == (0, "")
+    assert "No tool fits 'zebra'." in nothing.stderr
+
+
 def test_the_doctor_says_what_is_missing(alone: Environment, tmp_path: Path) -> None:
     done = codin("doctor", "--json", env=alone, cwd=tmp_path)
     report = json.loads(done.stdout)

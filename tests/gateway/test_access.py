@@ -238,7 +238,7 @@ async def test_an_agent_that_one_may_not_use_is_not_there(
 ) -> None:
     narrow = await key(security, "k", "task.*", "agent.use:other")
     async with calling(guarded, narrow) as http:
-        assert (await http.get("/api/agents")).json() == {"agents": []}
+        assert (await http.get("/api/agents")).json() == {"agents": [], "left_out": []}
         for path in ("/agents/counter" + CARD, "/agents/nobody" + CARD):
             assert (await http.get(path)).status_code == 404
 

@@ -59,6 +59,16 @@ async def run(
         return events, [problem.message for problem in platform.problems]
 
 
+def children() -> set[str]:
+    return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def running_before() -> set[str]:
+    """What other tests have running, such as an engine of containers."""
+    return children()
+
+
 def written(folder: Path, name: str, source: str) -> Path:
     path = folder / f"{name}.py"
     path.write_text(source)
@@ -125,10 +135,7 @@ async def test_an_agent_without_its_framework_is_left_out_with_the_way_to_get_it
     assert "pip install 'codin[agno]'" in said
 
 
-def test_nothing_of_this_is_left_running() -> None:
+def test_nothing_of_this_is_left_running(running_before: set[str]) -> None:
     """Every host and sandbox of the tests above has ended with its platform."""
-    children = f"/proc/self/task/{os.getpid()}/children"
-    alive = [
-        Path(f"/proc/{pid}/cmdline").read_bytes() for pid in Path(children).read_text().split()
-    ]
+    alive = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children() - running_before]
     assert [line for line in alive if b"bwrap" in line or b"codin" in line] == []

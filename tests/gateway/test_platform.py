@@ -1,15 +1,19 @@
 """The platform put together: what it takes, and what it leaves out and says so."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
+from a2a.types import SendMessageRequest
 
-from codin.config import AgentEntry, Settings
+from codin.agent.a2a import user_message
+from codin.config import AgentEntry, GoalSettings, Settings
 from codin.errors import InvalidInputError
 from codin.gateway.platform import open_platform
 from codin.model import parse
 from codin.security import LOCAL_USER
 from codin.task.log.follow import follow
+from codin.task.transport import in_memory_client
 
 pytestmark = pytest.mark.slow
 
@@ -44,6 +48,36 @@ async def test_a_goal_goes_through_a_host_and_through_this_process(tmp_path: Pat
         assert any("echo: hello" in str(event.body) for event in events)
 
 
+ENDLESS = """
+import asyncio, time
+from codin import wrap
+
+async def endless(text: str) -> str:
+    while True:
+        {loop}
+
+agent = wrap(endless, id="endless", description="Never ends.")
+"""
+
+
+@pytest.mark.parametrize("loop", ["await asyncio.sleep(0)", "time.sleep(1)"])
+async def test_one_that_loops_for_ever_has_its_time(tmp_path: Path, loop: str) -> None:
+    """Also where it blocks the loop of its host; the next goal is done."""
+    (tmp_path / "endless.py").write_text(ENDLESS.format(loop=loop))
+    (tmp_path / "echo.py").write_text(ECHO)
+    entries = [AgentEntry(source=str(tmp_path / name)) for name in ("endless.py", "echo.py")]
+    limits = {"goal": GoalSettings(seconds=2.0)}
+    own = settings(tmp_path, *entries).model_copy(update=limits)
+    async with asyncio.timeout(60), open_platform(own, NO_MODEL) as platform:
+        handler = platform.manager.agent_handler(LOCAL_USER, "endless")
+        client = in_memory_client(handler, LOCAL_USER)
+        request = SendMessageRequest(message=user_message("go on"))
+        end = [response async for response in client.send_message(request)][-1]
+        states = await platform.team.states()
+    assert "took longer than the 2 s allowed" in str(end)
+    assert states["echo"].status == "ready"
+
+
 async def test_the_operators_word_goes_before_the_agents_own(tmp_path: Path) -> None:
     file = tmp_path / "echo.py"
     file.write_text(ECHO)
@@ -63,7 +97,7 @@ async def test_what_does_not_come_up_is_said_and_the_others_do(tmp_path: Path) -
         said = {problem.source: problem.message for problem in platform.problems}
     assert "nowhere_at_all" in said[str(broken)]
     assert "there is no agent file" in said[str(tmp_path / "none.py")]
-    assert "has the id 'echo' already" in said[str(good)]
+    assert "the agent id 'echo' is taken by" in said[str(good)]
 
 
 async def test_an_empty_and_an_endless_goal_are_refused(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from a2a_calls import COUNTER
 from starlette.applications import Starlette
 
 from codin.agent.a2a import user_message
-from codin.agent.adapters.remote import RemoteAgentError
+from codin.agent.adapters.remote.agent import RemoteAgentError
 from codin.agent.base import Task
 from codin.agent.events import AgentEvent, Completed, Failed
 from codin.config import AgentEntry, SecuritySettings

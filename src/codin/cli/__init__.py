@@ -18,6 +18,7 @@ COMMANDS: Mapping[str, str] = {
     "model": "codin.cli.model:model",
     "agents": "codin.cli.agents:agents",
     "tools": "codin.cli.tools:tools",
+    "mcp": "codin.cli.mcp:mcp",
     "sandbox": "codin.cli.sandbox:sandbox",
     "matrix": "codin.cli.matrix:matrix",
     "tasks": "codin.cli.tasks:tasks",

@@ -52,6 +52,43 @@ def sandbox(rounds: int | None, quick: bool, as_json: bool) -> int:
     return ExitCode.OK
 
 
+@bench.command()
+@click.option("--rounds", type=click.IntRange(1), help="Of which the medians are given.")
+@click.option("--quick", is_flag=True, help="Only see that it works: the figures say nothing.")
+@click.option("--framework", "names", multiple=True, help="Only this one; may be repeated.")
+@json_option
+def agents(rounds: int | None, quick: bool, names: tuple[str, ...], as_json: bool) -> int:
+    """Agents in process and in hosts beside their frameworks alone. Takes some minutes."""
+    from dataclasses import replace
+
+    from codin.bench.agents import NAMES, QUICK, Effort, run
+
+    if unknown := set(names) - set(NAMES):
+        raise click.UsageError(f"{', '.join(sorted(unknown))}: choose of {', '.join(NAMES)}")
+    effort = QUICK if quick else Effort()
+    if rounds is not None:
+        effort = replace(effort, rounds=rounds)
+    _show(run(effort, _say, names or NAMES), as_json=as_json)
+    return ExitCode.OK
+
+
+@bench.command()
+@click.option("--rounds", type=click.IntRange(1), help="Of which the medians are given.")
+@click.option("--quick", is_flag=True, help="Only see that it works: the figures say nothing.")
+@json_option
+def tools(rounds: int | None, quick: bool, as_json: bool) -> int:
+    """Calls of tools beside calling the same thing without the platform. Takes a minute."""
+    from dataclasses import replace
+
+    from codin.bench.tools import QUICK, Effort, run
+
+    effort = QUICK if quick else Effort()
+    if rounds is not None:
+        effort = replace(effort, rounds=rounds)
+    _show(run(effort, _say), as_json=as_json)
+    return ExitCode.OK
+
+
 def _say(text: str) -> None:
     click.echo(text, err=True)
 
@@ -81,5 +118,5 @@ def _short(row: dict[str, Any]) -> dict[str, str]:
         "value": f"{row['value']:g}{unit}",
         "baseline": f"{row['baseline']} {row['baseline_value']:g}",
         "ratio": row["ratio"],
-        "aim": f"{row['aim']}: {'yes' if row['reached'] else 'no'}",
+        "aim": f"{row['aim']}: {'yes' if row['reached'] else 'no'}" if row["aim"] else "",
     }

@@ -29,13 +29,20 @@ def print_event(event: LogEvent) -> None:
             "seq": event.seq,
             "kind": event.kind,
             "time": event.time,
-            "body": event.body,
+            "body": event.shown,
         }
     )
 
 
-def print_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, as_json: bool) -> None:
-    """Rows as lines of JSON, or as a table of ``columns``, of which the last one may fold."""
+def print_rows(
+    rows: Iterable[Mapping[str, Any]],
+    columns: Sequence[str],
+    *,
+    as_json: bool,
+    least_width: int = 0,
+) -> None:
+    """Rows as lines of JSON, or as a table of ``columns``, of which the last one may fold. It is as
+    wide as the terminal, but has ``least_width`` characters at least."""
     if as_json:
         for row in rows:
             print_json(row)
@@ -51,4 +58,6 @@ def print_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, as_
         table.add_column(column, overflow="fold", no_wrap=column != columns[-1])
     for row in rows:
         table.add_row(*(Text(clean(str(row.get(column, "")))) for column in columns))
-    Console().print(table)
+    console = Console()
+    console.width = max(console.width, least_width)
+    console.print(table)

@@ -15,6 +15,8 @@ from starlette.routing import Route
 
 import codin
 from codin.agent.a2a import user_message
+from codin.agent.base import AgentInfo
+from codin.agent.host.process import HostState
 from codin.errors import NotFoundError
 from codin.gateway.api_models import (
     About,
@@ -28,6 +30,7 @@ from codin.gateway.api_models import (
     FileEntry,
     Files,
     Goal,
+    LeftOut,
     Letter,
     LetterPage,
     LettersQuery,
@@ -48,6 +51,7 @@ from codin.security import Principal
 from codin.task.log import TaskFilter, TaskRow
 
 PAGE_SIZE = 50
+_READY = HostState("ready")
 
 _TASK = Media("application/json", Task.DESCRIPTOR.name)
 """A2A's own, as GetTask gives it."""
@@ -180,8 +184,17 @@ class PageApi:
         return download(await self._parts.workspaces.open(principal, row.goal_id, path))
 
     async def agents(self, call: Call) -> Agents:
-        served = self._parts.agents(principal_of(call.request))
-        return Agents(agents=[AgentEntry.model_validate(agent.info) for agent in served])
+        principal = principal_of(call.request)
+        states = await self._parts.states()
+        allows = self._parts.access.authorizer.allows
+        # reasons have paths and output of this machine in them
+        sees_all = allows(principal, "platform.read")
+        rows = [
+            _agent(served.info, states.get(served.info.id, _READY), reasons=sees_all)
+            for served in self._parts.agents(principal)
+        ]
+        left = self._parts.problems() if sees_all else ()
+        return Agents(agents=rows, left_out=[LeftOut(source=s, reason=r) for s, r in left])
 
     async def tools(self, call: Call) -> Tools:
         return Tools(tools=list(self._parts.tools(principal_of(call.request))))
@@ -228,6 +241,23 @@ class PageApi:
             created=row.created,
             updated=row.updated,
         )
+
+
+def _agent(info: AgentInfo, state: HostState, *, reasons: bool) -> AgentEntry:
+    return AgentEntry(
+        id=info.id,
+        name=info.name,
+        description=info.description,
+        framework=info.framework,
+        version=info.version,
+        environment=info.environment,
+        tools=info.tools,
+        isolation=info.isolation,
+        trusted=info.trusted,
+        state=state.status,
+        reason=state.reason if reasons else "",
+        address=f"/agents/{info.id}/",
+    )
 
 
 def _task_response(task: Task | None) -> Response:

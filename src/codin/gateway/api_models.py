@@ -120,23 +120,35 @@ class Files(BaseModel):
 
 
 class AgentEntry(BaseModel):
-    """An agent that the caller may use."""
-
-    model_config = ConfigDict(from_attributes=True)
+    """An agent that the caller may use. ``version`` is its framework's, in its ``environment``;
+    ``address`` its A2A endpoint, relative to the gateway, and ``reason`` why it is not ready."""
 
     id: str
     name: str
     description: str
     framework: str
+    version: str
+    environment: str
     tools: tuple[str, ...]
     isolation: str
     trusted: bool
+    state: Literal["starting", "ready", "silent", "failed", "stopped"]
+    reason: str
+    address: str
+
+
+class LeftOut(BaseModel):
+    """What could not be brought up, and why."""
+
+    source: str
+    reason: str
 
 
 class Agents(BaseModel):
-    """The team."""
+    """The team. ``left_out`` is told to whoever may see what is deployed."""
 
     agents: list[AgentEntry]
+    left_out: list[LeftOut]
 
 
 class Tools(BaseModel):

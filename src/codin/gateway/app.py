@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Mount
+from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
 from codin.errors import CodinError, InvalidInputError, NotFoundError
@@ -53,6 +53,7 @@ def create_app(parts: GatewayParts) -> ASGIApp:
         *health_routes(parts.readiness),
         *(jwks_routes(parts.jwks) if parts.jwks else ()),
         *PageApi(parts).routes(),
+        *([Route("/mcp", endpoint=parts.mcp)] if parts.mcp is not None else ()),
         *a2a_routes(parts.front, serving),
     ]
     inner = Starlette(

@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from codin.agent.base import AgentInfo
+from codin.agent.host.process import HostState
 from codin.gateway.quota import Quota
 from codin.security import Principal
 from codin.tool.base import ToolSpec
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
     from codin.agent.cards import Cards
     from codin.gateway.auth import Authenticator
     from codin.gateway.e2b.opening import E2bMount
@@ -42,6 +45,10 @@ async def _ready() -> Sequence[str]:
     return ()
 
 
+async def _all_ready() -> Mapping[str, HostState]:
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class GatewayParts:
     """All that the gateway is put together from.
@@ -54,7 +61,8 @@ class GatewayParts:
     orchestrator. ``public_url`` is where all of it is reached, if that is not where a request says
     that it went; ``host_names`` are other names by which it may be called. ``jwks`` gives the
     public keys by which tokens and cards are verified. ``e2b`` is the service of sandboxes, if
-    there is one.
+    there is one, and ``mcp`` the tools as an MCP server. ``states`` are how agents are, by their
+    ids, and ``problems`` the sources of those that could not be brought up, and why.
     """
 
     orchestrator: ServedAgent
@@ -76,6 +84,9 @@ class GatewayParts:
     heartbeat_seconds: float = 15.0
     stall_seconds: float = 30.0
     e2b: E2bMount | None = None
+    mcp: ASGIApp | None = None
+    states: Callable[[], Awaitable[Mapping[str, HostState]]] = field(default=_all_ready)
+    problems: Callable[[], Sequence[tuple[str, str]]] = tuple
 
     @property
     def front(self) -> ServedAgent:

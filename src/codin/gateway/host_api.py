@@ -25,8 +25,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from codin.agent.host.disconnect import ClientLeft, while_connected
 from codin.agent.host.wire import MAX_BODY, LogRecord, RunInfo, ToolAnswer, ToolRequest
+from codin.disconnect import ClientLeft, while_connected
 from codin.gateway.limits import BodyLimitMiddleware
 from codin.memory.base import MemoryMessage, MemorySystem
 from codin.model.base import CallContext

@@ -15,25 +15,29 @@ from starlette.types import ASGIApp
 
 from codin.agent.a2a import user_message
 from codin.agent.base import AgentInfo
+from codin.agent.host.containers import Containers
 from codin.agent.host.launcher import AgentHosts
+from codin.agent.host.packages import Environments
 from codin.agent.llm_planner import LLMPlanner
 from codin.agent.registry import AgentRegistry
 from codin.config import Settings
 from codin.database import open_database
 from codin.errors import InvalidInputError
 from codin.gateway.base import GatewayParts, ModelBadge, ServedAgent
+from codin.gateway.coordination import AgentTools, register_coordinators
 from codin.gateway.host_api import history_of, host_api, model_authenticator
+from codin.gateway.mcp.app import McpApp
+from codin.gateway.mcp.face import ToolFace
 from codin.gateway.quota import Quota
+from codin.gateway.sandboxes import local_provider, open_sandboxes
 from codin.gateway.server import UnixServer
 from codin.gateway.team import Say, Team, TeamProblem, bring_up
-from codin.gateway.tools import register_tools
+from codin.gateway.tools import Sources, open_sources, register_tools
 from codin.gateway.trust import Trust, open_trust
 from codin.memory import MemorySystem, SQLiteMemory
 from codin.model import ModelChoice, ModelService
 from codin.private_folder import private_folder
 from codin.runtime import LocalRuntime, OmniRuntime, Runtime
-from codin.sandbox.local import LocalSandboxProvider
-from codin.sandbox.network import ProxyRoom
 from codin.security import LOCAL_USER, Principal, RunGrants
 from codin.task import (
     EventLog,
@@ -42,6 +46,7 @@ from codin.task import (
     TaskEnded,
     TaskRunner,
 )
+from codin.task.chain import CallLimits
 from codin.task.conversation import MemoryConversation
 from codin.task.files import GoalFiles
 from codin.task.goal import ORCHESTRATOR, GoalLimits
@@ -50,12 +55,16 @@ from codin.task.manager import ORCHESTRATOR_INFO, TaskManager
 from codin.task.push import PushNotifications, open_push
 from codin.task.transport import in_memory_client
 from codin.tool.executor import ToolExecutor
+from codin.tool.granted import Wanted
 from codin.tool.guide import READS_FILES, DataGuide
+from codin.tool.policy import Policies
 from codin.tool.registry import ToolRegistry
 from codin.tool.session import GoalSandboxes
 from codin.tool.workspace import Workspaces
 
 MEMORY = "memory.db"
+LOGS = "logs"
+"""The folder below the home in which the output of agent hosts is kept."""
 
 
 def _quiet(text: str) -> None:
@@ -75,15 +84,24 @@ class Platform:
     workspaces: Workspaces
     agents: AgentRegistry
     tools: ToolRegistry
+    sources: Sources
     manager: TaskManager
     hosts: AgentHosts
-    problems: tuple[TeamProblem, ...]
+    team: Team
+    calls: AgentTools
     quota: Quota
+    mcp: McpApp
 
     @property
     def choice(self) -> ModelChoice:
         """The language model in use."""
         return self.model.choice
+
+    @property
+    def problems(self) -> tuple[TeamProblem, ...]:
+        """The agents that could not be brought up, the tools that cannot be used, and the agents
+        that ask for one that is not there."""
+        return (*self.team.problems, *self.sources.problems, *self.calls.problems)
 
     async def submit(self, principal: Principal, goal: str) -> str:
         """Send ``goal`` to the orchestrator, over A2A; gives the task's id once it is in the log.
@@ -125,12 +143,15 @@ class Platform:
             access=self.trust.access,
             authenticator=self.trust.authenticator,
             quota=self.quota,
+            mcp=self.mcp,
             push=self.push,
             root=self._root(),
             public_url=server.public_url,
             host_names=self.trust.host_names,
             jwks=self.trust.store.jwks,
             model=lambda: ModelBadge(self.choice.label, basic=self.choice.basic),
+            states=self.team.states,
+            problems=lambda: [(p.source, p.message) for p in self.problems],
         )
 
     @property
@@ -182,25 +203,24 @@ async def open_platform(
 async def open_team(settings: Settings, *, say: Say = _quiet) -> AsyncIterator[Team]:
     """The agents of ``settings`` alone, to see who is there; they cannot be given work."""
     async with AsyncExitStack() as stack:
-        provider = _provider(settings)
+        provider = local_provider(settings)
         stack.push_async_callback(provider.close)
         runtime = LocalRuntime(provider)
         stack.push_async_callback(runtime.close)
-        hosts = await _open_hosts(stack, runtime, Starlette())
+        hosts = await _open_hosts(stack, runtime, Starlette(), settings)
         yield await bring_up(settings.agents, hosts, say)
 
 
-def _provider(settings: Settings) -> LocalSandboxProvider:
-    return LocalSandboxProvider(network=ProxyRoom(settings.sandbox.private_network))
-
-
-async def _open_hosts(stack: AsyncExitStack, runtime: Runtime, app: ASGIApp) -> AgentHosts:
-    """Hosts that reach ``app`` as their platform."""
+async def _open_hosts(
+    stack: AsyncExitStack, runtime: Runtime, app: ASGIApp, settings: Settings
+) -> AgentHosts:
+    """Hosts that reach ``app`` as their platform, and whose output is kept below the home."""
     folder = await asyncio.to_thread(private_folder, "platform")
     stack.callback(shutil.rmtree, folder, ignore_errors=True)
     socket = folder / "platform.sock"
     await stack.enter_async_context(UnixServer(app, socket))
-    hosts = AgentHosts(runtime, socket)
+    environments = Environments(containers=Containers(settings.sandbox.private_network))
+    hosts = AgentHosts(runtime, socket, journals=settings.home / LOGS, environments=environments)
     stack.push_async_callback(hosts.stop)
     return hosts
 
@@ -235,7 +255,10 @@ class _Opening:
         self._warm(model)
         tools = ToolRegistry(trust.access.authorizer)
         register_tools(tools, self._settings.tools)
-        runtime, sandboxes = await self._sandboxed()
+        provider, runtime, sandboxes = await open_sandboxes(self._stack, self._settings)
+        sources = await self._stack.enter_async_context(
+            open_sources(tools, self._settings, trust.guard, provider)
+        )
         runner = TaskRunner(
             log,
             conversation=MemoryConversation(memory),
@@ -247,10 +270,12 @@ class _Opening:
             sandboxes=sandboxes,
             recorder=LogCallRecorder(runner),
             sink=runner.emit,
+            policies=Policies(self._settings.policies),
         )
         hosts = await self._hosts(runtime, executor, model, memory)
         team = await bring_up(self._settings.agents, hosts, self._say, trust.remote.wrap)
         agents = AgentRegistry(trust.access.authorizer, team.agents)
+        team.others += register_coordinators(self._settings, agents, model.client)
         files = GoalFiles(sandboxes.workspaces, DataGuide(runtime, sandboxes.workspaces))
         manager = TaskManager(
             runner,
@@ -264,7 +289,10 @@ class _Opening:
             push=push,
             access=trust.access,
             cards=trust.cards,
+            calls=CallLimits(self._settings.calls.depth, self._settings.calls.tasks),
         )
+        seconds = self._settings.goal.seconds
+        calls = AgentTools(tools, agents, manager.caller, seconds=seconds)
         self._stack.push_async_callback(manager.aclose)
         await manager.start()
         return Platform(
@@ -277,11 +305,22 @@ class _Opening:
             workspaces=sandboxes.workspaces,
             agents=agents,
             tools=tools,
+            sources=sources,
             manager=manager,
             hosts=hosts,
-            problems=team.problems,
+            team=team,
+            calls=calls,
             quota=Quota(self._settings.limits),
+            mcp=self._mcp(tools, executor, sandboxes, trust),
         )
+
+    def _mcp(
+        self, tools: ToolRegistry, executor: ToolExecutor, sandboxes: GoalSandboxes, trust: Trust
+    ) -> McpApp:
+        face = ToolFace(tools, executor, sandboxes=sandboxes, access=trust.access)
+        app = McpApp(face, body_bytes=self._settings.limits.body_bytes)
+        self._stack.push_async_callback(app.aclose)
+        return app
 
     def _warm(self, model: ModelService) -> None:
         """Load a model that runs here while the rest comes up; who needs it first waits for it."""
@@ -293,16 +332,6 @@ class _Opening:
                 await warming
 
         self._stack.push_async_callback(stop)
-
-    async def _sandboxed(self) -> tuple[OmniRuntime, GoalSandboxes]:
-        provider = _provider(self._settings)
-        self._stack.push_async_callback(provider.close)
-        runtime = OmniRuntime({"local": LocalRuntime(provider)})
-        self._stack.push_async_callback(runtime.close)
-        workspaces = Workspaces(self._settings.home / "workspaces", data=self._settings.data)
-        sandboxes = GoalSandboxes(provider, workspaces)
-        self._stack.push_async_callback(sandboxes.close_all)
-        return runtime, sandboxes
 
     async def _hosts(
         self,
@@ -318,7 +347,7 @@ class _Opening:
             model_name=self._choice.name,
             history=history_of(memory),
         )
-        return await _open_hosts(self._stack, runtime, app)
+        return await _open_hosts(self._stack, runtime, app, self._settings)
 
     def _limits(self) -> GoalLimits:
         goal = self._settings.goal
@@ -332,7 +361,7 @@ def label_of(choice: ModelChoice) -> dict[str, Any]:
 
 def _reader(tools: ToolRegistry) -> Callable[[AgentInfo], bool]:
     readers = {tool.spec.name for tool in tools.list(LOCAL_USER) if READS_FILES in tool.spec.tags}
-    return lambda info: not readers.isdisjoint(info.tools)
+    return lambda info: any(map(Wanted.of(frozenset(info.tools)).has, readers))
 
 
 async def _warmed(model: ModelService) -> None:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from codin.agent.adapters.remote import RemoteAgent, Trust
+from codin.agent.adapters.remote.agent import RemoteAgent, Trust
 from codin.agent.base import Agent
 from codin.agent.wrapping import info_of, wrap
 from codin.errors import InvalidInputError

@@ -62,10 +62,9 @@ async def with_e2b(parts: GatewayParts, settings: Settings) -> AsyncIterator[Gat
         yield parts
         return
     from codin.gateway.e2b import open_e2b
-    from codin.sandbox import LocalSandboxProvider
-    from codin.sandbox.network import ProxyRoom
+    from codin.gateway.sandboxes import local_provider
 
-    provider = LocalSandboxProvider(network=ProxyRoom(settings.sandbox.private_network))
+    provider = local_provider(settings)
     guarded = settings.security.auth
     try:
         async with open_e2b(settings.e2b, parts.access, provider, guarded=guarded) as mount:

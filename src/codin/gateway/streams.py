@@ -183,6 +183,6 @@ def _json(entry: LogEvent) -> bytes:
         "seq": entry.seq,
         "kind": entry.kind,
         "time": entry.time,
-        "body": entry.body,
+        "body": entry.shown,
     }
     return encoded(data)

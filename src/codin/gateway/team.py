@@ -8,7 +8,10 @@ from dataclasses import dataclass, replace
 
 from codin.agent import wrap
 from codin.agent.base import Agent, AgentInfo, Task
-from codin.agent.host.launcher import AgentHosts
+from codin.agent.host.launcher import AgentHost, AgentHosts
+from codin.agent.host.packages import Environment
+from codin.agent.host.process import HostState
+from codin.agent.host.spec import HostLimits
 from codin.agent.response import AgentResponse
 from codin.agent.wrapping import info_of
 from codin.config import AgentEntry
@@ -40,70 +43,122 @@ class TeamProblem:
 
 
 @dataclass(frozen=True, slots=True)
-class Team:
-    """Who is there, and who is not."""
+class Member:
+    """What came of one entry of the settings. A ``host`` is where its agents run."""
 
-    agents: tuple[Agent, ...]
-    problems: tuple[TeamProblem, ...]
+    entry: AgentEntry
+    agents: tuple[Agent, ...] = ()
+    problems: tuple[TeamProblem, ...] = ()
+    host: AgentHost | None = None
+
+
+class Team:
+    """Who is there, and who is not, one member for each entry. ``others`` are problems of what is
+    no entry of an agent."""
+
+    def __init__(self, members: Sequence[Member]) -> None:
+        self.members = list(members)
+        self.others: list[TeamProblem] = []
+
+    @property
+    def agents(self) -> tuple[Agent, ...]:
+        """Those of all members; of two with one id, the first."""
+        return tuple(self._sorted()[0].values())
+
+    @property
+    def problems(self) -> tuple[TeamProblem, ...]:
+        """What could not be brought up, and why."""
+        own = [problem for member in self.members for problem in member.problems]
+        return (*own, *self._sorted()[1], *self.others)
 
     @property
     def infos(self) -> tuple[AgentInfo, ...]:
         """What is shown of the agents."""
         return tuple(info_of(agent) for agent in self.agents)
 
+    async def states(self) -> dict[str, HostState]:
+        """How each agent is, by its id: as its host is. One without a host is ready."""
+        hosted = [member for member in self.members if member.host is not None]
+        found = await asyncio.gather(*(m.host.state() for m in hosted if m.host is not None))
+        of_hosts = {
+            agent.id: state
+            for member, state in zip(hosted, found, strict=True)
+            for agent in member.agents
+        }
+        return {a.id: of_hosts.get(a.id, HostState("ready")) for a in self.agents}
+
+    def _sorted(self) -> tuple[dict[str, Agent], list[TeamProblem]]:
+        agents: dict[str, tuple[Agent, str]] = {}
+        problems = []
+        for member in self.members:
+            source = member.entry.source
+            for agent in member.agents:
+                if agent.id in agents:
+                    taken = (
+                        f"the agent id {agent.id!r} is taken by {agents[agent.id][1]}; give one "
+                        "of them another id"
+                    )
+                    problems.append(TeamProblem(source, taken))
+                else:
+                    agents[agent.id] = (agent, source)
+        return {key: agent for key, (agent, _) in agents.items()}, problems
+
+
+Remote = Callable[[AgentEntry], Agent]
+"""Gives the agent at a URL."""
+
+
+def _plainly(entry: AgentEntry) -> Agent:
+    return wrap(entry.source)
+
 
 async def bring_up(
-    entries: Sequence[AgentEntry],
-    hosts: AgentHosts,
-    say: Say,
-    remote: Callable[[AgentEntry], Agent] = lambda entry: wrap(entry.source),
+    entries: Sequence[AgentEntry], hosts: AgentHosts, say: Say, remote: Remote = _plainly
 ) -> Team:
     """Start what ``entries`` name, all at once; ``remote`` gives an agent at a URL. Never raises
     for an agent that does not come up."""
-    teams = await asyncio.gather(*(_bring_up_one(entry, hosts, say, remote) for entry in entries))
-    agents: dict[str, Agent] = {}
-    problems = [problem for team in teams for problem in team.problems]
-    for entry, team in zip(entries, teams, strict=True):
-        for agent in team.agents:
-            if agent.id in agents:
-                taken = f"another agent has the id {agent.id!r} already; give one another id"
-                problems.append(TeamProblem(entry.source, taken))
-            else:
-                agents[agent.id] = agent
-    return Team(tuple(agents.values()), tuple(problems))
+    return Team(
+        await asyncio.gather(*(bring_up_one(entry, hosts, say, remote) for entry in entries))
+    )
 
 
-async def _bring_up_one(
-    entry: AgentEntry, hosts: AgentHosts, say: Say, remote: Callable[[AgentEntry], Agent]
-) -> Team:
+async def bring_up_one(
+    entry: AgentEntry, hosts: AgentHosts, say: Say, remote: Remote = _plainly
+) -> Member:
+    """Start what one entry names. What goes wrong is among the problems."""
     try:
         if entry.source.startswith(("http://", "https://")):
-            return Team(_described(entry, [remote(entry)]), ())
+            return Member(entry, _described(entry, [remote(entry)]))
         if entry.isolation == "process":
             return await asyncio.to_thread(_in_process, entry)
         host = await hosts.start(
-            [entry.source], network=entry.network, requirements=entry.requirements
+            [entry.source],
+            network=entry.network,
+            environment=Environment(entry.requirements, entry.python, entry.image),
+            limits=HostLimits(entry.memory_mb, entry.processes, entry.cpus),
+            say=say,
         )
     except (CodinError, OSError) as error:
-        return Team((), (TeamProblem(entry.source, str(error)),))
+        return Member(entry, (), (TeamProblem(entry.source, str(error)),))
     say(f"agent host {host.name}: {', '.join(agent.id for agent in host.agents)}")
     problems = tuple(
         TeamProblem(problem.source, f"{problem.error_type}: {problem.message}")
         for problem in host.problems
     )
-    return Team(_described(entry, host.agents), problems)
+    return Member(entry, _described(entry, host.agents), problems, host)
 
 
-def _in_process(entry: AgentEntry) -> Team:
+def _in_process(entry: AgentEntry) -> Member:
     from codin.agent.discovery import discover
 
     found = discover([entry.source])
     problems = tuple(TeamProblem(entry.source, str(problem)) for problem in found.problems)
-    return Team(_described(entry, found.agents), problems)
+    return Member(entry, _described(entry, found.agents), problems)
 
 
 def _described(entry: AgentEntry, agents: Sequence[Agent]) -> tuple[Agent, ...]:
-    said = {key: getattr(entry, key) for key in ("id", "name", "description", "tools")}
+    keys = ("id", "name", "description", "tools")
+    said = {key: getattr(entry, key) for key in keys} | {"hands_off_to": entry.hands_off_to or None}
     if len(agents) > 1:
         # An entry for a folder speaks of all of its agents.
         said["id"] = said["name"] = None

@@ -1,17 +1,33 @@
-"""The tools of the settings: every tool object of the files that are named."""
+"""The tools of the settings: those of the files that are named, commands, and those of sources."""
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
+from codin.config import CommandSettings, McpSettings, Settings
 from codin.errors import CodinError
+from codin.gateway.team import TeamProblem
+from codin.sandbox.base import MIB, Mount, SandboxProvider
+from codin.security import OutgoingGuard
+from codin.tool.argv import Argument
+from codin.tool.base import ToolError
 from codin.tool.builtin import builtin_tools
+from codin.tool.command import CommandTool, command_limits
 from codin.tool.function import FunctionTool
+from codin.tool.invocation import RunnableTool
 from codin.tool.registry import ToolRegistry
+from codin.tool.source import ToolSource
+
+if TYPE_CHECKING:
+    from codin.tool.mcp import Endpoint
 
 
 class ToolLoadError(CodinError):
@@ -30,6 +46,148 @@ def register_tools(registry: ToolRegistry, files: Sequence[Path]) -> None:
     for file in files:
         for tool in _tools_of(file):
             registry.register(tool, source=str(file))
+
+
+class SourceTools:
+    """The tools of one source, kept in the registry as they are now."""
+
+    def __init__(self, source: ToolSource, registry: ToolRegistry) -> None:
+        self.problems: list[TeamProblem] = []
+        self._source = source
+        self._registry = registry
+        self._place = f"tools of {source.name}"
+
+    async def open(self) -> None:
+        """Register them. What goes wrong is among the problems."""
+        self._source.listen(self._register)
+        try:
+            tools = await self._source.open()
+        except CodinError as error:
+            self.problems = [TeamProblem(self._place, str(error))]
+        else:
+            self._register(tools)
+
+    async def aclose(self) -> None:
+        """Take them out of the registry, and close the source."""
+        self._registry.replace(self._source.name, ())
+        await self._source.aclose()
+
+    def _register(self, tools: Sequence[RunnableTool]) -> None:
+        refused = self._registry.replace(self._source.name, tools, source=self._place)
+        told = [*self._source.problems, *map(str, refused)]
+        self.problems = [TeamProblem(self._place, one) for one in told]
+
+
+class Sources:
+    """The sources of the settings. ``left_out`` is what else of the settings is no tool."""
+
+    def __init__(
+        self, members: Sequence[SourceTools], left_out: Sequence[TeamProblem] = ()
+    ) -> None:
+        self._members = members
+        self._left_out = left_out
+
+    @property
+    def problems(self) -> tuple[TeamProblem, ...]:
+        """What of them cannot be used now; the others can."""
+        told = (problem for member in self._members for problem in member.problems)
+        return (*self._left_out, *told)
+
+
+@asynccontextmanager
+async def open_sources(
+    registry: ToolRegistry, settings: Settings, guard: OutgoingGuard, provider: SandboxProvider
+) -> AsyncIterator[Sources]:
+    """Registers the commands of the settings, and the tools of their sources until the block is
+    left. Sources are opened beside each other; ``provider`` gives the sandboxes of those that run
+    in one."""
+    left_out = tuple(_register_commands(registry, settings))
+    members = [SourceTools(one, registry) for one in _sources(settings, guard, provider)]
+    async with AsyncExitStack() as stack:
+        for member in members:
+            stack.push_async_callback(member.aclose)
+        await asyncio.gather(*(member.open() for member in members))
+        yield Sources(members, left_out)
+
+
+def _register_commands(registry: ToolRegistry, settings: Settings) -> Iterator[TeamProblem]:
+    for name, command in settings.commands.items():
+        try:
+            registry.register(_command(name, command), source=f"commands.{name}")
+        except ToolError as error:
+            yield TeamProblem(f"commands.{name}", str(error))
+
+
+def _command(name: str, command: CommandSettings) -> CommandTool:
+    arguments = {
+        each: Argument(given.json_schema, given.optional, given.dashes, given.flag)
+        for each, given in command.arguments.items()
+    }
+    return CommandTool(
+        name,
+        command.argv,
+        arguments,
+        description=command.description,
+        stdin=command.stdin,
+        output=command.output,
+        exit_codes=command.exit_codes,
+        limits=command_limits(command.seconds, command.result_chars),
+        effects=command.effects,
+        permissions=command.permissions,
+        tags=command.tags,
+        version=command.version,
+        deprecated=command.deprecated,
+    )
+
+
+def _sources(
+    settings: Settings, guard: OutgoingGuard, provider: SandboxProvider
+) -> Iterator[ToolSource]:
+    if settings.openapi:
+        from codin.tool.openapi import OpenApiSource
+    for name, api in settings.openapi.items():
+        yield OpenApiSource(
+            name,
+            api.document,
+            operations=api.operations,
+            server=api.server,
+            variables=api.variables,
+            credentials=api.credentials,
+            guard=guard,
+            budget=api.schema_chars,
+        )
+    if settings.mcp:
+        from codin.tool.mcp import McpSource
+    for name, server in settings.mcp.items():
+        yield McpSource(
+            name,
+            _endpoint(name, server, guard, provider),
+            tools=server.tools,
+            per=server.per,
+            seconds=server.seconds,
+            attempts=server.attempts,
+            start_seconds=server.start_seconds,
+            schema_chars=server.schema_chars,
+            accept_changes=server.accept_changes,
+        )
+
+
+def _endpoint(
+    name: str, server: McpSettings, guard: OutgoingGuard, provider: SandboxProvider
+) -> Endpoint:
+    from codin.tool.mcp import SERVER_LIMITS, HttpServer, SandboxedServer
+
+    if server.url is not None:
+        return HttpServer(server.url, guard, server.headers, server.token)
+    return SandboxedServer(
+        provider,
+        server.command,
+        name,
+        server.requirements,
+        server.env,
+        tuple(Mount(one.source, one.target, writable=one.writable) for one in server.mounts),
+        replace(SERVER_LIMITS, memory_bytes=server.memory_mb * MIB, network=server.network),
+    )
 
 
 def _tools_of(file: Path) -> list[FunctionTool]:

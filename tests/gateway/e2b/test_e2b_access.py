@@ -14,6 +14,8 @@ from e2b import AuthenticationException, NotFoundException, Sandbox, SandboxExce
 from e2b_code_interpreter import Sandbox as Interpreter
 from e2b_service import Service, running
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:

@@ -10,6 +10,8 @@ import pytest
 from e2b import Sandbox
 from e2b_service import Service, running
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = """
 from http.server import BaseHTTPRequestHandler, HTTPServer
 import json, time
