@@ -28,6 +28,8 @@ from codin.bench._warm import Many, descendants, resident
 from codin.bench.sandbox import QUICK, Effort, bench_sandbox
 from codin.cli.bench import _show
 
+pytestmark = pytest.mark.slow
+
 METRICS = {
     "local cold",
     "local warm call",

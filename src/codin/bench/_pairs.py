@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
-from codin.bench.base import Aimed, BenchError, Measure
+from codin.bench.base import Aimed, BenchError, BenchReport, Measure, Unavailable
 
 MS, US = 1e3, 1e6
 """Of a second."""
@@ -62,6 +64,9 @@ class Pair:
     once: bool = False
 
 
+Groups = Mapping[Callable[[Any], AbstractAsyncContextManager[list[Pair]]], Sequence[str]]
+"""What is measured together, with the names of its figures."""
+
 OURS = "codin"
 
 
@@ -77,6 +82,26 @@ async def measured(pairs: Sequence[Pair], rounds: int, say: Callable[[str], None
             for name in sorted(ways, reverse=bool(number % 2)):
                 measures[pair.metric].add(name, await ways[name]())
     return [_aimed(pair, measures[pair.metric]) for pair in pairs]
+
+
+async def measured_groups(
+    name: str, groups: Groups, effort: Any, rounds: int, say: Callable[[str], None]
+) -> BenchReport:
+    """What each group measures with ``effort``, ours and its baseline in turn. The figures of one
+    that cannot be had here are told as such.
+
+    Raises:
+        BenchError: something gave a wrong answer.
+    """
+    results: list[Aimed] = []
+    missing: list[Unavailable] = []
+    for group, metrics in groups.items():
+        try:
+            async with group(effort) as pairs:
+                results += await measured(pairs, rounds, say)
+        except NotHere as why:
+            missing += [Unavailable(metric, str(why)) for metric in metrics]
+    return BenchReport(name, results, missing)
 
 
 def _aimed(pair: Pair, measure: Measure) -> Aimed:

@@ -3,16 +3,14 @@ run."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from codin.bench._e2b import e2b
 from codin.bench._engine import docker
 from codin.bench._local import local
-from codin.bench._pairs import NotHere, Pair, measured
-from codin.bench.base import Aimed, BenchReport, Unavailable
+from codin.bench._pairs import Groups, measured_groups
+from codin.bench.base import BenchReport
 
 Say = Callable[[str], None]
 
@@ -38,7 +36,7 @@ QUICK = Effort(
 )
 """To see that it works; its figures say nothing."""
 
-_GROUPS: Mapping[Callable[[Effort], AbstractAsyncContextManager[list[Pair]]], Sequence[str]] = {
+_GROUPS: Groups = {
     local: (
         *("local cold", "local warm call", "local warm rate", "local fork call"),
         *("local one-shot call", "local warm rate of one", "rss per warm sandbox"),
@@ -55,21 +53,11 @@ async def bench_sandbox(effort: Effort, say: Say) -> BenchReport:
     Raises:
         BenchError: something gave a wrong answer.
     """
-    results: list[Aimed] = []
-    missing: list[Unavailable] = []
-    for group, metrics in _GROUPS.items():
-        try:
-            async with group(effort) as pairs:
-                results += await measured(pairs, effort.rounds, say)
-        except NotHere as why:
-            missing += [Unavailable(metric, str(why)) for metric in metrics]
-    return BenchReport("sandbox", results, missing)
+    return await measured_groups("sandbox", _GROUPS, effort, effort.rounds, say)
 
 
 def run(effort: Effort, say: Say) -> BenchReport:
     """``bench_sandbox`` for code that has no loop: on uvloop where it is, as ``codin up``."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.run(bench_sandbox(effort, say))
-    return uvloop.run(bench_sandbox(effort, say))
+    from codin.loop import run as run_loop
+
+    return run_loop(bench_sandbox(effort, say))
