@@ -23,7 +23,18 @@ ROWS = [
     {"security"},
     {"database"},
     {"private_folder"},
-    {"errors", "ids", "jsontext", "lazy", "loop", "private_file", "process_name", "signals"},
+    {
+        "disconnect",
+        "ending",
+        "errors",
+        "ids",
+        "jsontext",
+        "lazy",
+        "loop",
+        "private_file",
+        "process_name",
+        "signals",
+    },
     {"unix_socket"},
 ]
 LEVEL = {room: level for level, row in enumerate(ROWS) for room in row}
@@ -66,3 +77,10 @@ def test_importing_codin_pulls_in_no_framework_and_no_server() -> None:
     ).stdout.split()
     heavy = {*FRAMEWORKS, "a2a", "pydantic_ai", "starlette", "uvicorn", "pandas", "httpx", "openai"}
     assert heavy.isdisjoint(loaded)
+
+
+def test_modules_of_tests_have_names_of_their_own() -> None:
+    """Without packages, pytest knows a module by its name alone."""
+    files = Path(__file__).parent.rglob("*.py")
+    names = [file.name for file in files if file.name != "conftest.py"]
+    assert [name for name in sorted(set(names)) if names.count(name) > 1] == []

@@ -70,7 +70,11 @@ export class GoalView {
 }
 
 function member(agent) {
-  const kind = [agent.framework, agent.trusted ? "trusted" : null, agent.isolation === "host" ? "own sandbox" : null];
+  const framework = [agent.framework, agent.version].filter(Boolean).join(" ");
+  const environment = agent.environment === "current" ? null : agent.environment;
+  const state = agent.state === "ready" ? null : agent.state;
+  const sandbox = { host: "own sandbox", container: "own container" }[agent.isolation];
+  const kind = [framework, environment, agent.trusted ? "trusted" : null, sandbox, state];
   return h(
     "li",
     {},

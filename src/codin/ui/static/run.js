@@ -86,6 +86,7 @@ export class Run {
     if (body.kind === "artifact") this.#childArtifact(body.body, inside);
     else if (body.kind === "status") this.#childStatus(body.body.status ?? {}, inside);
     else if (body.kind === "call") this.#record(body.body, inside);
+    else if (body.kind === "child") this.#child(body.body, at); // an agent that it called
   }
 
   #childArtifact(update, at) {
