@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from codin.agent import Agent, Task, wrap
-from codin.agent.adapters._message import approves, attachments, past, prompt
+from codin.agent.adapters._message import attachments, past, prompt
+from codin.agent.answers import approves
 from codin.agent.events import (
     ArtifactProduced,
     HandOff,

@@ -11,8 +11,9 @@ from a2a.types import Part
 
 from codin.agent import AgentError
 from codin.agent.a2a import agent_message, data_part, text_part, user_message
-from codin.agent.adapters._message import answer, approves, attachments, past, prompt
+from codin.agent.adapters._message import attachments, past, prompt
 from codin.agent.adapters._run import Run
+from codin.agent.answers import answer, approves
 from codin.agent.events import (
     AgentEvent,
     Failed,

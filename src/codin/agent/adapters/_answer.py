@@ -9,7 +9,7 @@ from typing import Any
 
 import jsonschema_rs
 
-from codin.agent.adapters._message import approves
+from codin.agent.answers import approves
 from codin.agent.base import AgentError
 
 

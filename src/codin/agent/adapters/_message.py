@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,6 @@ from a2a.types import Message, Part, Role
 from codin.agent._parts import jsonable, part_value
 from codin.agent.base import AgentError, Task
 
-_YES = frozenset({"y", "yes", "ok", "okay", "true", "approve", "approved", "confirm", "confirmed"})
 _TEXTUAL = ("json", "xml", "yaml", "toml", "csv", "javascript", "markdown", "sql")
 _FILE = ("raw", "url")
 
@@ -104,25 +103,6 @@ def data_of(message: Message) -> dict[str, Any]:
         if isinstance(value, dict):
             return value
     return {}
-
-
-def answer(message: Message) -> Any:
-    """The answer to an input request: ``answer`` of a data part ``input_response``, or the text."""
-    for part in message.parts:
-        value = part_value(part) if part.HasField("data") else None
-        if isinstance(value, dict) and value.get("type") == "input_response":
-            rest = {k: v for k, v in value.items() if k not in {"type", "id", "request_id"}}
-            return rest.get("answer", rest)
-    texts = [part.text for part in message.parts if part.HasField("text")]
-    return "\n".join(texts) if texts else prompt(message)
-
-
-def approves(given: Any) -> bool:
-    """Whether an answer to a request for approval says yes: true, a word of consent, or an object
-    whose ``confirmed`` or ``approved`` is one of these. All else is no."""
-    if isinstance(given, Mapping):
-        given = given.get("confirmed", given.get("approved", False))
-    return given if isinstance(given, bool) else str(given).strip().lower() in _YES
 
 
 def result_text(value: Any) -> str:

@@ -14,14 +14,7 @@ from codin.agent.adapters._failure import (
     explain_cause,
     too_many_steps,
 )
-from codin.agent.adapters._message import (
-    answer,
-    approves,
-    attachments,
-    past,
-    prompt,
-    result_text,
-)
+from codin.agent.adapters._message import attachments, past, prompt, result_text
 from codin.agent.adapters._run import Run
 from codin.agent.adapters.agent_framework.copy import (
     Given,
@@ -34,6 +27,7 @@ from codin.agent.adapters.agent_framework.copy import (
 from codin.agent.adapters.agent_framework.flows import run_flow
 from codin.agent.adapters.agent_framework.reader import Reader, called, question, tell_value
 from codin.agent.adapters.base import Adapter, Traits, beginning, build, is_factory, skill
+from codin.agent.answers import answer, approves
 from codin.agent.base import INPUT_MODES, AgentError, Task
 from codin.agent.events import Failed, InputRequest
 from codin.tool.base import Tool

@@ -16,9 +16,10 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from codin.agent._parts import jsonable
-from codin.agent.adapters._message import answer, approves, data_of, prompt, result_text
+from codin.agent.adapters._message import data_of, prompt, result_text
 from codin.agent.adapters._run import Run
 from codin.agent.adapters.agent_framework.reader import Reader, called, question
+from codin.agent.answers import answer, approves
 from codin.agent.base import AgentError, Task
 from codin.agent.events import ArtifactProduced, InputRequest
 

@@ -8,19 +8,13 @@ from contextlib import aclosing
 from typing import Any, ClassVar
 
 from codin.agent.adapters._failure import TooManySteps, explain, too_many_steps
-from codin.agent.adapters._message import (
-    answer,
-    attachments,
-    data_of,
-    past,
-    prompt,
-    with_past,
-)
+from codin.agent.adapters._message import attachments, data_of, past, prompt, with_past
 from codin.agent.adapters._run import Run
 from codin.agent.adapters.agno.copy import equipped, own_words, parts_of, unreported
 from codin.agent.adapters.agno.pause import Pause
 from codin.agent.adapters.agno.reader import Reader
 from codin.agent.adapters.base import Adapter, Traits, build, is_factory, skill
+from codin.agent.answers import answer
 from codin.agent.base import INPUT_MODES, AgentError, Task
 from codin.agent.events import Failed
 from codin.tool.base import Tool

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from codin.agent._parts import jsonable
-from codin.agent.adapters._message import approves, result_text
+from codin.agent.adapters._message import result_text
+from codin.agent.answers import approves
 from codin.agent.base import AgentError
 from codin.agent.events import InputRequest
 

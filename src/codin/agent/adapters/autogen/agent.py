@@ -13,11 +13,12 @@ from typing import Any, ClassVar
 from codin.agent.adapters._answer import loading
 from codin.agent.adapters._calls import Calls
 from codin.agent.adapters._failure import TooManySteps, explain, too_many_steps
-from codin.agent.adapters._message import Attachment, answer, attachments, past, prompt, result_text
+from codin.agent.adapters._message import Attachment, attachments, past, prompt, result_text
 from codin.agent.adapters._run import Run
 from codin.agent.adapters.autogen.copy import copied, speakers
 from codin.agent.adapters.autogen.reader import Asked, Reader
 from codin.agent.adapters.base import Adapter, build, is_factory
+from codin.agent.answers import answer
 from codin.agent.base import INPUT_MODES, AgentError, Task
 from codin.agent.events import Failed, InputRequest
 from codin.tool.base import Tool

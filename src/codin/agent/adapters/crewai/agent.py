@@ -18,7 +18,7 @@ from a2a.types import Message
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 
 from codin.agent.adapters._failure import TooManySteps, explain, too_many_steps
-from codin.agent.adapters._message import answer, attachments, data_of, past, prompt
+from codin.agent.adapters._message import attachments, data_of, past, prompt
 from codin.agent.adapters._run import Run
 from codin.agent.adapters.base import Adapter, Traits, build, is_factory, skill
 from codin.agent.adapters.crewai.asking import (
@@ -32,6 +32,7 @@ from codin.agent.adapters.crewai.asking import (
 from codin.agent.adapters.crewai.copy import agent_with, crew_with, fresh
 from codin.agent.adapters.crewai.reader import Reader, bridge
 from codin.agent.adapters.crewai.record import Record, current_record, watch
+from codin.agent.answers import answer
 from codin.agent.base import INPUT_MODES, AgentError, Task
 from codin.agent.events import Failed, InputRequest
 

@@ -13,7 +13,8 @@ from a2a.types import Message
 
 from codin.agent._parts import jsonable
 from codin.agent.adapters._answer import complaint, fitted
-from codin.agent.adapters._message import answer, approves, result_text
+from codin.agent.adapters._message import result_text
+from codin.agent.answers import answer, approves
 from codin.agent.base import AgentError, Task
 from codin.agent.events import InputRequest
 

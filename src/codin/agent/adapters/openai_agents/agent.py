@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from codin.agent.adapters._failure import TooManySteps, explain, too_many_steps
-from codin.agent.adapters._message import answer, attachments, past, prompt
+from codin.agent.adapters._message import attachments, past, prompt
 from codin.agent.adapters._run import Run
 from codin.agent.adapters.base import Adapter, Traits, beginning, build, is_factory, skill
 from codin.agent.adapters.openai_agents.events import Reader
 from codin.agent.adapters.openai_agents.pause import Paused
+from codin.agent.answers import answer
 from codin.agent.base import INPUT_MODES, AgentError, AgentInfo, ModelAccess, Task
 from codin.agent.events import Failed, Rejected
 from codin.tool.base import Tool

@@ -6,7 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from codin.agent.adapters._message import approves, result_text
+from codin.agent.adapters._message import result_text
+from codin.agent.answers import approves
 from codin.agent.base import AgentError
 from codin.agent.events import InputRequest
 

@@ -9,10 +9,11 @@ from typing import Any, ClassVar
 
 from codin.agent._parts import jsonable
 from codin.agent.adapters._failure import explain, too_many_steps
-from codin.agent.adapters._message import answer, attachments, past, prompt
+from codin.agent.adapters._message import attachments, past, prompt
 from codin.agent.adapters._run import Run
 from codin.agent.adapters.base import Adapter, Traits, beginning, build, is_factory, skill
 from codin.agent.adapters.pydantic_ai.pause import Paused, arguments_of
+from codin.agent.answers import answer
 from codin.agent.base import INPUT_MODES, AgentError, AgentInfo, ModelAccess, Task
 from codin.agent.events import ArtifactProduced, Failed
 from codin.ids import new_id

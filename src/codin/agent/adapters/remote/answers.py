@@ -15,7 +15,7 @@ from a2a.types import Message, Part
 from pydantic import TypeAdapter, ValidationError
 
 from codin.agent._parts import data_part, part_value, plain_value
-from codin.agent.adapters._message import answer, approves
+from codin.agent.answers import answer, approves
 
 _CONFIRMATION = "adk_request_confirmation"
 

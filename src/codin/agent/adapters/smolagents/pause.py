@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from codin.agent.adapters._message import answer, result_text
+from codin.agent.adapters._message import result_text
 from codin.agent.adapters.smolagents.copy import SentImage
 from codin.agent.adapters.smolagents.reader import Asks
+from codin.agent.answers import answer
 from codin.agent.base import Task
 from codin.agent.events import InputRequest
 

@@ -17,18 +17,11 @@ from codin.agent.adapters._failure import (
     explain_cause,
     too_many_steps,
 )
-from codin.agent.adapters._message import (
-    Attachment,
-    answer,
-    approves,
-    attachments,
-    past,
-    prompt,
-    result_text,
-)
+from codin.agent.adapters._message import Attachment, attachments, past, prompt, result_text
 from codin.agent.adapters._run import Run
 from codin.agent.adapters.base import Adapter, Traits, beginning, build, is_factory, skill
 from codin.agent.adapters.strands.copy import Equipment, equipped, inner_agents, twin
+from codin.agent.answers import answer, approves
 from codin.agent.base import INPUT_MODES, AgentError, Task
 from codin.agent.events import ArtifactProduced, Failed, InputRequest
 from codin.tool.base import Tool

@@ -1,0 +1,32 @@
+"""Answers to input requests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from a2a.types import Message
+
+from codin.agent._parts import part_value
+from codin.agent.adapters._message import prompt
+
+_YES = frozenset({"y", "yes", "ok", "okay", "true", "approve", "approved", "confirm", "confirmed"})
+
+
+def answer(message: Message) -> Any:
+    """The answer to an input request: ``answer`` of a data part ``input_response``, or the text."""
+    for part in message.parts:
+        value = part_value(part) if part.HasField("data") else None
+        if isinstance(value, dict) and value.get("type") == "input_response":
+            rest = {k: v for k, v in value.items() if k not in {"type", "id", "request_id"}}
+            return rest.get("answer", rest)
+    texts = [part.text for part in message.parts if part.HasField("text")]
+    return "\n".join(texts) if texts else prompt(message)
+
+
+def approves(given: Any) -> bool:
+    """Whether an answer to a request for approval says yes: true, a word of consent, or an object
+    whose ``confirmed`` or ``approved`` is one of these. All else is no."""
+    if isinstance(given, Mapping):
+        given = given.get("confirmed", given.get("approved", False))
+    return given if isinstance(given, bool) else str(given).strip().lower() in _YES
