@@ -14,19 +14,22 @@ from codin.agent.base import Agent, AgentInfo
 from codin.agent.plan import Plan, Step
 from codin.agent.planner import Planner, PlanRequest
 from codin.agent.registry import AgentRegistry
+from codin.config import PolicySettings
 from codin.gateway.coordination import AgentTools
 from codin.memory import InMemoryMemory
 from codin.runtime import Runtime
 from codin.sandbox import SandboxProvider
 from codin.security import DEFAULT_ROLES, LOCAL_USER, Principal, RoleAuthorizer, RunGrants
 from codin.task import LogEvent, RunServices, SqliteEventLog, TaskRunner, data_parts
-from codin.task.calls import LogCallRecorder
+from codin.task.calls import LogCallRecorder, TaskApprover
 from codin.task.chain import CallLimits
 from codin.task.conversation import MemoryConversation
 from codin.task.manager import TaskManager
 from codin.testing.tasks import Events, SmallAgent, call_context, send_request
 from codin.tool.executor import ExecutorSettings, ToolExecutor
 from codin.tool.function import tool
+from codin.tool.invocation import RunnableTool
+from codin.tool.policy import Policies
 from codin.tool.registry import ToolRegistry
 from codin.tool.session import GoalSandboxes
 from codin.tool.workspace import Workspaces
@@ -120,6 +123,8 @@ async def open_house(
     memory: InMemoryMemory | None = None,
     calls_per_goal: int = 6,
     seconds: float = 20.0,
+    tools: Sequence[RunnableTool] = (),
+    policies: Sequence[dict[str, Any]] = (),
 ) -> AsyncIterator[House]:
     authorizer = RoleAuthorizer(DEFAULT_ROLES)
     log = await SqliteEventLog.open(home / "codin.db")
@@ -127,12 +132,14 @@ async def open_house(
     runner = TaskRunner(
         log, conversation=conversation, grace_seconds=0.5, pulse_seconds=0.1, lease_seconds=5.0
     )
-    tools = ToolRegistry(authorizer, [stamp])
+    registered = ToolRegistry(authorizer, [stamp, *tools])
     executor = ToolExecutor(
-        tools,
+        registered,
         runtime=cast("Runtime", None),  # nothing here goes into a sandbox
         sandboxes=GoalSandboxes(cast("SandboxProvider", None), Workspaces(home / "work")),
         recorder=LogCallRecorder(runner),
+        approver=TaskApprover(runner),
+        policies=Policies(PolicySettings.model_validate(one) for one in policies),
         settings=ExecutorSettings(calls_per_goal=calls_per_goal),
     )
     registry = AgentRegistry(authorizer, agents)
@@ -140,9 +147,9 @@ async def open_house(
     manager = TaskManager(
         runner, registry, planner or OneStep(agents[0].id), services, calls=limits
     )
-    assert AgentTools(tools, registry, manager.caller, seconds=seconds).problems == []
+    assert AgentTools(registered, registry, manager.caller, seconds=seconds).problems == []
     try:
-        yield House(manager, log, tools)
+        yield House(manager, log, registered)
     finally:
         await manager.aclose()
         await log.close()

@@ -100,7 +100,7 @@ async def test_the_same_call_of_a_repeated_run_has_the_same_key() -> None:
     stems = [key.rpartition(":") for key in first]
     assert [stem[2] for stem in stems] == ["0", "1", "0", "2"]
     assert {stem[0] for stem in (stems[0], stems[1], stems[3])} == {stems[0][0]}
-    assert first[0].startswith("codin:task-1:scripted:")
+    assert first[0].startswith("codin:task-1:0:scripted:")
     assert all(len(key) <= 255 and key.isascii() for key in first)
 
 

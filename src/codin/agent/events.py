@@ -88,7 +88,8 @@ class InputRequest(_Event):
     """The run stops here until somebody answers ``prompt``. It ends this response.
 
     ``state`` is all that the agent needs to go on, in whatever process: the platform keeps it,
-    shows it to nobody, and hands it back with the answer, as ``Task.state``.
+    shows it to nobody, and hands it back with the answer, as ``Task.state``. ``call`` is the tool
+    call that is to be approved, where it is known.
     """
 
     kind: Literal["input_request"] = "input_request"
@@ -96,6 +97,7 @@ class InputRequest(_Event):
     prompt: str
     answer_schema: dict[str, Any] | None = None
     request_kind: Literal["input", "approval", "auth"] = "input"
+    call: ToolCall | None = None
     state: str | None = Field(None, repr=False)
 
 

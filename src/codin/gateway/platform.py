@@ -36,6 +36,7 @@ from codin.gateway.tools import Sources, open_sources, register_tools
 from codin.gateway.trust import Trust, open_trust
 from codin.memory import MemorySystem, SQLiteMemory
 from codin.model import ModelChoice, ModelService
+from codin.model.record import ModelRecord
 from codin.private_folder import private_folder
 from codin.runtime import LocalRuntime, OmniRuntime, Runtime
 from codin.security import LOCAL_USER, Principal, RunGrants
@@ -46,6 +47,7 @@ from codin.task import (
     TaskEnded,
     TaskRunner,
 )
+from codin.task.calls import TaskApprover
 from codin.task.chain import CallLimits
 from codin.task.conversation import MemoryConversation
 from codin.task.files import GoalFiles
@@ -236,6 +238,7 @@ class _Opening:
         self._say = say
         self._stack = stack
         self._grants = RunGrants()
+        self._record = ModelRecord()
 
     async def platform(self) -> Platform:
         home = self._settings.home
@@ -271,6 +274,7 @@ class _Opening:
             recorder=LogCallRecorder(runner),
             sink=runner.emit,
             policies=Policies(self._settings.policies),
+            approver=TaskApprover(runner),
         )
         hosts = await self._hosts(runtime, executor, model, memory)
         team = await bring_up(self._settings.agents, hosts, self._say, trust.remote.wrap)
@@ -290,6 +294,7 @@ class _Opening:
             access=trust.access,
             cards=trust.cards,
             calls=CallLimits(self._settings.calls.depth, self._settings.calls.tasks),
+            record=self._record,
         )
         seconds = self._settings.goal.seconds
         calls = AgentTools(tools, agents, manager.caller, seconds=seconds)
@@ -343,7 +348,7 @@ class _Opening:
         app: ASGIApp = host_api(
             self._grants,
             executor,
-            model_proxy=model.proxy(model_authenticator(self._grants)),
+            model_proxy=model.proxy(model_authenticator(self._grants), self._record),
             model_name=self._choice.name,
             history=history_of(memory),
         )

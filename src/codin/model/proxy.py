@@ -32,6 +32,7 @@ from codin.model._answers import (
 from codin.model.base import CallContext, Meter, ModelUsage
 from codin.model.errors import BadModelOutput, ModelError
 from codin.model.native import NativeApi, NativeCall, native_apis, returned_headers
+from codin.model.record import ModelRecord
 from codin.model.upstream import Upstream
 
 Authenticate = Callable[[str], Awaitable[CallContext]]
@@ -52,15 +53,17 @@ def model_proxy(
     meter: Meter,
     *,
     native: Mapping[str, NativeApi] | None = None,
+    record: ModelRecord | None = None,
 ) -> Starlette:
     """The proxy as an ASGI application, to be mounted or served on its own.
 
     Args:
         upstream: where OpenAI chat requests go. It stays the caller's to close.
         native: the providers' own APIs; those with keys in the environment when not given.
+        record: what was answered to runs that may have to be made again.
     """
     apis = native_apis(os.environ) if native is None else native
-    proxy = _Proxy(upstream, authenticate, meter, apis)
+    proxy = _Proxy(upstream, authenticate, meter, apis, record or ModelRecord())
     app = Starlette(
         routes=[
             Route("/v1/models", proxy.models, methods=["GET"]),
@@ -80,11 +83,13 @@ class _Proxy:
         authenticate: Authenticate,
         meter: Meter,
         native: Mapping[str, NativeApi],
+        record: ModelRecord,
     ) -> None:
         self._upstream = upstream
         self._authenticate = authenticate
         self._meter = meter
         self._native = native
+        self._record = record
 
     async def models(self, request: Request) -> Response:
         await self._admit(request)
@@ -93,7 +98,14 @@ class _Proxy:
 
     async def chat(self, request: Request) -> Response:
         context = await self._admit(request)
-        body = _chat_body(await _limited_body(request))
+        content = await _limited_body(request)
+
+        async def ask() -> Response:
+            return await self._chat(request, context, _chat_body(content))
+
+        return await self._record.answered(context.task_id, content, ask)
+
+    async def _chat(self, request: Request, context: CallContext, body: dict[str, Any]) -> Response:
         await self._allow(context)
         try:
             if body.get("stream"):
@@ -159,11 +171,24 @@ class _Proxy:
         if not api.key:
             message = f"the platform has no key for {api.provider}; use /v1, or set its key"
             raise _Refusal(503, message, "provider_not_configured")
-        body = await _limited_body(request)
+        content = await _limited_body(request)
+
+        async def ask() -> Response:
+            return await self._asked(request, context, api, content)
+
+        # Without the run's token, which may be there and is another in each attempt.
+        query = sorted(one for one in request.query_params.multi_items() if one[0] != "key")
+        about = f"{request.url.path} {query}\n".encode()
+        return await self._record.answered(context.task_id, about + content, ask)
+
+    async def _asked(
+        self, request: Request, context: CallContext, api: NativeApi, content: bytes
+    ) -> Response:
         await self._allow(context)
+        path = request.path_params["path"]
         call = NativeCall(api)
         try:
-            sending = call.send(path, request.query_params, request.headers, body)
+            sending = call.send(path, request.query_params, request.headers, content)
             answer = await while_connected(request, sending)
         except BaseException as error:
             await call.aclose()

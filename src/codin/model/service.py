@@ -10,6 +10,7 @@ from codin.model.base import Meter, ModelClient
 from codin.model.catalog import ModelChoice, api_key
 from codin.model.metering import MemoryMeter
 from codin.model.proxy import Authenticate, model_proxy
+from codin.model.record import ModelRecord
 from codin.model.upstream import HttpUpstream, Upstream
 
 
@@ -25,9 +26,9 @@ class ModelService:
         self.upstream = _upstream(choice)
         self.client = _client(choice, self.upstream, self.meter)
 
-    def proxy(self, authenticate: Authenticate) -> Starlette:
+    def proxy(self, authenticate: Authenticate, record: ModelRecord | None = None) -> Starlette:
         """The proxy for agents; see `model_proxy`."""
-        return model_proxy(self.upstream, authenticate, self.meter)
+        return model_proxy(self.upstream, authenticate, self.meter, record=record)
 
     async def warm(self) -> None:
         """Load the embedded model now; does nothing for a model elsewhere.

@@ -21,7 +21,8 @@ class RunGrant:
     """What one run may do: for whom, on which task, with which tools, until when.
 
     ``goal_id`` is the task at the root: runs of one goal share its workspace. ``expires_at`` is in
-    seconds since the epoch.
+    seconds since the epoch. ``turn`` tells the runs of one task apart, each of which answers one
+    message.
     """
 
     task_id: str
@@ -32,6 +33,7 @@ class RunGrant:
     tools: frozenset[str]
     expires_at: float
     max_model_tokens: int | None = None
+    turn: int = 0
 
 
 class RunGrants:

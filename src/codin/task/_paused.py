@@ -1,36 +1,78 @@
-"""What an agent that waits for an answer needs to go on, as its task's log keeps it."""
+"""What a run that waits for an answer needs to go on, as its task's log keeps it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from codin.jsontext import encoded
 from codin.task.errors import StateTooLarge
 from codin.task.log.base import EventLog, TaskRow
+
+Json = dict[str, Any]
 
 MAX_STATE_BYTES = 16 * 1024 * 1024
 
 _NEAR = 100
-"""Events among which a question, what the agent gave with it, and its answer stand."""
+"""Events among which a question, what was kept with it, and its answer stand."""
 
 
-def check_state(state: str) -> None:
-    """Return when ``state`` can be kept.
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A run that was ended because a call of its asks something: when it is answered, the run is
+    made again.
 
-    Raises:
-        StateTooLarge: it cannot.
+    ``key`` is the call's idempotency key, and ``about`` what the call itself wants to know again.
+    ``message`` (A2A's JSON), its ``turn`` and ``state`` are what the run was begun with; ``told``
+    is what it said until then, ``models`` what models answered it.
     """
-    size = len(state.encode("utf-8", "surrogatepass"))
-    if size > MAX_STATE_BYTES:
-        raise StateTooLarge(
-            f"the agent asks, and what it needs to go on has {size:,} bytes: more than the "
-            f"{MAX_STATE_BYTES:,} that are kept"
-        )
+
+    key: str
+    message: Json
+    turn: int
+    state: str | None = None
+    about: Json = field(default_factory=dict)
+    told: Json = field(default_factory=dict)
+    models: Json = field(default_factory=dict)
 
 
-async def kept_state(log: EventLog, row: TaskRow, answered: int) -> str | None:
-    """What the agent gave with the question that was answered just before the event ``answered``:
-    no other message came in between."""
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What was kept with a question: the ``state`` that the agent gave with it, or the ``pause`` of
+    the run. Only the platform writes the latter, so that no agent can have said what it says."""
+
+    state: str | None = None
+    pause: Pause | None = None
+
+    def checked(self) -> Json:
+        """It as JSON data.
+
+        Raises:
+            StateTooLarge: it is more than is kept.
+        """
+        said = {"state": self.state} if self.pause is None else {"pause": asdict(self.pause)}
+        size = len(encoded(said))
+        if size > MAX_STATE_BYTES:
+            raise StateTooLarge(
+                f"the agent asks, and what it needs to go on has {size:,} bytes: more than the "
+                f"{MAX_STATE_BYTES:,} that are kept"
+            )
+        return said
+
+
+async def kept_with(log: EventLog, row: TaskRow, answered: int) -> Kept:
+    """What was kept with the question that was answered just before the event ``answered``: no
+    other message came in between."""
     after = max(0, answered - _NEAR)
     kept = await log.read(row.principal, row.task_id, after, kinds=("state", "message"))
     last = [event for event in kept if event.seq < answered][-2:]
     if len(last) < 2 or last[0].kind != "state":
-        return None
-    return str(last[0].body["state"])
+        return Kept()
+    return _kept(last[0].body)
+
+
+def _kept(body: Mapping[str, Any]) -> Kept:
+    if "pause" in body:
+        return Kept(pause=Pause(**body["pause"]))
+    return Kept(state=str(body["state"]))

@@ -7,7 +7,6 @@ task's end. The other agent does it as a task of its own, a step of the first.
 from __future__ import annotations
 
 import asyncio
-import logging
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -30,25 +29,19 @@ from codin.agent.events import (
 )
 from codin.errors import CodinError
 from codin.security import RunGrant
+from codin.task._stopping import PATIENCE, stopped
+from codin.task.asking import AskingWork
 from codin.task.calling import AgentCalls, Call, How, reason_of
 from codin.task.chain import NOTE
 from codin.task.log.base import EventLog, StepRow
 from codin.task.log.follow import follow
 from codin.task.states import STOPPED
-from codin.task.work import AgentWork, Run
+from codin.task.work import Run
 from codin.tool.agent import transferring
 from codin.tool.base import RunEnded, ToolFailed
 
 if TYPE_CHECKING:
     from a2a.types import Message
-
-_log = logging.getLogger(__name__)
-
-_PATIENCE = 1.0
-"""Seconds that an agent which hands off has to tell of it, and again to end by itself."""
-
-_STOP_SECONDS = 15.0
-"""How long it is waited for; then it is left behind."""
 
 
 @dataclass(slots=True)
@@ -177,11 +170,13 @@ class Passing:
         return _end(call.row.agent, attempt.end)
 
 
-class PassingWork(AgentWork):
+class PassingWork(AskingWork):
     """A task done by an agent that may hand it off; by a router, which always does."""
 
-    def __init__(self, *given: Any, hand_offs: HandOffs, passing: Passing, routes: bool) -> None:
-        super().__init__(*given)
+    def __init__(
+        self, *given: Any, hand_offs: HandOffs, passing: Passing, routes: bool, **asking: Any
+    ) -> None:
+        super().__init__(*given, **asking)
         self._hand_offs = hand_offs
         self._passing = passing
         self._routes = routes
@@ -232,7 +227,7 @@ class PassingWork(AgentWork):
             await self._told(run, post, working)
         finally:
             handed.cancel()
-            await _stopped(working, post)
+            await stopped(working, run.task_id, post.ended.set)
         return Completed()
 
     async def _told(self, run: Run, post: _Post, working: asyncio.Task[EndEvent]) -> None:
@@ -240,28 +235,13 @@ class PassingWork(AgentWork):
         self._see(post)
         if not working.done():
             with suppress(TimeoutError):
-                async with asyncio.timeout(_PATIENCE):
+                async with asyncio.timeout(PATIENCE):
                     await post.told.wait()
         post.told.set()
         for call_id, name in post.open_calls.items():
             if name == transferring(post.to):
                 text = f"The conversation goes on with {post.to}."
                 await run.emit(ToolResult(call_id=call_id, name=name, content=text))
-
-
-async def _stopped(working: asyncio.Task[EndEvent], post: _Post) -> None:
-    """End an agent's run. The call that waits for it may be in a thread that cannot be ended: so
-    it is let go after a while."""
-    letting_go = asyncio.get_running_loop().call_later(_PATIENCE, post.ended.set)
-    try:
-        working.cancel()
-        await asyncio.wait({working}, timeout=_STOP_SECONDS)
-    finally:
-        letting_go.cancel()
-    if not working.done():
-        _log.error("the agent of task %s handed it off and did not stop", post.run.task_id)
-    elif not working.cancelled():
-        working.exception()  # retrieved: a run that was handed off has no end of its own
 
 
 class _Relay:

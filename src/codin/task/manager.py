@@ -13,7 +13,9 @@ from codin.agent.planner import Planner
 from codin.agent.registry import AgentRegistry
 from codin.agent.router import Router
 from codin.agent.wrapping import info_of
+from codin.model.record import ModelRecord
 from codin.security import Access, Principal
+from codin.task.asking import AskingWork
 from codin.task.calling import AgentCalls
 from codin.task.chain import CallLimits
 from codin.task.files import GoalFiles
@@ -21,7 +23,7 @@ from codin.task.goal import ORCHESTRATOR, GoalLimits, GoalParts, GoalWork
 from codin.task.handing_off import HandOffs, Passing, PassingWork, PlatformCaller
 from codin.task.handler import AgentRequestHandler
 from codin.task.runner import TaskRunner
-from codin.task.work import AgentWork, RunServices, Work
+from codin.task.work import RunServices, Work
 
 if TYPE_CHECKING:
     from codin.task.push import PushNotifications
@@ -45,7 +47,7 @@ class TaskManager:
 
     Call ``start`` before anything else, and ``aclose`` at the end: it cancels what runs. ``access``
     decides who may, and ``cards`` makes the extended cards of all; ``calls`` bounds how agents call
-    each other.
+    each other. ``record`` is that of the models' proxy.
     """
 
     def __init__(
@@ -63,8 +65,10 @@ class TaskManager:
         access: Access | None = None,
         cards: Cards | None = None,
         calls: CallLimits | None = None,
+        record: ModelRecord | None = None,
     ) -> None:
         self.runner = runner
+        self._record = record or ModelRecord()
         self._calls = AgentCalls(runner, self.agent_handler, calls or CallLimits())
         self._passing = Passing(runner.log, self._calls)
         self._hand_offs = HandOffs(self._calls)
@@ -141,12 +145,14 @@ class TaskManager:
     def _agent_work(self, agent_id: str, principal: Principal) -> Work:
         agent = self._registry.get(principal, agent_id)
         info, routes = info_of(agent), isinstance(agent, Router)
+        given = agent, info, self._services
+        log, record = self.runner.log, self._record
         if not (routes or info.hands_off_to):
-            return AgentWork(agent, info, self._services)
+            return AskingWork(*given, log=log, record=record)
         return PassingWork(
-            agent,
-            info,
-            self._services,
+            *given,
+            log=log,
+            record=record,
             hand_offs=self._hand_offs,
             passing=self._passing,
             routes=routes,

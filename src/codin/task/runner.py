@@ -16,7 +16,7 @@ from codin.security import Principal, RunGrant, Scope
 from codin.task._active import ActiveRun
 from codin.task._beginnings import Beginnings, Drive
 from codin.task._entries import submitted, working
-from codin.task._paused import kept_state
+from codin.task._paused import Kept, kept_with
 from codin.task._watch import Watch
 from codin.task.conversation import (
     Conversation,
@@ -193,7 +193,8 @@ class TaskRunner:
             journal=journal,
             lease=lease,
             new=new,
-            state=await kept_state(self.log, row, seq),
+            kept=await kept_with(self.log, row, seq),
+            turn=seq,
         )
 
     async def cancel(self, principal: Principal, task_id: str, reason: str = "") -> TaskRow:
@@ -295,7 +296,8 @@ class TaskRunner:
         journal: Journal,
         lease: Lease,
         new: NewTask,
-        state: str | None = None,
+        kept: Kept | None = None,
+        turn: int = 1,
     ) -> Drive:
         """Have the run known from now on; what is given drives it."""
         scope = Scope.of(principal, agent=new.agent_id, session=new.context_id)
@@ -309,7 +311,8 @@ class TaskRunner:
             message=message,
             history=taken_over(parent.history, own, new.task_id) if parent else tuple(own),
             journal=journal,
-            state=state,
+            kept=kept,
+            turn=turn,
         )
         # Work that dispatches has to wait for the work that it stops.
         grace = self._grace_seconds * (3 if new.parent_id is None else 1)

@@ -22,7 +22,8 @@ from codin.agent.events import (
     TextFinal,
 )
 from codin.security import Principal, RunGrant, RunGrants
-from codin.task._paused import check_state
+from codin.task._paused import Kept
+from codin.task.calls import RunCalls
 from codin.task.journal import Journal
 from codin.task.log.base import Adopt, Entry, StepRow
 from codin.task.projection import to_json
@@ -50,8 +51,10 @@ class ParentTask:
 class Run:
     """One run of a task: what it is about, and where what happens in it is said.
 
-    ``history`` has the messages of the conversation before ``message``, oldest first; ``state`` is
-    what the agent gave with the request that ``message`` answers. ``begun`` counts the tasks that
+    ``history`` has the messages of the conversation before ``message``, oldest first; ``kept`` is
+    what was kept with the request that ``message`` answers, and ``state`` what the agent gave with
+    it. ``turn`` is the place of that message in the task's log. ``calls`` are its tool calls, where
+    one of them can ask. ``begun`` counts the tasks that
     agents have begun below a run at the root.
     """
 
@@ -65,7 +68,8 @@ class Run:
         message: Message,
         history: Sequence[Message],
         journal: Journal,
-        state: str | None = None,
+        kept: Kept | None = None,
+        turn: int = 1,
     ) -> None:
         self.task_id = task_id
         self.context_id = context_id
@@ -73,7 +77,10 @@ class Run:
         self.principal = principal
         self.message = message
         self.history = tuple(history)
-        self.state = state
+        self.kept = kept or Kept()
+        self.state = self.kept.state
+        self.turn = turn
+        self.calls: RunCalls | None = None
         self.begun = 0
         self._journal = journal
         self._texts: dict[str, str] = {}
@@ -114,14 +121,17 @@ class Run:
         await self._journal.put(Entry("call", dict(call)))
         await self._journal.flushed()
 
-    async def keep(self, state: str) -> None:
-        """Keep what the agent needs to go on when it is answered.
+    def recall(self, texts: Mapping[str, str]) -> None:
+        """These messages were said in it before, by id."""
+        self._texts = {**texts, **self._texts}
+
+    async def keep(self, kept: Kept) -> None:
+        """Keep what is needed to go on when the run's question is answered.
 
         Raises:
             StateTooLarge: it is more than is kept.
         """
-        check_state(state)
-        await self._journal.put(Entry("state", {"state": state}))
+        await self._journal.put(Entry("state", kept.checked()))
 
     async def flushed(self) -> None:
         """Return when all that was said before is committed."""
@@ -198,6 +208,10 @@ class AgentWork:
             self._services.grants.revoke(token)
             await self._services.ended(grant)
 
+    async def hear(self, run: Run, event: AgentEvent) -> None:
+        """Take what the agent said: it is said in ``run``."""
+        await self.say(run, event)
+
     async def say(self, run: Run, event: AgentEvent) -> None:
         """Say in ``run`` what the agent said."""
         await run.emit(_in_task(event, run.task_id))
@@ -219,11 +233,11 @@ class AgentWork:
         async with aclosing(events):
             async for event in events:
                 if isinstance(event, InputRequest) and event.state is not None:
-                    await run.keep(event.state)
+                    await run.keep(Kept(event.state))
                     return event.model_copy(update={"state": None})
                 if isinstance(event, END_EVENTS):
                     return event
-                await self.say(run, event)
+                await self.hear(run, event)
         return Completed()
 
     def _grant(self, run: Run) -> RunGrant:
@@ -236,6 +250,7 @@ class AgentWork:
             tools=granted(self._info.tools, self._info.hands_off_to),
             expires_at=time.time() + self._services.seconds + 60.0,
             max_model_tokens=self._services.max_model_tokens,
+            turn=run.turn,
         )
 
 

@@ -16,9 +16,10 @@ _PRUNED_AT = 256
 class Occurrences:
     """Counts the calls of each run, for their idempotency keys.
 
-    A run that is repeated after a crash, under a new grant, counts from the beginning: its calls
-    have the keys that they had before. A run is forgotten when its grant has expired, and no
-    sooner: a call that is counted anew would be taken for an earlier one.
+    A run that is made again, under a new grant, counts from the beginning: its calls have the keys
+    that they had before. A run that answers another message of the task has other keys. A run is
+    forgotten when its grant has expired, and no sooner: a call that is counted anew would be taken
+    for an earlier one.
     """
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
@@ -27,12 +28,13 @@ class Occurrences:
         self._pruned_at = _PRUNED_AT
 
     def key(self, grant: RunGrant, name: str, arguments: str) -> str:
-        """The key of the call that is made now: ``codin:<task>:<tool>:<hash>:<occurrence>``."""
+        """The key of the call that is made now:
+        ``codin:<task>:<turn>:<tool>:<hash>:<occurrence>``."""
         digest = hashlib.sha256(arguments.encode("utf-8", "replace")).digest()[:16]
         run = self._run(grant)
         occurrence = run[name, digest]
         run[name, digest] = occurrence + 1
-        return f"codin:{grant.task_id}:{name}:{digest.hex()}:{occurrence}"
+        return f"codin:{grant.task_id}:{grant.turn}:{name}:{digest.hex()}:{occurrence}"
 
     def _run(self, grant: RunGrant) -> Counter[tuple[str, bytes]]:
         key = grant.task_id, grant.agent_id, grant.expires_at

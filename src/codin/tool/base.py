@@ -147,3 +147,26 @@ class ToolTimeout(ToolError):
 
 class ToolOutputLimit(ToolError):
     """The tool gave out more than its limit, and was ended."""
+
+
+def error_of(kind: str | None, message: str) -> ToolError:
+    """The error whose class has the name ``kind``, as records and other processes tell of it;
+    ``ToolFailed`` where there is no such class."""
+    return _ERRORS.get(kind or "", ToolFailed)(message)
+
+
+_ERRORS: dict[str, type[ToolError]] = {
+    one.__name__: one
+    for one in (
+        RunEnded,
+        UnknownTool,
+        InvalidArguments,
+        ToolRefused,
+        ApprovalNeeded,
+        ToolBusy,
+        ToolFailed,
+        ToolUnavailable,
+        ToolTimeout,
+        ToolOutputLimit,
+    )
+}

@@ -18,17 +18,18 @@ from codin.sandbox.outcome import OutputChunk, Usage
 from codin.security import RunGrant
 from codin.tool._asked import Asked, asked
 from codin.tool._attempts import attempted
+from codin.tool._call_record import CallRecord
 from codin.tool._occurrences import Occurrences
 from codin.tool._slots import Slots
 from codin.tool.allowance import Allowances
+from codin.tool.approval import Approver, NobodyApproves
 from codin.tool.arguments import fit
-from codin.tool.base import Effects, Tool, ToolError, ToolFailed, ToolSpec
+from codin.tool.base import ApprovalNeeded, Tool, ToolError, ToolFailed, ToolSpec
 from codin.tool.bound import BoundTool
 from codin.tool.cache import ResultCache
 from codin.tool.finding import SHOWN, ToolFinding
 from codin.tool.granted import GrantedTools
 from codin.tool.invocation import (
-    CallFinished,
     CallRecorder,
     CallStarted,
     EventSink,
@@ -40,7 +41,7 @@ from codin.tool.invocation import (
 from codin.tool.live import LiveOutput
 from codin.tool.policy import Policies
 from codin.tool.registry import ToolRegistry
-from codin.tool.result import Told, cleaned, cut, presented, told
+from codin.tool.result import Told, again, cleaned, cut, presented, told
 from codin.tool.session import GoalSandboxes
 
 _Arguments = Mapping[str, Any] | str | None
@@ -69,8 +70,8 @@ class ExecutorSettings:
 
 
 class ToolExecutor:
-    """Calls tools: permission, schema, policies, limits, then the sandbox; and all of it written
-    down.
+    """Calls tools: permission, schema, policies, approval, limits, then the sandbox; and all of it
+    written down.
 
     ``call`` gives what goes wrong as an outcome; only cancellation, and a recorder that fails,
     come as exceptions.
@@ -85,6 +86,7 @@ class ToolExecutor:
         recorder: CallRecorder | None = None,
         sink: EventSink | None = None,
         policies: Policies | None = None,
+        approver: Approver | None = None,
         settings: ExecutorSettings | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -96,6 +98,7 @@ class ToolExecutor:
         granted = GrantedTools(registry, clock)
         self._finding = ToolFinding(registry, granted, shown=self._settings.tools_shown)
         self._policies = policies or Policies()
+        self._approver = approver or NobodyApproves()
         self._slots = Slots(self._settings.calls, self._settings.calls_per_goal)
         self._allowances = Allowances(patience=self._settings.patience_seconds)
         self._occurrences: Occurrences | None = Occurrences(clock)
@@ -103,9 +106,11 @@ class ToolExecutor:
 
     def beside(self, *, recorder: CallRecorder, sink: EventSink) -> ToolExecutor:
         """This executor for callers whose calls are in no run that could be repeated: each call has
-        an idempotency key of its own. Policies, limits and kept results are common to both."""
+        an idempotency key of its own, and there is nobody to approve one. Policies, limits and kept
+        results are common to both."""
         other = copy(self)
-        vars(other).update(_recorder=recorder, _sink=sink, _occurrences=None)
+        own = {"_recorder": recorder, "_sink": sink, "_approver": NobodyApproves()}
+        vars(other).update(own, _occurrences=None)
         return other
 
     def specs(self, grant: RunGrant) -> list[ToolSpec]:
@@ -140,14 +145,15 @@ class ToolExecutor:
         call_id = call_id or f"call_{new_id()[:12]}"
         tool, name, arguments = self._meant(grant, name, arguments)
         came = asked(arguments, self._settings.argument_bytes)
-        record = _Record(self._recorder, grant, call_id, name, came.text)
         if isinstance(tool, ToolError):
-            await record.started("none", "")
+            record = CallRecord(
+                self._recorder, grant, CallStarted(call_id, name, came.text, "none")
+            )
+            await record.started()
             outcome = ToolOutcome(text=str(tool), is_error=True, error=tool, call_id=call_id)
             await record.ended(outcome)
             return outcome
         key = self._key(grant, name, came)
-        await record.started(tool.spec.effects, key)
         call = Invocation(
             grant,
             call_id,
@@ -158,14 +164,27 @@ class ToolExecutor:
             _quiet,
             idempotency_key=key,
         )
+        if known := await self._recorder.known(grant, key):
+            outcome = again(known, call_id)
+        else:
+            started = CallStarted(call_id, name, came.text, tool.spec.effects, key)
+            outcome = await self._made(tool, call, came, started)
+        if not outcome.is_error:
+            await tool.recorded(grant, call.arguments or fit(tool.spec, came.arguments))
+        return outcome
+
+    async def _made(
+        self, tool: RunnableTool, call: Invocation, came: Asked, started: CallStarted
+    ) -> ToolOutcome:
+        """What comes of the call, once it is written down."""
+        record = CallRecord(self._recorder, call.grant, started)
+        await record.started()
         try:
-            outcome = await self._outcome(tool, call, came)
+            outcome = await self._outcome(tool, call, came, record)
         except asyncio.CancelledError:
             await record.canceled()
             raise
         await record.ended(outcome)
-        if not outcome.is_error:
-            await tool.recorded(grant, call.arguments)
         return outcome
 
     def _key(self, grant: RunGrant, name: str, came: Asked) -> str:
@@ -173,13 +192,13 @@ class ToolExecutor:
             return f"codin:{new_id()}"
         return self._occurrences.key(grant, name, came.text)
 
-    async def _outcome(self, tool: RunnableTool, call: Invocation, came: Asked) -> ToolOutcome:
+    async def _outcome(
+        self, tool: RunnableTool, call: Invocation, came: Asked, record: CallRecord
+    ) -> ToolOutcome:
         spec = tool.spec
         try:
             call.arguments = fit(spec, came.checked(spec.name))
-            call.check = partial(self._policies.check, spec, call.grant.principal)
-            call.check(call.arguments)
-            whole, cached = await self._result(tool, call, came)
+            whole, cached = await self._allowed(tool, call, came, record)
             result = await presented(call, spec.name, whole, self._settings.kept_chars)
         except ToolError as error:
             return _failed(call, error)
@@ -197,6 +216,27 @@ class ToolExecutor:
             mismatch=whole.mismatch,
             cached=cached,
         )
+
+    async def _allowed(
+        self, tool: RunnableTool, call: Invocation, came: Asked, record: CallRecord
+    ) -> tuple[Told, bool]:
+        """``_result``, when policies allow the call or somebody approves it."""
+        check = partial(self._policies.check, tool.spec, call.grant.principal)
+        try:
+            return await self._checked(tool, call, came, check)
+        except ApprovalNeeded as error:
+            record.needs = error
+        # Only now: while it is asked, the call holds nothing that others wait for.
+        await self._approver.approve(call.grant, record.pending(call.arguments))
+        record.needs = None
+        return await self._checked(tool, call, came, partial(check, approved=True))
+
+    async def _checked(
+        self, tool: RunnableTool, call: Invocation, came: Asked, check: Callable[..., None]
+    ) -> tuple[Told, bool]:
+        call.check = check
+        check(call.arguments)
+        return await self._result(tool, call, came)
 
     async def _result(self, tool: RunnableTool, call: Invocation, came: Asked) -> tuple[Told, bool]:
         """The result without secrets, and whether it is that of an earlier call."""
@@ -247,40 +287,6 @@ class ToolExecutor:
             return self._finding.get(grant, name), name, arguments
         except ToolError as error:
             return error, name, arguments
-
-
-class _Record:
-    """What is written down of one call."""
-
-    __slots__ = ("_begun", "_call", "_grant", "_recorder")
-
-    def __init__(
-        self, recorder: CallRecorder, grant: RunGrant, call_id: str, name: str, arguments: str
-    ) -> None:
-        self._recorder = recorder
-        self._grant = grant
-        self._call = call_id, name, arguments
-        self._begun = time.monotonic()
-
-    async def started(self, effects: Effects, key: str) -> None:
-        await self._recorder.started(self._grant, CallStarted(*self._call, effects, key))
-
-    async def ended(self, outcome: ToolOutcome) -> None:
-        await self._finished(
-            outcome.value,
-            outcome.error_type,
-            outcome.text if outcome.is_error else "",
-            outcome.truncated,
-        )
-
-    async def canceled(self) -> None:
-        said = f"{self._call[1]} was stopped: its run was canceled"
-        await self._finished(None, "Canceled", said, False)
-
-    async def _finished(self, value: Any, kind: str | None, said: str, truncated: bool) -> None:
-        seconds = time.monotonic() - self._begun
-        ended = CallFinished(*self._call, seconds, value, kind, said, truncated)
-        await self._recorder.finished(self._grant, ended)
 
 
 def _failed(call: Invocation, error: ToolError) -> ToolOutcome:

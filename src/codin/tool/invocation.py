@@ -140,14 +140,22 @@ class CallFinished:
     error_type: str | None = None
     message: str = ""
     truncated: bool = False
+    key: str = ""
 
 
 class CallRecorder(ABC):
     """Writes down every call, also those that the agent's framework never tells of.
 
     ``finished`` is awaited before the result is given to the caller: what was seen is recorded.
-    Each started call is finished once, with ``error_type="Canceled"`` when its run was stopped.
+    Each started call is finished once, with ``error_type="Canceled"`` when its run was stopped, and
+    ``"ApprovalNeeded"`` when it was stopped because the call has to be approved. ``started`` waits
+    while the run may make no call.
     """
+
+    async def known(self, grant: RunGrant, key: str) -> CallFinished | None:
+        """How the call with the idempotency key ``key`` ended in a run that is made again; ``None``
+        when it has to be made."""
+        return None
 
     @abstractmethod
     async def started(self, grant: RunGrant, call: CallStarted) -> None: ...

@@ -26,8 +26,16 @@ class Policies:
         self._all = tuple(map(_Policy, policies))
         self._by_tool: dict[str, tuple[_Policy, ...]] = {}
 
-    def check(self, spec: ToolSpec, principal: Principal, arguments: Mapping[str, Any]) -> None:
-        """Return when ``principal`` may call the tool with ``arguments``.
+    def check(
+        self,
+        spec: ToolSpec,
+        principal: Principal,
+        arguments: Mapping[str, Any],
+        *,
+        approved: bool = False,
+    ) -> None:
+        """Return when ``principal`` may call the tool with ``arguments``. Policies that ask have
+        their answer once the call is ``approved``; what is denied is denied all the same.
 
         Raises:
             ToolRefused: it may not; the message names the argument, and what is allowed.
@@ -42,7 +50,7 @@ class Policies:
         for argument in dict.fromkeys(p.argument for p in policies if p.effect == "allow"):
             about = [p for p in policies if p.effect == "allow" and p.argument == argument]
             _check_allowed(spec, principal, arguments, about)
-        for policy in policies:
+        for policy in () if approved else policies:
             if policy.effect == "ask" and policy.is_for(principal):
                 policy.refuse(spec, arguments)
 

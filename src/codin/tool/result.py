@@ -19,8 +19,8 @@ from codin.tool._compiled import schemas_of
 from codin.tool._entry import plain
 from codin.tool._sentence import misfit
 from codin.tool._size import has_more
-from codin.tool.base import ToolDefinitionError, ToolFailed, ToolSpec
-from codin.tool.invocation import Invocation
+from codin.tool.base import ToolDefinitionError, ToolFailed, ToolSpec, error_of
+from codin.tool.invocation import CallFinished, Invocation, ToolOutcome
 
 RESULTS = "results"
 """The folder of the workspace that has results which were too long to be given whole."""
@@ -65,6 +65,16 @@ async def told(spec: ToolSpec, value: Any, secrets: Sequence[str] = ()) -> Told:
     if has_more(value, _LARGE, _LARGE_TEXT):
         return await asyncio.to_thread(_told, spec, value, secrets)
     return _told(spec, value, secrets)
+
+
+def again(call: CallFinished, call_id: str) -> ToolOutcome:
+    """What came of a call, from its record."""
+    value = call.value
+    if call.error_type is None:
+        text = value if isinstance(value, str) else _encode(value)
+        return ToolOutcome(value, text, truncated=call.truncated, call_id=call_id, cached=True)
+    error = error_of(call.error_type, call.message)
+    return ToolOutcome(text=call.message, is_error=True, error=error, call_id=call_id)
 
 
 async def presented(call: Invocation, name: str, result: Told, most_chars: int) -> Presented:

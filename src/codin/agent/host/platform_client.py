@@ -17,22 +17,9 @@ from codin.agent.host.wire import (
     ToolRequest,
 )
 from codin.tool.arguments import positional
-from codin.tool.base import (
-    InvalidArguments,
-    RunEnded,
-    ToolError,
-    ToolFailed,
-    ToolOutputLimit,
-    ToolSpec,
-    ToolTimeout,
-    UnknownTool,
-)
+from codin.tool.base import InvalidArguments, ToolError, ToolSpec, error_of
 from codin.tool.context import current_call_id
 
-_ERRORS: dict[str, type[ToolError]] = {
-    kind.__name__: kind
-    for kind in (InvalidArguments, RunEnded, ToolFailed, ToolOutputLimit, ToolTimeout, UnknownTool)
-}
 _GRACE_SECONDS = 30.0
 
 M = TypeVar("M", bound=BaseModel)
@@ -132,7 +119,7 @@ class RemoteTool:
         except PlatformRefused as error:
             raise ToolError(str(error)) from error
         if answer.is_error:
-            raise _ERRORS.get(answer.error_type or "", ToolError)(answer.text)
+            raise error_of(answer.error_type, answer.text)
         return answer.value
 
 
