@@ -17,7 +17,6 @@ from codin.agent.events import (
     AgentEvent,
     ArtifactProduced,
     Failed,
-    InputRequest,
     Rejected,
     TextFinal,
 )
@@ -106,20 +105,6 @@ async def test_a_failure_is_a_tool_error_that_says_why(
         task = await house.send("boss", "hello")
         assert texts(task) == [message]
         assert (await house.calls(task.id))[-1] == "boss tool writer failed"
-
-
-async def test_an_agent_that_asks_during_a_call_is_told_of_and_canceled(tmp_path: Path) -> None:
-    async def writer(task: Task) -> Stream:
-        yield InputRequest(request_id="q", prompt="Which year?")
-
-    async with open_house(tmp_path, BOSS, colleague("writer", writer)) as house:
-        task = await house.send("boss", "hello")
-        [said] = texts(task)
-        assert said.startswith("ToolFailed: writer did not finish: it asks 'Which year?'")
-        assert await house.children(task.id) == {"writer": "TASK_STATE_CANCELED"}
-        inner = [e.body for e in await house.events(task.id) if e.kind == "child"]
-        assert inner[-1]["body"]["status"]["state"] == "TASK_STATE_CANCELED"
-        assert (await house.calls(task.id))[-1] == "boss tool writer canceled"
 
 
 async def test_cancelling_the_caller_cancels_whom_it_called(tmp_path: Path) -> None:

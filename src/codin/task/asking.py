@@ -75,6 +75,7 @@ class AskingWork(AgentWork):
             return working.result() if working.done() else asking.result()
         finally:
             asking.cancel()
+            calls.close()
             await stopped(working, run.task_id, calls.over)
             calls.over()
 

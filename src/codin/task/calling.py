@@ -23,17 +23,21 @@ from codin.agent.events import (
     Failed,
     InputRequest,
     Rejected,
+    TextFinal,
 )
 from codin.agent.plan import Step
 from codin.errors import CodinError
 from codin.ids import new_id
 from codin.security import RunGrant
+from codin.task.calls import Question, Reply
 from codin.task.chain import CallLimits, CallRefused, callers, check
 from codin.task.dispatch import Attempt, Dispatcher, Handlers
 from codin.task.errors import TaskEnded
 from codin.task.log.base import StepRow, StepState
+from codin.task.log.follow import follow
 from codin.task.projection import to_json
 from codin.task.runner import TaskRunner
+from codin.task.states import STOPPED
 from codin.task.work import Run
 from codin.tool.base import RunEnded, ToolFailed
 
@@ -102,9 +106,12 @@ class AgentCalls:
         self._limits = limits
         self._running: dict[str, set[asyncio.Task[Any]]] = {}
 
-    async def ask(self, grant: RunGrant, agent_id: str, request: str, data: Any = None) -> Any:
+    async def ask(
+        self, grant: RunGrant, agent_id: str, request: str, data: Any = None, key: str = ""
+    ) -> Any:
         """The answer of an agent that is a tool of the run of ``grant``: its text, or an object
-        with ``text``, ``data`` and ``files`` where it gave more.
+        with ``text``, ``data`` and ``files`` where it gave more. What the agent asks meanwhile, the
+        run's task asks; the call of the same ``key`` then goes on with what was answered.
 
         Raises:
             ToolError: it gave none; the message says why.
@@ -114,7 +121,7 @@ class AgentCalls:
             raise RunEnded(f"the run of task {grant.task_id} is over: it can call no agent")
         # In a context of its own: what an agent's framework keeps in context variables, such as who
         # hears of its model, must not get into the run of another.
-        asking = self._asking(run, grant.agent_id, agent_id, request, data)
+        asking = self._asking(run, grant.agent_id, agent_id, _request(run, request, data), key)
         working = asyncio.create_task(asking, context=Context())
         below = self._running.setdefault(run.task_id, set())
         below.add(working)
@@ -134,7 +141,8 @@ class AgentCalls:
         """Stop what the run of ``grant`` has called and not waited for."""
         left = self._running.pop(grant.task_id, None)
         for working in left or ():
-            working.cancel()
+            if not working.cancelling():  # a second one would break into its clearing up
+                working.cancel()
         if left:
             await asyncio.wait(left)
 
@@ -195,6 +203,28 @@ class AgentCalls:
             raise
         return await self._marked(made, attempt.end), attempt
 
+    async def answered(
+        self, call: Call, answer: Message, heard: Heard, history: tuple[Message, ...] = ()
+    ) -> tuple[Call, Attempt]:
+        """Go on with a call whose agent asked something; ``follow`` says how.
+
+        Raises:
+            A2AError: the agent does not take the answer.
+        """
+        principal, child_id = call.run.principal, call.row.child_id
+        assert child_id is not None
+        child = await self._runner.log.task(principal, child_id)
+        if child.interrupted:
+            message = user_message(parts=list(answer.parts), task_id=child_id)
+            return await self.follow(call, message, heard, history)
+        # Somebody has answered the agent's own task: what came of it is the answer.
+        async for _ in follow(self._runner.log, principal, child_id, until=STOPPED):
+            pass
+        call, attempt = await self.look(call)
+        text = TextFinal(message_id=f"{child_id}-answer", text=attempt.text)
+        await heard(text)
+        return call, attempt
+
     async def look(self, call: Call) -> tuple[Call, Attempt]:
         """What the call's task has come to, as it stands."""
         assert call.row.child_id is not None
@@ -216,25 +246,54 @@ class AgentCalls:
                 await self._runner.cancel(call.run.principal, child_id, reason)
             await call.run.adopt(child_id, step=call.row.step_id, agent=call.row.agent)
 
-    async def _asking(self, run: Run, caller: str, agent_id: str, request: str, data: Any) -> Any:
+    async def _asking(
+        self, run: Run, caller: str, agent_id: str, message: Message, key: str
+    ) -> Any:
         from a2a.utils.errors import A2AError
 
-        message = _request(run, request, data)
         heard = _Heard()
+        reply = run.calls.reply_to(key) if run.calls is not None else None
         try:
-            call = await self.begin(run, caller, agent_id, "tool", message)
-            call, attempt = await self.follow(call, message, heard)
+            if reply is None:
+                call = await self.begin(run, caller, agent_id, "tool", message)
+                call, attempt = await self.follow(call, message, heard)
+            else:
+                call = await self._paused(run, caller, reply)
+                call, attempt = await self.answered(call, reply.message, heard)
         except (CodinError, A2AError) as error:
             raise ToolFailed(f"{agent_id} could not be asked: {error}") from error
         if isinstance(attempt.end, InputRequest):
-            await self.drop(call)
-            raise ToolFailed(
-                f"{agent_id} did not finish: it asks {attempt.end.prompt!r}, and there is nobody to"
-                " ask during a call. Call it again with the answer in the request"
-            )
+            await self._pass_up(call, key, attempt.end)
         if not isinstance(attempt.end, Completed):
             raise ToolFailed(f"{agent_id} {reason_of(attempt.end)}")
         return _answer(attempt.text, heard.made)
+
+    async def _pass_up(self, call: Call, key: str, asked: InputRequest) -> None:
+        """Have the caller's task ask what the agent asks. Returns never.
+
+        Raises:
+            ToolFailed: there is nobody to ask.
+        """
+        calls, agent = call.run.calls, call.row.agent
+        if calls is None:
+            await self.drop(call)
+            raise ToolFailed(
+                f"{agent} did not finish: it asks {asked.prompt!r}, and there is nobody to ask "
+                "during this call. Call it again with the answer in the request"
+            )
+        request = asked.model_copy(update={"prompt": f"{agent} asks: {asked.prompt}"})
+        question = Question(key, request, {"step": call.row.step_id})
+        try:
+            await calls.ask(question)
+        finally:
+            if calls.question is not question:
+                await self.drop(call)  # it was given up, or another call asks
+
+    async def _paused(self, run: Run, caller: str, reply: Reply) -> Call:
+        """The call that asked what ``reply`` answers."""
+        rows = await self._runner.log.steps(run.principal, run.task_id)
+        [row] = [row for row in rows if row.step_id == reply.about["step"]]
+        return Call(run, caller, "tool", row)
 
     async def _marked(self, call: Call, end: EndEvent) -> Call:
         match end:

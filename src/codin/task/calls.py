@@ -59,6 +59,7 @@ class RunCalls:
         self._finished = finished or {}
         self._reply = reply
         self._under_way: set[str] = set()
+        self._closing = False
         self._changed = asyncio.Event()
         self._over = asyncio.Event()
 
@@ -79,10 +80,8 @@ class RunCalls:
         Raises:
             RunEnded: the run is over.
         """
-        while self.question is not None:
+        while self.question is not None or self._closing:
             await self._wait()
-        if self._over.is_set():
-            raise RunEnded("the run is over: it can call nothing more")
         self._under_way.add(key)
 
     def end(self, key: str) -> None:
@@ -91,24 +90,24 @@ class RunCalls:
         self._tell()
 
     async def ask(self, question: Question) -> None:
-        """Have the run stopped with ``question``; returns never. A caller that gives its call up
-        takes the question back.
+        """Have the run stopped with ``question``; returns never. A call that is given up before
+        takes its question back.
 
         Raises:
             RunEnded: the run is over now.
         """
         self.end(question.key)
-        while self.question is not None:
+        while self.question is not None or self._closing:
             await self._wait()
         self.question = question
         self._tell()
         try:
             await self._over.wait()
         finally:
-            if not self._over.is_set():
+            if not self._closing:
                 self.question = None
                 self._tell()
-        raise RunEnded("the run was ended: it goes on when its question is answered")
+        raise _ended()
 
     async def asked(self) -> Question:
         """The question, once there is one and no call is under way any more."""
@@ -116,19 +115,28 @@ class RunCalls:
             await self._wait()
         return self.question
 
+    def close(self) -> None:
+        """The run is being ended: no call begins any more, and none takes its question back."""
+        self._closing = True
+
     def over(self) -> None:
-        """Nobody waits any longer."""
+        """The run has ended: nobody waits any longer."""
+        self._closing = True
         self._over.set()
         self._tell()
 
     async def _wait(self) -> None:
         if self._over.is_set():
-            raise RunEnded("the run is over: it can call nothing more")
+            raise _ended()
         await self._changed.wait()
 
     def _tell(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+def _ended() -> RunEnded:
+    return RunEnded("the run has ended: it can call nothing more")
 
 
 class LogCallRecorder(CallRecorder):

@@ -11,7 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from codin.agent.a2a import user_message
 from codin.agent.events import (
     AgentEvent,
     ArtifactProduced,
@@ -34,8 +33,6 @@ from codin.task.asking import AskingWork
 from codin.task.calling import AgentCalls, Call, How, reason_of
 from codin.task.chain import NOTE
 from codin.task.log.base import EventLog, StepRow
-from codin.task.log.follow import follow
-from codin.task.states import STOPPED
 from codin.task.work import Run
 from codin.tool.agent import transferring
 from codin.tool.base import RunEnded, ToolFailed
@@ -152,16 +149,8 @@ class Passing:
         assert row.child_id is not None
         how: How = "route" if row.step_id.startswith("route-") else "handoff"
         call = Call(run, caller, how, row)
-        child = await self._log.task(run.principal, row.child_id)
-        if child.interrupted:
-            message = user_message(parts=list(run.message.parts), task_id=row.child_id)
-            return await self._follow(call, message)
-        # Somebody has answered the agent's own task: what came of it is the answer.
-        following = follow(self._log, run.principal, row.child_id, until=STOPPED)
-        async for _ in following:
-            pass
-        call, attempt = await self._calls.look(call)
-        await run.emit(TextFinal(message_id=f"{row.child_id}-answer", text=attempt.text))
+        heard = _Relay(run, row.step_id)
+        _, attempt = await self._calls.answered(call, run.message, heard, run.history)
         return _end(row.agent, attempt.end)
 
     async def _follow(self, call: Call, message: Message) -> EndEvent:

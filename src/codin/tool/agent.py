@@ -36,9 +36,10 @@ class AgentBehind:
 class AgentCaller(Protocol):
     """Has agents called for the run of a grant. Both raise ``ToolError``, which says why."""
 
-    async def ask(self, grant: RunGrant, agent_id: str, request: str, data: Any) -> Any:
-        """The agent's answer to ``request``, once it has done its task. Cancelling it cancels the
-        task, and waits for that."""
+    async def ask(self, grant: RunGrant, agent_id: str, request: str, data: Any, key: str) -> Any:
+        """The agent's answer to ``request``, once it has done its task. ``key`` is the call's
+        idempotency key: a call that is made again goes on where it stopped. Cancelling it cancels
+        the task, and waits for that."""
         ...
 
     async def may_hand_off(self, grant: RunGrant, agent_id: str) -> None:
@@ -88,7 +89,8 @@ class AgentTool(RunnableTool):
     async def run(self, call: Invocation) -> Any:
         """Have the agent called for the caller's run."""
         request, data = call.arguments["request"], call.arguments.get("data")
-        return await self._caller.ask(call.grant, self._agent, request, data)
+        key = call.idempotency_key
+        return await self._caller.ask(call.grant, self._agent, request, data, key)
 
 
 class HandOffTool(RunnableTool):
