@@ -32,6 +32,7 @@ from codin.task._stopping import PATIENCE, stopped
 from codin.task.asking import AskingWork
 from codin.task.calling import AgentCalls, Call, How, reason_of
 from codin.task.chain import NOTE
+from codin.task.consulting import Consultations
 from codin.task.log.base import EventLog, StepRow
 from codin.task.work import Run
 from codin.tool.agent import transferring
@@ -107,8 +108,8 @@ class HandOffs:
 class PlatformCaller:
     """What is behind the tools that are agents: ``codin.tool.agent.AgentCaller``."""
 
-    def __init__(self, calls: AgentCalls, hand_offs: HandOffs) -> None:
-        self.ask = calls.ask
+    def __init__(self, consultations: Consultations, hand_offs: HandOffs) -> None:
+        self.ask = consultations.ask
         self.may_hand_off = hand_offs.may_hand_off
         self.hand_off = hand_offs.hand_off
 

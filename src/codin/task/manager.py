@@ -18,6 +18,7 @@ from codin.security import Access, Principal
 from codin.task.asking import AskingWork
 from codin.task.calling import AgentCalls
 from codin.task.chain import CallLimits
+from codin.task.consulting import Consultations
 from codin.task.files import GoalFiles
 from codin.task.goal import ORCHESTRATOR, GoalLimits, GoalParts, GoalWork
 from codin.task.handing_off import HandOffs, Passing, PassingWork, PlatformCaller
@@ -69,16 +70,17 @@ class TaskManager:
     ) -> None:
         self.runner = runner
         self._record = record or ModelRecord()
-        self._calls = AgentCalls(runner, self.agent_handler, calls or CallLimits())
-        self._passing = Passing(runner.log, self._calls)
-        self._hand_offs = HandOffs(self._calls)
-        self.caller = PlatformCaller(self._calls, self._hand_offs)
+        agent_calls = AgentCalls(runner, self.agent_handler, calls or CallLimits())
+        consultations = Consultations(runner, agent_calls)
+        self._passing = Passing(runner.log, agent_calls)
+        self._hand_offs = HandOffs(agent_calls)
+        self.caller = PlatformCaller(consultations, self._hand_offs)
         """Has agents called for runs: what is behind the tools that are agents."""
         self._push = push
         self._access = access
         self._cards = cards or Cards(push=push is not None)
         self._registry = registry
-        self._services = replace(services, ended=self._calls.end)
+        self._services = replace(services, ended=consultations.end)
         self._handlers: dict[str, AgentRequestHandler] = {}
         self._goal = GoalWork(
             GoalParts(
