@@ -294,3 +294,48 @@ async def test_an_agent_of_any_framework_hands_off_and_is_asked_no_more(
             assert len(there.model.requests) - before == 2, name
             [result] = said(log, "tool_result")
             assert result["content"] == "The conversation goes on with billing."
+
+
+async def test_what_the_team_of_a_supervisor_asks_is_asked_of_the_user(tmp_path: Path) -> None:
+    def script(request: RecordedRequest) -> Turn:
+        if "You are north" in request.system:
+            done = request.tool_results
+            return text(f"north: {done[-1]}") if done else tool_call("stamp", {"what": "it"})
+        if "You are south" in request.system:
+            return text("south: done")
+        if len(request.messages) == 2:
+            # Another time it would say it in other words.
+            words = f"do it, {len(there.model.requests)}"
+            work = [{"agent": one, "request": words} for one in ("north", "south")]
+            return text(json.dumps({"calls": work, "answer": ""}))
+        return text(json.dumps({"calls": [], "answer": request.last_user}))
+
+    (tmp_path / "tools.py").write_text(
+        "from codin import tool\n\n@tool\ndef stamp(what: str) -> str:\n"
+        '    """Stamp."""\n    return f"{what} is stamped"\n'
+    )
+    settings = {
+        "agents": [
+            source(tmp_path, LANGGRAPH, "north", "Stamps.", ["stamp"]),
+            source(tmp_path, AGNO, "south", "Looks."),
+        ],
+        "supervisors": [{"id": "boss", "agents": ["north", "south"]}],
+        "tools": [tmp_path / "tools.py"],
+        "policies": [{"tool": "stamp", "effect": "ask"}],
+    }
+    async with place(tmp_path, script, settings) as there:
+        task = await there.send("boss", "Have it stamped.")
+        assert task["status"]["state"] == "TASK_STATE_INPUT_REQUIRED", task
+        prompt = task["status"]["message"]["parts"][0]["text"]
+        assert prompt.startswith('north asks: May this call be made?\nstamp {\n  "what": "it"\n}')
+        before = len(there.model.requests)
+        task = await there.send("boss", "yes", taskId=task["id"], contextId=task["contextId"])
+        assert task["status"]["state"] == "TASK_STATE_COMPLETED", task
+        assert "it is stamped" in texts(task)[-1]
+        assert "south: done" in texts(task)[-1]
+        # north's answer, and the supervisor's: all else had been answered.
+        assert len(there.model.requests) == before + 2
+        assert [call[1:] for call in calls(await there.log(task)) if call[-1] == "completed"] == [
+            ("tool", "south", "completed"),
+            ("tool", "north", "completed"),
+        ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -23,7 +24,7 @@ from codin.testing.tasks import SmallAgent
 from codin.tool.agent import AgentCaller
 from codin.tool.registry import ToolRegistry
 
-MODEL = cast("ModelClient", None)
+MODEL = cast("ModelClient", SimpleNamespace(choice=None))
 CALLER = cast("AgentCaller", None)
 
 

@@ -12,6 +12,8 @@ from codin.agent.supervisor import Bounds, Supervisor, supervisor_info
 from codin.config import RouterSettings, Settings, SupervisorSettings
 from codin.gateway.team import TeamProblem
 from codin.model.base import ModelClient
+from codin.model.record import ModelRecord
+from codin.model.recorded import RecordedModel
 from codin.security import LOCAL_USER, Principal
 from codin.tool.agent import (
     AGENT_TOOL,
@@ -28,15 +30,19 @@ from codin.tool.registry import ToolRegistry
 Known = Callable[[Principal], Sequence[AgentInfo]]
 
 
-def coordinators(settings: Settings, known: Known, model: ModelClient) -> Iterator[Agent]:
-    """The routers and supervisors of ``settings``. ``known`` gives the agents of a principal."""
+def coordinators(
+    settings: Settings, known: Known, model: ModelClient, record: ModelRecord
+) -> Iterator[Agent]:
+    """The routers and supervisors of ``settings``. ``known`` gives the agents of a principal; in
+    ``record`` is what supervisors were answered."""
     for router in settings.routers:
         info = router_info(router.id, router.name, router.description)
         yield Router(info, router.agents, known, model if router.model else None)
     for one in settings.supervisors:
         info = supervisor_info(one.id, one.agents, one.name, one.description)
         bounds = Bounds(one.rounds, one.at_once)
-        yield Supervisor(info, model, instructions=one.instructions, bounds=bounds)
+        asked = RecordedModel(model, record)
+        yield Supervisor(info, asked, instructions=one.instructions, bounds=bounds)
 
 
 def coordinator_infos(settings: Settings) -> tuple[AgentInfo, ...]:
@@ -50,11 +56,14 @@ def coordinator_infos(settings: Settings) -> tuple[AgentInfo, ...]:
 
 
 def register_coordinators(
-    settings: Settings, agents: AgentRegistry, model: ModelClient
+    settings: Settings,
+    agents: AgentRegistry,
+    model: ModelClient,
+    record: ModelRecord | None = None,
 ) -> list[TeamProblem]:
     """Register the routers and supervisors of ``settings``; gives what is wrong with them."""
     problems = []
-    for agent in coordinators(settings, agents.infos, model):
+    for agent in coordinators(settings, agents.infos, model, record or ModelRecord()):
         try:
             agents.register(agent)
         except AgentError as error:

@@ -279,7 +279,7 @@ class _Opening:
         hosts = await self._hosts(runtime, executor, model, memory)
         team = await bring_up(self._settings.agents, hosts, self._say, trust.remote.wrap)
         agents = AgentRegistry(trust.access.authorizer, team.agents)
-        team.others += register_coordinators(self._settings, agents, model.client)
+        team.others += register_coordinators(self._settings, agents, model.client, self._record)
         files = GoalFiles(sandboxes.workspaces, DataGuide(runtime, sandboxes.workspaces))
         manager = TaskManager(
             runner,

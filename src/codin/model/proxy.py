@@ -33,6 +33,7 @@ from codin.model.base import CallContext, Meter, ModelUsage
 from codin.model.errors import BadModelOutput, ModelError
 from codin.model.native import NativeApi, NativeCall, native_apis, returned_headers
 from codin.model.record import ModelRecord
+from codin.model.recorded import answered
 from codin.model.upstream import Upstream
 
 Authenticate = Callable[[str], Awaitable[CallContext]]
@@ -103,7 +104,7 @@ class _Proxy:
         async def ask() -> Response:
             return await self._chat(request, context, _chat_body(content))
 
-        return await self._record.answered(context.task_id, content, ask)
+        return await answered(self._record, context.task_id, content, ask)
 
     async def _chat(self, request: Request, context: CallContext, body: dict[str, Any]) -> Response:
         await self._allow(context)
@@ -179,7 +180,7 @@ class _Proxy:
         # Without the run's token, which may be there and is another in each attempt.
         query = sorted(one for one in request.query_params.multi_items() if one[0] != "key")
         about = f"{request.url.path} {query}\n".encode()
-        return await self._record.answered(context.task_id, about + content, ask)
+        return await answered(self._record, context.task_id, about + content, ask)
 
     async def _asked(
         self, request: Request, context: CallContext, api: NativeApi, content: bytes

@@ -6,29 +6,27 @@ import base64
 import hashlib
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-
-from starlette.responses import Response, StreamingResponse
 
 MAX_BYTES = 8 * 1024 * 1024
 """Bytes of answers that are kept of one run; a run that is made again asks for the others anew."""
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a model answered: ``body``, and of which media type it is."""
+
+    media_type: str
+    body: bytes
+
+
 @dataclass(slots=True)
 class _Run:
-    answers: defaultdict[str, list[tuple[str, bytes]]] = field(
-        default_factory=lambda: defaultdict(list)
-    )
+    answers: defaultdict[str, list[Answer]] = field(default_factory=lambda: defaultdict(list))
     taken: Counter[str] = field(default_factory=Counter)
     size: int = 0
-
-    def keep(self, asked: str, media_type: str, body: bytes) -> None:
-        self.size += len(body)
-        if self.size <= MAX_BYTES:
-            self.answers[asked].append((media_type, body))
-            self.taken[asked] += 1
 
 
 class ModelRecord:
@@ -43,53 +41,44 @@ class ModelRecord:
         attempt that is made again."""
         run = self._runs[task_id] = _Run()
         for asked, answers in (before or {}).items():
-            run.answers[asked] = [(kind, _unpacked(body)) for kind, body in answers]
-            run.size += sum(len(body) for _, body in run.answers[asked])
+            run.answers[asked] = [Answer(kind, _unpacked(body)) for kind, body in answers]
+            run.size += sum(len(answer.body) for answer in run.answers[asked])
 
     def close(self, task_id: str) -> dict[str, Any]:
         """The answers of the run, as JSON data; it is forgotten here."""
         run = self._runs.pop(task_id, None) or _Run()
         return {
-            asked: [[kind, _packed(body)] for kind, body in answers]
+            asked: [[answer.media_type, _packed(answer.body)] for answer in answers]
             for asked, answers in run.answers.items()
             if answers
         }
 
-    async def answered(
-        self, task_id: str, asked: bytes, ask: Callable[[], Awaitable[Response]]
-    ) -> Response:
-        """The answer that the run got to ``asked`` in the attempt before, or what ``ask`` gives,
-        which is kept once all of it has been sent."""
+    def known(self, task_id: str, asked: bytes) -> Answer | None:
+        """The answer that the run got to ``asked`` in the attempt before; each is given once."""
         run = self._runs.get(task_id)
         if run is None:
-            return await ask()
-        key = hashlib.sha256(asked).hexdigest()
-        number = run.taken[key]
-        if number < len(run.answers[key]):
+            return None
+        key = _key(asked)
+        answers, number = run.answers[key], run.taken[key]
+        if number == len(answers):
+            return None
+        run.taken[key] += 1
+        return answers[number]
+
+    def keep(self, task_id: str, asked: bytes, answer: Answer) -> None:
+        """The run got ``answer`` to ``asked``."""
+        run = self._runs.get(task_id)
+        if run is None:
+            return
+        run.size += len(answer.body)
+        if run.size <= MAX_BYTES:
+            key = _key(asked)
+            run.answers[key].append(answer)
             run.taken[key] += 1
-            media_type, body = run.answers[key][number]
-            return Response(body, media_type=media_type)
-        response = await ask()
-        if response.status_code == 200:
-            _keep(response, run, key)
-        return response
 
 
-def _keep(response: Response, run: _Run, key: str) -> None:
-    media_type = response.headers.get("content-type", "")
-    if isinstance(response, StreamingResponse):
-        pieces = response.body_iterator
-
-        async def passed() -> AsyncIterator[Any]:
-            body = bytearray()
-            async for piece in pieces:
-                body += piece.encode() if isinstance(piece, str) else piece
-                yield piece
-            run.keep(key, media_type, bytes(body))
-
-        response.body_iterator = passed()
-    else:
-        run.keep(key, media_type, bytes(response.body))
+def _key(asked: bytes) -> str:
+    return hashlib.sha256(asked).hexdigest()
 
 
 def _packed(body: bytes) -> str:
