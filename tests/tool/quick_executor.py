@@ -52,6 +52,7 @@ class Quick:
         policies: tuple[dict[str, Any], ...] = (),
         settings: ExecutorSettings | None = None,
         live: list[ToolOutput] | None = None,
+        **given: Any,
     ) -> None:
         self.registry = ToolRegistry(RoleAuthorizer(DEFAULT_ROLES), tools)
 
@@ -65,6 +66,7 @@ class Quick:
             sink=None if live is None else sink,
             policies=Policies(PolicySettings(**policy) for policy in policies),
             settings=settings,
+            **given,
         )
 
     def grant(self, principal: Principal = LOCAL_USER, task: str = "task-1") -> RunGrant:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
+import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from typing import Any
 from codin.security import RunGrant
 from codin.tool.base import ApprovalNeeded
 
-# What a terminal or a page shows as nothing, as another order or as a line of its own: JSON escapes
-# only the first of these, and who approves has to see what is there.
-_UNSEEN = re.compile("[\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+_UNSEEN = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})
+"""Kinds of characters that a terminal or a page shows as nothing, as another order or as a line of
+its own. JSON escapes only some: and who approves has to see what is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class PendingCall:
     def __str__(self) -> str:
         """The call as whoever approves it reads it: all of it, and nothing that is not shown."""
         text = json.dumps(dict(self.arguments), ensure_ascii=False, indent=2, default=repr)
-        return f"{self.name} {_UNSEEN.sub(_escaped, text)}"
+        return f"{self.name} " + "".join(map(_visible, text))
 
 
 class Approver(ABC):
@@ -58,5 +58,7 @@ class NobodyApproves(Approver):
         raise ApprovalNeeded(call.reason)
 
 
-def _escaped(found: re.Match[str]) -> str:
-    return f"\\u{ord(found[0]):04x}"
+def _visible(char: str) -> str:
+    if char == "\n" or unicodedata.category(char) not in _UNSEEN:
+        return char
+    return f"\\u{ord(char):04x}" if char.isascii() else json.dumps(char)[1:-1]
