@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 from codin.agent.events import AgentEvent, EndEvent, InputRequest
 from codin.model.record import ModelRecord
 from codin.task._paused import Kept, Pause
+from codin.task._run_calls import Question, Reply, RunCalls
 from codin.task._stopping import stopped
 from codin.task._told import Told
-from codin.task.calls import Question, Reply, RunCalls, finished_calls
+from codin.task.calls import finished_calls
 from codin.task.log.base import EventLog
 from codin.task.projection import to_json
 from codin.task.work import AgentWork, Run

@@ -3,17 +3,16 @@ first."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from codin.agent.answers import answer, approves
 from codin.agent.events import InputRequest, ToolCall
 from codin.security import Principal, RunGrant
+from codin.task._run_calls import Question
 from codin.task.log.base import EventLog, Kind
 from codin.tool.approval import Approver, PendingCall
-from codin.tool.base import ApprovalNeeded, RunEnded, ToolRefused
+from codin.tool.base import ApprovalNeeded, ToolRefused
 from codin.tool.invocation import CallFinished, CallRecorder, CallStarted
 
 if TYPE_CHECKING:
@@ -23,120 +22,6 @@ if TYPE_CHECKING:
 
 _UNFINISHED = frozenset({"Canceled", "ApprovalNeeded"})
 """How calls ended that a run which is made again has to make again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What a call asks before it goes on. ``about`` is given back with the answer."""
-
-    key: str
-    request: InputRequest
-    about: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """The answer to a question of the call ``key``."""
-
-    key: str
-    message: Message
-    about: Mapping[str, Any]
-
-
-class RunCalls:
-    """The calls of one run.
-
-    ``finished`` are those that an earlier attempt of the run has made, by idempotency key, and
-    ``reply`` is the answer to what one of that asked. A call that asks stops the run: no other
-    begins, those under way come to their end, and then the run is made again when somebody has
-    answered.
-    """
-
-    def __init__(
-        self, finished: Mapping[str, CallFinished] | None = None, reply: Reply | None = None
-    ) -> None:
-        self.question: Question | None = None
-        self._finished = finished or {}
-        self._reply = reply
-        self._under_way: set[str] = set()
-        self._closing = False
-        self._changed = asyncio.Event()
-        self._over = asyncio.Event()
-
-    def known(self, key: str) -> CallFinished | None:
-        """How the call ended in an earlier attempt."""
-        return self._finished.get(key)
-
-    def reply_to(self, key: str) -> Reply | None:
-        """The answer to the question of the call, once."""
-        if self._reply is None or self._reply.key != key:
-            return None
-        reply, self._reply = self._reply, None
-        return reply
-
-    async def begin(self, key: str) -> None:
-        """Return when the call may be made.
-
-        Raises:
-            RunEnded: the run is over.
-        """
-        while self.question is not None or self._closing:
-            await self._wait()
-        self._under_way.add(key)
-
-    def end(self, key: str) -> None:
-        """The call has ended."""
-        self._under_way.discard(key)
-        self._tell()
-
-    async def ask(self, question: Question) -> None:
-        """Have the run stopped with ``question``; returns never. A call that is given up before
-        takes its question back.
-
-        Raises:
-            RunEnded: the run is over now.
-        """
-        self.end(question.key)
-        while self.question is not None or self._closing:
-            await self._wait()
-        self.question = question
-        self._tell()
-        try:
-            await self._over.wait()
-        finally:
-            if not self._closing:
-                self.question = None
-                self._tell()
-        raise _ended()
-
-    async def asked(self) -> Question:
-        """The question, once there is one and no call is under way any more."""
-        while self.question is None or self._under_way:
-            await self._wait()
-        return self.question
-
-    def close(self) -> None:
-        """The run is being ended: no call begins any more, and none takes its question back."""
-        self._closing = True
-
-    def over(self) -> None:
-        """The run has ended: nobody waits any longer."""
-        self._closing = True
-        self._over.set()
-        self._tell()
-
-    async def _wait(self) -> None:
-        if self._over.is_set():
-            raise _ended()
-        await self._changed.wait()
-
-    def _tell(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()
-
-
-def _ended() -> RunEnded:
-    return RunEnded("the run has ended: it can call nothing more")
 
 
 class LogCallRecorder(CallRecorder):

@@ -12,8 +12,8 @@ from codin.agent.events import AgentEvent, ArtifactProduced, Completed, InputReq
 from codin.errors import CodinError
 from codin.ids import new_id
 from codin.security import RunGrant
+from codin.task._run_calls import Question, Reply
 from codin.task.calling import AgentCalls, Call, reason_of
-from codin.task.calls import Question, Reply
 from codin.task.runner import TaskRunner
 from codin.task.work import Run
 from codin.tool.base import RunEnded, ToolFailed

@@ -23,7 +23,7 @@ from codin.agent.events import (
 )
 from codin.security import Principal, RunGrant, RunGrants
 from codin.task._paused import Kept
-from codin.task.calls import RunCalls
+from codin.task._run_calls import RunCalls
 from codin.task.journal import Journal
 from codin.task.log.base import Adopt, Entry, StepRow
 from codin.task.projection import to_json
