@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from coordination_place import Place, place, texts
+from coordination_place import Place, place, said, texts
 
 from codin.testing.scripted_model import RecordedRequest, Turn, text, tool_call
 
@@ -22,11 +22,11 @@ CODE = re.compile(r"code-[0-9a-f]{8}")
 
 def script(request: RecordedRequest) -> Turn:
     """Signs in twice, the second time under a name that has to be approved, and tells the codes."""
-    said = str(request.messages)
-    codes = list(dict.fromkeys(CODE.findall(said)))
+    words = str(request.messages)
+    codes = list(dict.fromkeys(CODE.findall(words)))
     if not codes:
         return tool_call("sign_in", {"name": "first"})
-    if len(codes) == 1 and "not approved" not in said:
+    if len(codes) == 1 and "not approved" not in words:
         return tool_call("sign_in", {"name": "second"})
     answer = f"My codes are {', '.join(codes)}."
     if "final_answer" in request.tools:
@@ -69,6 +69,11 @@ async def test_each_framework_goes_on_with_the_answer(tmp_path: Path) -> None:
             assert task["status"]["state"] == "TASK_STATE_COMPLETED", (agent, task)
             assert len(CODE.findall(texts(task)[-1])) == 2, (agent, texts(task))
             assert calls == ["None", "ApprovalNeeded", "None"], (agent, calls)
+            log = await there.log(task)
+            for kind in ("tool_call", "tool_result"):
+                told = [one for one in said(log, kind) if one["name"] == "sign_in"]
+                assert len(told) == 2, (agent, told)
+                assert not any(one.get("is_error") for one in told), (agent, told)
         done = await asyncio.gather(*(answered(there, agent, "no") for agent in agents))
         for agent, (task, calls) in zip(agents, done, strict=True):
             assert task["status"]["state"] == "TASK_STATE_COMPLETED", (agent, task)
@@ -81,6 +86,6 @@ async def test_each_framework_goes_on_with_the_answer(tmp_path: Path) -> None:
 
 def asked_with(request: RecordedRequest) -> str:
     """The code with which a model was asked to sign in for the second time."""
-    said = str(request.messages)
-    codes = list(dict.fromkeys(CODE.findall(said)))
-    return codes[0] if len(codes) == 1 and "not approved" not in said else ""
+    words = str(request.messages)
+    codes = list(dict.fromkeys(CODE.findall(words)))
+    return codes[0] if len(codes) == 1 and "not approved" not in words else ""

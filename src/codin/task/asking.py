@@ -35,6 +35,7 @@ class AskingWork(AgentWork):
         self._log = log
         self._record = record
         self._said = Told()
+        self._left = False
 
     async def perform(self, run: Run) -> EndEvent:
         pause = run.kept.pause
@@ -53,6 +54,8 @@ class AskingWork(AgentWork):
         return end
 
     async def hear(self, run: Run, event: AgentEvent) -> None:
+        if self._left:
+            return  # what it says of its being ended is nobody's
         new = self._said.new(event)
         if new is not None:
             await super().hear(run, new)
@@ -73,7 +76,8 @@ class AskingWork(AgentWork):
         asking = asyncio.create_task(calls.asked())
         try:
             await asyncio.wait({working, asking}, return_when=asyncio.FIRST_COMPLETED)
-            return working.result() if working.done() else asking.result()
+            self._left = not working.done()
+            return asking.result() if self._left else working.result()
         finally:
             asking.cancel()
             calls.close()
