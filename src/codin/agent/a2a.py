@@ -278,7 +278,7 @@ def _given(texts: Mapping[str, str]) -> Json:
 
 
 def _event_part(event: AgentEvent) -> Part:
-    absent = (field for field in ("state", "call") if getattr(event, field, None) is None)
+    absent = (field for field in ("state", "call", "reason") if getattr(event, field, None) is None)
     left_out = {"kind", *absent}
     return data_part({"type": event.kind, **event.model_dump(exclude=left_out)})
 

@@ -89,7 +89,8 @@ class InputRequest(_Event):
 
     ``state`` is all that the agent needs to go on, in whatever process: the platform keeps it,
     shows it to nobody, and hands it back with the answer, as ``Task.state``. ``call`` is the tool
-    call that is to be approved, where it is known.
+    call that is to be approved, where it is known, and ``reason`` why it has to be: where both are
+    given, the first line of ``prompt`` asks, and the rest of it only tells them in words.
     """
 
     kind: Literal["input_request"] = "input_request"
@@ -98,6 +99,7 @@ class InputRequest(_Event):
     answer_schema: dict[str, Any] | None = None
     request_kind: Literal["input", "approval", "auth"] = "input"
     call: ToolCall | None = None
+    reason: str | None = None
     state: str | None = Field(None, repr=False)
 
 

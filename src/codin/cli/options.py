@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +26,17 @@ class Overrides:
     model: str | None
     data: tuple[Path, ...]
     agents: tuple[str, ...]
+
+    @property
+    def arguments(self) -> list[str]:
+        """The flags, as they were given."""
+        given: list[tuple[str, Sequence[object]]] = [
+            ("--config", [self.config] if self.config else []),
+            ("--model", [self.model] if self.model else []),
+            ("--data", self.data),
+            ("--agent", self.agents),
+        ]
+        return [str(word) for flag, values in given for value in values for word in (flag, value)]
 
     def settings(self) -> Settings:
         """The settings with these flags in them; agents are added, data is replaced.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Self
 
 from rich.console import Console, Group, RenderableType
@@ -15,6 +16,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from codin.agent.events import Canceled, Completed, Failed, InputRequest, Rejected
+from codin.cli.asking import question
 from codin.cli.output import print_event
 from codin.cli.text import clean, short
 from codin.cli.view import CallView, GoalView, StepView
@@ -43,12 +45,21 @@ class Renderer(ABC):
         self.view.apply(event)
         self.changed(event)
 
+    def catch_up(self, event: LogEvent) -> None:
+        """Take in an event of which was told before."""
+        self.view.apply(event)
+
     @abstractmethod
     def changed(self, event: LogEvent) -> None: ...
 
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Leave the terminal to others."""
+        yield
+
     def say(self, text: str) -> None:
         """A line about what goes on around the goal, such as hosts that start."""
-        self.console.print(Text(text, style="dim"))
+        self.console.print(Text(text, style="dim"), soft_wrap=True)
 
     def __enter__(self) -> Self:
         return self
@@ -67,13 +78,26 @@ class LiveRenderer(Renderer):
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
-        self._live = Live(
-            console=console, refresh_per_second=8, get_renderable=lambda: tree(self.view)
+        self._live = self._begun()
+
+    def _begun(self) -> Live:
+        # one that was stopped would paint over what came after it
+        return Live(
+            console=self.console, refresh_per_second=8, get_renderable=lambda: tree(self.view)
         )
 
     def __enter__(self) -> Self:
         self._live.start()
         return self
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        self._live.stop()
+        try:
+            yield
+        finally:
+            self._live = self._begun()
+            self._live.start()
 
     def changed(self, event: LogEvent) -> None:
         """The tree is drawn by the clock, not by the event: a token costs nothing."""
@@ -89,6 +113,13 @@ class PlainRenderer(Renderer):
     def __init__(self, console: Console) -> None:
         super().__init__(console)
         self._said: set[tuple[str, ...]] = set()
+        self._quiet = False
+
+    def catch_up(self, event: LogEvent) -> None:
+        super().catch_up(event)
+        self._quiet = True
+        self.changed(event)
+        self._quiet = False
 
     def changed(self, event: LogEvent) -> None:
         view = self.view
@@ -115,7 +146,8 @@ class PlainRenderer(Renderer):
     def _once(self, key: tuple[str, ...], line: str) -> None:
         if key not in self._said:
             self._said.add(key)
-            self.console.print(Text(clean(line)), soft_wrap=True)
+            if not self._quiet:
+                self.console.print(Text(clean(line)), soft_wrap=True)
 
 
 class JsonRenderer(Renderer):
@@ -182,8 +214,8 @@ def conclusion(view: GoalView) -> list[RenderableType]:
             said.append(Text(clean(f"failed: {message}"), style="red"))
         case Canceled():
             said.append(Text("canceled", style="yellow"))
-        case InputRequest(prompt=prompt):
-            said.append(Text(clean(f"needs an answer: {prompt}"), style="yellow"))
+        case InputRequest() as asked:
+            said.append(Text(f"needs an answer: {question(asked)}", style="yellow"))
     said += [Text(clean(f"file: {file.name}  {_size(file.raw, file.text)}")) for file in view.files]
     if view.task_id:
         took = _took(view.started, view.now)

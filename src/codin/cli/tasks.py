@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from codin.cli.options import config_option
+from codin.cli.options import Overrides, config_option, platform_options
 from codin.cli.output import json_option, print_event, print_json, print_rows
 from codin.cli.text import short
 from codin.config import load_settings
@@ -31,7 +31,7 @@ _BRIEF_CHARS = 8
 
 @click.group()
 def tasks() -> None:
-    """List, show, cancel and replay tasks."""
+    """List, show, answer, cancel and replay tasks."""
 
 
 @tasks.command("list")
@@ -63,7 +63,7 @@ def list_tasks(config: Path | None, as_json: bool, limit: int, everything: bool)
 def show(config: Path | None, as_json: bool, task_id: str) -> None:
     """A task as A2A's GetTask gives it, or as text: its plan, what was done, its answer.
 
-    TASK_ID may be the beginning of an id, as the list shows it; in replay and cancel too.
+    TASK_ID may be the beginning of an id, as the list shows it; in the other commands too.
     """
 
     async def read(log: EventLog) -> None:
@@ -72,7 +72,7 @@ def show(config: Path | None, as_json: bool, task_id: str) -> None:
 
         projection = TaskProjection()
         shown = _renderer()
-        async for event in _events(log, await _named(log, task_id), follow=False):
+        async for event in _events(log, await named(log, task_id), follow=False):
             projection.apply(event)
             shown.view.apply(event)
         if as_json:
@@ -96,7 +96,7 @@ def replay(config: Path | None, as_json: bool, task_id: str, follow: bool) -> No
 
     async def read(log: EventLog) -> None:
         renderer = _renderer()
-        async for event in _events(log, await _named(log, task_id), follow=follow):
+        async for event in _events(log, await named(log, task_id), follow=follow):
             if as_json:
                 print_event(event)
             else:
@@ -119,12 +119,30 @@ def cancel(config: Path | None, task_id: str) -> None:
 
         runner = TaskRunner(log)
         try:
-            return await runner.cancel(LOCAL_USER, await _named(log, task_id))
+            return await runner.cancel(LOCAL_USER, await named(log, task_id))
         finally:
             await runner.aclose()
 
     task = _with_log(config, stop)
-    click.echo(f"{task.task_id}: {_plain(task.state)}")
+    click.echo(f"{task.task_id}: {plain(task.state)}")
+
+
+@tasks.command()
+@click.argument("task_id")
+@click.argument("answer")
+@json_option
+@platform_options
+def answer(task_id: str, answer: str, as_json: bool, overrides: Overrides) -> int:
+    """Answer what a task asks, and have it done from there to its end.
+
+    ANSWER is what you would say: "yes" approves a call, all else denies it and is told to the
+    agent. Agents and settings are those with which the task was begun. What is printed and the exit
+    code are as those of codin run.
+    """
+    from codin.cli.answering import answer_task
+    from codin.cli.watching import interruptible
+
+    return asyncio.run(interruptible(answer_task(task_id, answer, overrides, as_json=as_json)))
 
 
 @tasks.command("dead-letters")
@@ -190,8 +208,12 @@ def _database(config: Path | None) -> AbstractAsyncContextManager[Database]:
     return database_at(settings.database_place, durability=settings.database.durability)
 
 
-async def _named(log: EventLog, beginning: str) -> str:
-    """The id of the one task whose id begins so; what is no beginning comes back as it is."""
+async def named(log: EventLog, beginning: str) -> str:
+    """The id of the one task whose id begins so; what is no beginning comes back as it is.
+
+    Raises:
+        InvalidInputError: several begin so.
+    """
     from codin.security import LOCAL_USER
 
     found: list[str] = []
@@ -230,7 +252,7 @@ async def _row(log: EventLog, task: TaskRow) -> dict[str, Any]:
     text = " ".join(part.get("text", "") for part in history[-1].get("parts", ()))
     return {
         "task": task.task_id,
-        "state": _plain(task.state),
+        "state": plain(task.state),
         "agent": task.agent_id,
         "when": datetime.fromtimestamp(task.created).isoformat(" ", "seconds"),
         "seconds": round(task.updated - task.created, 1),
@@ -244,5 +266,6 @@ def _brief(row: dict[str, Any]) -> dict[str, Any]:
     return row | {"task": row["task"][:_BRIEF_CHARS], "when": f"{when:%b %d %H:%M}"}
 
 
-def _plain(state: str) -> str:
+def plain(state: str) -> str:
+    """A2A's name of a state as one says it."""
     return state.removeprefix("TASK_STATE_").lower()

@@ -67,6 +67,10 @@ class WorkView:
                 call.seconds = time - call.started
                 call.is_error, call.result = event.is_error, event.content
 
+    def answered(self) -> None:
+        """What was asked is answered: the work goes on from here."""
+        self.decoder = EventDecoder()
+
     def _running(self, name: str) -> CallView | None:
         """The executor numbers calls by itself: output belongs to the running call of that name."""
         running = [c for c in self.calls.values() if c.name == name and c.seconds is None]
@@ -126,6 +130,9 @@ class GoalView:
         self.goal = "\n".join(part["text"] for part in parts if "text" in part)
 
     def _own(self, event: LogEvent) -> None:
+        if event.kind == "message":
+            self.end = None
+            self.work.answered()
         for payload in data_parts(event.body):
             self._payload(payload, event.time)
         for decoded in _decoded(self.work.decoder, event.kind, event.body):
@@ -174,6 +181,8 @@ class GoalView:
         step = self.steps.get(str(body.get("step")))
         if step is None:
             return
+        if body.get("kind") == "message":
+            step.work.answered()
         for decoded in _decoded(step.work.decoder, str(body.get("kind")), body.get("body") or {}):
             step.work.apply(decoded, time)
 

@@ -30,6 +30,7 @@ from codin.gateway.mcp.app import McpApp
 from codin.gateway.mcp.face import ToolFace
 from codin.gateway.quota import Quota
 from codin.gateway.sandboxes import local_provider, open_sandboxes
+from codin.gateway.sending import check_agents, send
 from codin.gateway.server import UnixServer
 from codin.gateway.team import Say, Team, TeamProblem, bring_up
 from codin.gateway.tools import Sources, open_sources, register_tools
@@ -55,7 +56,6 @@ from codin.task.goal import ORCHESTRATOR, GoalLimits
 from codin.task.log import open_log
 from codin.task.manager import ORCHESTRATOR_INFO, TaskManager
 from codin.task.push import PushNotifications, open_push
-from codin.task.transport import in_memory_client
 from codin.tool.executor import ToolExecutor
 from codin.tool.granted import Wanted
 from codin.tool.guide import READS_FILES, DataGuide
@@ -112,20 +112,30 @@ class Platform:
             InvalidInputError: the goal is empty, or the orchestrator does not take it, such as one
                 that is too long.
         """
-        from a2a.types import SendMessageRequest
-        from a2a.utils.errors import A2AError
-
         if not goal.strip():
             raise InvalidInputError("the goal is empty: say in words what is to be done")
-        client = in_memory_client(self.manager.handler, principal)
-        request = SendMessageRequest(message=user_message(goal))
-        request.configuration.return_immediately = True
-        try:
-            async for response in client.send_message(request):
-                return response.task.id
-        except A2AError as error:
-            raise InvalidInputError(str(error)) from error
-        raise InvalidInputError("the orchestrator did not answer")
+        return await send(self.manager.handler, principal, user_message(goal))
+
+    async def answer(self, principal: Principal, task_id: str, text: str) -> None:
+        """Send ``text`` to whoever has the task, over A2A, as the answer to what it asks; returns
+        once it is in the log.
+
+        Raises:
+            UnknownTask: there is none for this principal.
+            InvalidInputError: the answer is empty or is not taken, such as when the task does not
+                wait for one (any more), or an agent that the task needs is not here.
+        """
+        if not text.strip():
+            raise InvalidInputError("the answer is empty: say what the task asks for")
+        row = await self.log.task(principal, task_id)
+        if row.interrupted:
+            here = [ORCHESTRATOR, *(info.id for info in self.agents.infos(principal))]
+            check_agents(row, await self.log.steps(principal, task_id), here)
+        if row.agent_id == ORCHESTRATOR:
+            handler = self.manager.handler
+        else:
+            handler = self.manager.agent_handler(principal, row.agent_id)
+        await send(handler, principal, user_message(text, task_id=task_id))
 
     async def cancel(self, principal: Principal, task_id: str, reason: str) -> None:
         """Stop a task, unless it has ended already; returns once its end is logged."""

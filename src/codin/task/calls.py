@@ -98,6 +98,7 @@ def _request(call: PendingCall) -> InputRequest:
         prompt=f"May this call be made?\n{call}\n{call.reason} Answer yes or no.",
         answer_schema={"type": "boolean"},
         request_kind="approval",
+        reason=call.reason,
         call=ToolCall(call_id=call.call_id, name=call.name, arguments=dict(call.arguments)),
     )
 
