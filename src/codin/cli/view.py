@@ -67,9 +67,14 @@ class WorkView:
                 call.seconds = time - call.started
                 call.is_error, call.result = event.is_error, event.content
 
-    def answered(self) -> None:
-        """What was asked is answered: the work goes on from here."""
-        self.decoder = EventDecoder()
+    def decoded(self, kind: str, body: Mapping[str, Any]) -> Iterator[AgentEvent]:
+        """What an entry of the task's log says."""
+        response = to_stream_response(kind, body)
+        if response is None:
+            return
+        if self.decoder.ended:  # with a question: now it goes on, or is given up
+            self.decoder = EventDecoder()
+        yield from self.decoder.decode(response)
 
     def _running(self, name: str) -> CallView | None:
         """The executor numbers calls by itself: output belongs to the running call of that name."""
@@ -131,11 +136,10 @@ class GoalView:
 
     def _own(self, event: LogEvent) -> None:
         if event.kind == "message":
-            self.end = None
-            self.work.answered()
+            self.end = None  # what it asked is answered
         for payload in data_parts(event.body):
             self._payload(payload, event.time)
-        for decoded in _decoded(self.work.decoder, event.kind, event.body):
+        for decoded in self.work.decoded(event.kind, event.body):
             self.work.apply(decoded, event.time)
             if isinstance(decoded, ArtifactProduced):
                 self.files.append(decoded)
@@ -181,12 +185,5 @@ class GoalView:
         step = self.steps.get(str(body.get("step")))
         if step is None:
             return
-        if body.get("kind") == "message":
-            step.work.answered()
-        for decoded in _decoded(step.work.decoder, str(body.get("kind")), body.get("body") or {}):
+        for decoded in step.work.decoded(str(body.get("kind")), body.get("body") or {}):
             step.work.apply(decoded, time)
-
-
-def _decoded(decoder: EventDecoder, kind: str, body: Mapping[str, Any]) -> Iterator[AgentEvent]:
-    response = to_stream_response(kind, body)
-    yield from decoder.decode(response) if response is not None else ()
