@@ -2,90 +2,26 @@
 
 from __future__ import annotations
 
-import re
-import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, async_playwright, expect
+from browser_tab import Tab, give, state
+from playwright.async_api import expect
 
 from codin.testing.serving import Served, serve_agents
 from codin.testing.team import ANSWER, TEAM, FixedPlanner
 
-# one browser for all: to start one costs more than to use it
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PLAIN_ANSWER = ANSWER.replace("*", "")
-WATCH = """
-window.violations = [];
-document.addEventListener('securitypolicyviolation', e => window.violations.push(
-  `${e.violatedDirective} ${e.blockedURI} ${e.sample}`));
-"""
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        pytest.skip("no Chromium here: `make system` installs it")
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=path, args=["--no-sandbox", "--no-proxy-server"]
-        )
-        yield browser
-        await browser.close()
-
-
-class Tab:
-    """A page, and what went wrong in it."""
-
-    def __init__(self, page: Page) -> None:
-        self.page = page
-        self.problems: list[str] = []
-        page.on("pageerror", lambda error: self.problems.append(str(error)))
-        page.on("dialog", lambda dialog: self.problems.append(f"dialog {dialog.message}"))
-        page.on("console", self._console)
-
-    def _console(self, message: Any) -> None:
-        # a broken connection is told by the browser itself, and shown on the page
-        if message.type == "error" and "ERR_CONNECTION" not in message.text:
-            self.problems.append(message.text)
-
-    async def check(self) -> None:
-        assert self.problems == []
-        assert await self.page.evaluate("window.violations") == []
-        assert await self.page.evaluate("window.probed") is None
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def tab(browser: Browser) -> AsyncIterator[Tab]:
-    context = await browser.new_context(viewport={"width": 1200, "height": 900})
-    await context.add_init_script(WATCH)
-    page = await context.new_page()
-    page.set_default_timeout(20_000)
-    yield Tab(page)
-    await context.close()
 
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def served(tmp_path: Path) -> AsyncIterator[Served]:
     async with serve_agents(tmp_path, TEAM, FixedPlanner()) as served:
         yield served
-
-
-async def give(page: Page, served: Served, goal: str) -> None:
-    await page.goto(served.url)
-    await page.get_by_label("Goal", exact=True).fill(goal)
-    await page.keyboard.press("Enter")
-    await page.wait_for_url(re.compile(r"#/task/"))
-
-
-def state(page: Page) -> Any:
-    return page.locator("main .chip")
 
 
 async def test_a_goal_is_given_and_shown_and_a_reload_shows_the_same(

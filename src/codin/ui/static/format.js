@@ -35,6 +35,15 @@ export function json(value) {
   return typeof value === "string" ? value : JSON.stringify(value, null, 2) ?? "";
 }
 
+// Controls, marks of direction, and what has no shape: only the mark that makes a sign an emoji stays.
+const UNSEEN = /(?![\n\t]|(?<=\p{Extended_Pictographic})\ufe0f)[\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu;
+
+/** `text` with JSON's escapes in the place of what would not be seen. */
+export function visible(text) {
+  const escaped = (char) => char.split("").map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`).join("");
+  return String(text).replace(UNSEEN, escaped);
+}
+
 /** The start of `text` on one line. */
 export function brief(text, length = 90) {
   const line = String(text).replace(/\s+/g, " ").trim();

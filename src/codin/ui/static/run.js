@@ -13,7 +13,8 @@ export class Run {
   goal = "";
   state = "submitted";
   problem = "";
-  prompt = "";
+  /** What is asked of the reader: prompt, kind, schema, call, reason; the same object while it is asked. */
+  question = null;
   started = 0;
   changed = 0;
   model = null;
@@ -76,7 +77,7 @@ export class Run {
     this.state = plainState(status.state);
     const said = textOf(status.message);
     if (this.state === "failed" || this.state === "rejected") this.problem = said;
-    this.prompt = this.state.endsWith("-required") ? said : "";
+    this.question = this.state.endsWith("-required") ? asked(status.message, said) : null;
     if (this.ended) this.#settle(at.time);
     this.#parts(status.message, at);
   }
@@ -170,7 +171,14 @@ export class Run {
   /** The platform's own record of a call: what an agent's framework may have kept to itself. */
   #record(call, at) {
     if (call.type === "started") {
-      this.#called({ ...call, arguments: parsed(call.arguments) }, at, "record");
+      this.#called({ ...call, arguments: parsed(call.arguments) }, at, "record").waits = false;
+      return;
+    }
+    if (call.error_type === "ApprovalNeeded") {
+      // with the answer the run is made again, and this call with it
+      const item = this.#tool(call, at);
+      item.waits = true;
+      item.sources?.delete("record");
       return;
     }
     const failed = Boolean(call.error_type);
@@ -185,13 +193,14 @@ export class Run {
     const given = call.arguments ?? {};
     if (!this.#byKey.has(key)) {
       const others = this.items.filter((one) => one.type === "tool" && one.task === at.task
-        && one.name === call.name && one.sources?.size === 1 && !one.sources.has(source));
+        && one.name === call.name && one.sources && !one.sources.has(source));
       const same = others.find((one) => canonical(one.arguments) === canonical(given)) ?? others.find((one) => !one.done);
       if (same) this.#byKey.set(key, same);
     }
     const item = this.#tool(call, at);
     item.arguments ??= given;
     (item.sources ??= new Set()).add(source);
+    return item;
   }
 
   #returned(call, at, outcome) {
@@ -260,9 +269,28 @@ export function dataOf(part) {
   return Object.fromEntries(Object.entries(data).map(([k, v]) => [k, textual.includes(k) ? parsed(v) : v]));
 }
 
+/** What a status asks; foreign agents ask in words only. */
+function asked(message, said) {
+  const data = (message?.parts ?? []).map(dataOf).find((one) => one?.type === "input_request") ?? {};
+  const call = data.call && typeof data.call === "object" ? data.call : null;
+  return {
+    prompt: String(data.prompt || said || "The agent needs an answer."),
+    kind: String(data.request_kind ?? "input"),
+    schema: data.answer_schema ?? null,
+    call: call && { name: String(call.name ?? ""), arguments: call.arguments ?? {} },
+    reason: String(data.reason ?? ""),
+  };
+}
+
+// numbers that JavaScript would round stay as they were written
+const exactly = (_, value, context) =>
+  typeof value === "number" && context?.source !== undefined && JSON.rawJSON && String(value) !== context.source
+    ? JSON.rawJSON(context.source)
+    : value;
+
 function parsed(text) {
   try {
-    return JSON.parse(text);
+    return JSON.parse(text, exactly);
   } catch {
     return text;
   }

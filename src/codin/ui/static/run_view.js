@@ -6,6 +6,7 @@ import { FilesView } from "./files_view.js";
 import { duration, stateWord } from "./format.js";
 import { rendered } from "./markdown.js";
 import { PlanView } from "./plan_view.js";
+import { QuestionView } from "./question_view.js";
 import { Run } from "./run.js";
 import { EventStream } from "./stream.js";
 import { TimelineView } from "./timeline_view.js";
@@ -18,6 +19,7 @@ export class RunView {
   #offset = 0;
   #answer = "";
   #refusal = "";
+  #question = new QuestionView((text) => this.#ask(() => send(this.#run.id, text)));
   #plan = new PlanView();
   #files = new FilesView();
   #timeline = new TimelineView();
@@ -56,12 +58,6 @@ export class RunView {
     const meta = h("span", { class: "time" });
     const stop = h("button", { type: "button", class: "danger", onclick: () => this.#cancel() }, "Cancel");
     const notice = h("p", { class: "notice bad", role: "alert", hidden: true });
-    const reply = h(
-      "form",
-      { class: "reply", hidden: true, onsubmit: (event) => this.#reply(event) },
-      h("input", { name: "text", required: true, autocomplete: "off", "aria-label": "Your answer", placeholder: "Your answer" }),
-      h("button", { type: "submit", class: "button" }, "Send"),
-    );
     const reason = h("p", { class: "reason" });
     const answer = h("div", { class: "prose answer", "aria-live": "off" });
     const plan = section("Plan", reason, this.#plan.element);
@@ -69,8 +65,8 @@ export class RunView {
     const files = section("Files", this.#files.element);
     const events = section("Events", this.#timeline.element);
     const head = h("div", { class: "runhead" }, goal, h("div", { class: "bar" }, state, meta, stop));
-    const element = h("article", { class: "run" }, head, notice, reply, plan, answered, files, events);
-    return { element, goal, state, meta, stop, notice, reply, reason, answer, plan, answered, files, events };
+    const element = h("article", { class: "run" }, head, notice, this.#question.element, plan, answered, files, events);
+    return { element, goal, state, meta, stop, notice, reason, answer, plan, answered, files, events };
   }
 
   #take(entry) {
@@ -91,9 +87,8 @@ export class RunView {
     parts.state.dataset.state = run.state;
     parts.meta.textContent = facts(run, now);
     parts.stop.hidden = run.ended;
-    const wrong = run.problem || this.#refusal;
-    this.#notice(wrong || run.prompt, wrong ? "bad" : "asks");
-    parts.reply.hidden = !run.prompt;
+    this.#notice(run.problem || this.#refusal);
+    if (this.#question.draw(run.question)) parts.goal.focus(); // else the keyboard would start anew
     parts.reason.textContent = run.plan ? run.plan.reason : run.ended ? "" : "Planning…";
     parts.plan.hidden = !run.plan && run.ended;
     this.#plan.draw(run, now);
@@ -117,37 +112,28 @@ export class RunView {
     fill(answer, run.ended || !draft ? rendered(text) : h("p", { class: "plain" }, text));
   }
 
-  #cancel() {
-    return this.#ask(this.#parts.stop, () => cancel(this.#run.id));
+  async #cancel() {
+    const { stop } = this.#parts;
+    stop.disabled = true;
+    await this.#ask(() => cancel(this.#run.id));
+    stop.disabled = false;
   }
 
-  #reply(event) {
-    event.preventDefault();
-    const form = event.currentTarget;
-    return this.#ask(form.querySelector("button"), async () => {
-      await send(this.#run.id, form.elements.text.value);
-      form.reset();
-    });
-  }
-
-  /** Ask something of the gateway; `button` waits for it, and what is refused is said. */
-  async #ask(button, request) {
-    button.disabled = true;
+  /** Ask something of the gateway; gives whether it was done, and what is refused is said. */
+  async #ask(request) {
     try {
       await request();
       this.#refusal = "";
     } catch (error) {
       this.#refusal = error.message;
-    } finally {
-      button.disabled = false;
-      this.#draw();
     }
+    this.#draw();
+    return !this.#refusal;
   }
 
-  #notice(text, kind) {
+  #notice(text) {
     const { notice } = this.#parts;
     notice.hidden = !text;
-    notice.className = `notice ${kind}`;
     if (notice.textContent !== text) notice.textContent = text;
   }
 

@@ -61,7 +61,7 @@ const BODIES = {
 
 function toolBody(item) {
   const took = item.end ? duration(item.end - item.time) : "";
-  const word = item.cut ? "stopped" : item.failed ? "failed" : item.done ? took : "running…";
+  const word = item.cut ? "stopped" : item.failed ? "failed" : item.done ? took : item.waits ? "waits for an answer" : "running…";
   return [
     h("div", { class: "call" }, h("code", { class: "name" }, item.name || "tool"), h("span", { class: "time" }, word)),
     item.arguments ? argumentsBlock(item.arguments) : null,
