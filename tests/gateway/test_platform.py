@@ -9,10 +9,15 @@ from a2a.types import SendMessageRequest
 from codin.agent.a2a import user_message
 from codin.config import AgentEntry, GoalSettings, Settings
 from codin.errors import InvalidInputError
-from codin.gateway.platform import open_platform
+from codin.gateway.platform import Platform, open_platform
+from codin.gateway.sending import send
 from codin.model import parse
-from codin.security import LOCAL_USER
+from codin.security import LOCAL_USER, Principal
+from codin.task import LogEvent
+from codin.task.errors import UnknownTask
+from codin.task.goal import ORCHESTRATOR
 from codin.task.log.follow import follow
+from codin.task.states import STOPPED
 from codin.task.transport import in_memory_client
 
 pytestmark = pytest.mark.slow
@@ -98,6 +103,60 @@ async def test_what_does_not_come_up_is_said_and_the_others_do(tmp_path: Path) -
     assert "nowhere_at_all" in said[str(broken)]
     assert "there is no agent file" in said[str(tmp_path / "none.py")]
     assert "the agent id 'echo' is taken by" in said[str(good)]
+
+
+ASKER = """
+from codin import wrap
+from codin.agent.base import Task
+from codin.agent.events import InputRequest
+
+async def ask(task: Task):
+    if task.state is None:
+        return InputRequest(request_id="q", prompt="Which city?", state="asked")
+    return f"{task.text} it is"
+
+agent = wrap(ask, id="asker", description="Asks first.")
+"""
+
+
+async def stopped(platform: Platform, task_id: str) -> LogEvent:
+    """The event with which the task stopped first."""
+    seen = [event async for event in follow(platform.log, LOCAL_USER, task_id, until=STOPPED)]
+    return seen[-1]
+
+
+@pytest.mark.parametrize("asked", [ORCHESTRATOR, "asker"])
+async def test_what_asks_is_answered_by_another_platform(tmp_path: Path, asked: str) -> None:
+    (tmp_path / "asker.py").write_text(ASKER)
+    (tmp_path / "echo.py").write_text(ECHO)
+    entry = AgentEntry(source=str(tmp_path / "asker.py"), isolation="process")
+    other = AgentEntry(source=str(tmp_path / "echo.py"), isolation="process")
+    async with open_platform(settings(tmp_path, entry), NO_MODEL) as platform:
+        if asked == ORCHESTRATOR:
+            task_id = await platform.submit(LOCAL_USER, "where to?")
+        else:
+            handler = platform.manager.agent_handler(LOCAL_USER, asked)
+            task_id = await send(handler, LOCAL_USER, user_message("where to?"))
+        assert (await stopped(platform, task_id)).state == "TASK_STATE_INPUT_REQUIRED"
+        with pytest.raises(InvalidInputError, match="the answer is empty"):
+            await platform.answer(LOCAL_USER, task_id, " ")
+        with pytest.raises(UnknownTask):
+            await platform.answer(LOCAL_USER, "none", "Paris")
+        with pytest.raises(UnknownTask):
+            await platform.answer(Principal("local", "somebody else"), task_id, "Paris")
+    async with open_platform(settings(tmp_path, other), NO_MODEL) as platform:
+        with pytest.raises(InvalidInputError, match=f"task {task_id} goes on with asker, and no"):
+            await platform.answer(LOCAL_USER, task_id, "Paris")
+    async with open_platform(settings(tmp_path, entry), NO_MODEL) as platform:
+        answers = [platform.answer(LOCAL_USER, task_id, city) for city in ("Paris", "Rome")]
+        taken = await asyncio.gather(*answers, return_exceptions=True)
+        assert {type(one) for one in taken} == {type(None), InvalidInputError}
+        await platform.manager.runner.wait(task_id)
+        events = await platform.log.read(LOCAL_USER, task_id, 0)
+        assert events[-1].state == "TASK_STATE_COMPLETED"
+        assert sum(f"{city} it is" in str(events) for city in ("Paris", "Rome")) == 1
+        with pytest.raises(InvalidInputError, match="has ended"):
+            await platform.answer(LOCAL_USER, task_id, "Paris")
 
 
 async def test_an_empty_and_an_endless_goal_are_refused(tmp_path: Path) -> None:

@@ -191,6 +191,7 @@ async def test_an_answer_that_is_refused_can_be_given_again(served: Served, tab:
     await question.get_by_label("Your answer").fill("x" * 300_000)
     await question.get_by_role("button", name="Send").click()
     await expect(page.locator(".notice")).to_contain_text("262,144")
+    await expect(question.get_by_role("button", name="Send")).to_be_focused()
     await question.get_by_label("Your answer").fill("short")
     await question.get_by_role("button", name="Send").click()
     await expect(state(page)).to_have_text("Done", timeout=20_000)

@@ -11,6 +11,7 @@ export class QuestionView {
   element = h("section", { class: "question", "aria-label": "Question", hidden: true });
   #answer;
   #shown = null;
+  #answering = false;
 
   /** `answer(text)` sends an answer; it gives whether that was taken. */
   constructor(answer) {
@@ -20,8 +21,9 @@ export class QuestionView {
   /** Show `question`, or nothing; gives whether the reader stood in one that is gone now. */
   draw(question) {
     if (question === this.#shown) return false;
-    const left = this.element.contains(document.activeElement);
+    const left = this.#answering || this.element.contains(document.activeElement);
     this.#shown = question;
+    this.#answering = false;
     this.element.hidden = !question;
     fill(this.element, question ? [told(question), this.#controls(question)] : []);
     return left;
@@ -79,10 +81,13 @@ export class QuestionView {
 
   async #give(text) {
     const controls = [...this.element.querySelectorAll("button, input, select")];
+    const used = document.activeElement; // what is disabled loses the keyboard
     for (const control of controls) control.disabled = true;
-    const taken = await this.#answer(text);
-    // once it is taken, they stay so until the question goes
-    if (!taken) for (const control of controls) control.disabled = false;
+    this.#answering = true;
+    if (await this.#answer(text)) return; // they stay so until the question goes
+    this.#answering = false;
+    for (const control of controls) control.disabled = false;
+    used?.focus();
   }
 }
 
