@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,7 +14,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from codin.bench._pairs import US, Pair, at_most, over_baseline, timed
 
 if TYPE_CHECKING:
-    from codin.tool import Tool
+    from codin.sandbox.base import SandboxProvider
+    from codin.security import RunGrant
+    from codin.tool import RunnableTool, Tool, ToolExecutor
 
 _BATCH = 50
 _MOST_US = 100
@@ -76,31 +79,44 @@ async def calls(effort: Effort) -> AsyncIterator[list[Pair]]:
 
 @asynccontextmanager
 async def _bound() -> AsyncIterator[tuple[Tool, Tool]]:
-    """The coroutine and the function as tools of a run, in an executor as the platform has it."""
-    from pathlib import Path
-
-    from codin.runtime.local import LocalRuntime
+    """The coroutine and the function as tools of a run."""
     from codin.sandbox.local import LocalSandboxProvider
-    from codin.security import DEFAULT_ROLES, LOCAL_USER, RoleAuthorizer, RunGrant
-    from codin.tool import FunctionTool, GoalSandboxes, ToolExecutor, ToolRegistry, Workspaces
+    from codin.tool import FunctionTool
 
     functions: list[Callable[..., Any]] = [repeat_later, repeat]
     tools = [FunctionTool.from_function(one, trusted=True) for one in functions]
     provider = LocalSandboxProvider()
     try:
         with TemporaryDirectory() as folder:
-            executor = ToolExecutor(
-                ToolRegistry(RoleAuthorizer(DEFAULT_ROLES), tools),
-                runtime=LocalRuntime(provider),
-                sandboxes=GoalSandboxes(provider, Workspaces(Path(folder))),
-                sink=_unwatched,
-            )
-            names = frozenset(tool.name for tool in tools)
-            grant = RunGrant("task", "goal", "context", "agent", LOCAL_USER, names, _far())
-            bound = {tool.name: tool for tool in executor.bind(grant)}
+            executor = executor_of(provider, Path(folder), tools)
+            bound = {tool.name: tool for tool in executor.bind(grant_of(tools))}
             yield bound["repeat_later"], bound["repeat"]
     finally:
         await provider.close()
+
+
+def executor_of(
+    provider: SandboxProvider, folder: Path, tools: Sequence[RunnableTool]
+) -> ToolExecutor:
+    """An executor of ``tools`` as the platform has it, with workspaces in ``folder``."""
+    from codin.runtime.local import LocalRuntime
+    from codin.security import DEFAULT_ROLES, RoleAuthorizer
+    from codin.tool import GoalSandboxes, ToolExecutor, ToolRegistry, Workspaces
+
+    return ToolExecutor(
+        ToolRegistry(RoleAuthorizer(DEFAULT_ROLES), tools),
+        runtime=LocalRuntime(provider),
+        sandboxes=GoalSandboxes(provider, Workspaces(folder)),
+        sink=_unwatched,
+    )
+
+
+def grant_of(tools: Sequence[RunnableTool]) -> RunGrant:
+    """A run that may call ``tools``."""
+    from codin.security import LOCAL_USER, RunGrant
+
+    names = frozenset(tool.name for tool in tools)
+    return RunGrant("task", "goal", "context", "agent", LOCAL_USER, names, _far())
 
 
 async def _unwatched(grant: object, event: object) -> None:

@@ -9,6 +9,7 @@ from codin.bench._pairs import Groups, measured_groups
 from codin.bench._tool_calls import calls
 from codin.bench._tool_documents import documents
 from codin.bench._tool_finding import finding
+from codin.bench._tool_mcp import mcp_calls
 from codin.bench.base import BenchReport
 
 Say = Callable[[str], None]
@@ -27,6 +28,7 @@ QUICK = Effort(rounds=1, calls=50)
 
 _GROUPS: Groups = {
     calls: ("executor overhead", "executor, thread"),
+    mcp_calls: ("mcp stdio call",),
     documents: ("openapi github load", "openapi github rss"),
     finding: ("find_tools 2000",),
 }
