@@ -9,12 +9,15 @@ import sys
 
 import pytest
 
-from codin.bench import BenchError, _tool_calls, tools
+from codin.bench import BenchError, _tool_calls, _tool_mcp, tools
+from codin.bench._pairs import NotHere, measured
 from codin.bench.tools import QUICK, bench_tools
+from codin.sandbox.base import Isolation, SandboxSupport
+from codin.sandbox.local import LocalSandboxProvider
 
 pytestmark = pytest.mark.slow
 
-METRICS = {"executor overhead", "executor, thread", "find_tools 2000"}
+METRICS = {"executor overhead", "executor, thread", "mcp stdio call", "find_tools 2000"}
 
 
 def test_it_measures_and_prints_what_programs_read(tmp_path):
@@ -54,3 +57,26 @@ async def test_a_wrong_answer_is_no_figure(monkeypatch):
     monkeypatch.setattr(_tool_calls, "_EXPECTED", "something else")
     with pytest.raises(BenchError, match="a wrong answer"):
         await bench_tools(QUICK, lambda _: None)
+
+
+async def test_a_server_that_answers_wrongly_is_no_figure(monkeypatch):
+    async with _tool_mcp.mcp_calls(QUICK) as pairs:
+        assert [pair.metric for pair in pairs] == ["mcp stdio call"]
+        for way in (pairs[0].ours, pairs[0].other):
+            assert await way() > 0
+    monkeypatch.setattr(_tool_mcp, "_EXPECTED", {"result": "something else"})
+    async with _tool_mcp.mcp_calls(QUICK) as pairs:
+        with pytest.raises(BenchError, match="a wrong answer"):
+            await measured(pairs, 1, lambda _: None)
+
+
+async def test_where_there_is_no_sandbox_it_says_why(monkeypatch):
+    async def probe(self):
+        return SandboxSupport(
+            Isolation.NAMESPACE, available=False, reason="no user namespaces here"
+        )
+
+    monkeypatch.setattr(LocalSandboxProvider, "probe", probe)
+    with pytest.raises(NotHere, match="no user namespaces"):
+        async with _tool_mcp.mcp_calls(QUICK):
+            pass

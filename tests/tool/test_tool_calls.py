@@ -55,6 +55,36 @@ async def test_what_does_not_pass_is_not(script: Any, spec: Any, times: int, kin
     assert (outcome.error_type, len(tool.calls)) == (kind, times)
 
 
+async def test_it_waits_longer_before_each_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    sleep = asyncio.sleep
+
+    async def noted(seconds: float) -> None:
+        waited.append(seconds)
+        await sleep(0)
+
+    monkeypatch.setattr("codin.tool._attempts._FIRST_WAIT", 0.2)
+    monkeypatch.setattr(asyncio, "sleep", noted)
+    tool = Scripted(AWAY, effects="none", limits=ToolLimits(attempts=8))
+    assert (await Quick(tool).call("scripted", {})).error_type == "ToolUnavailable"
+    assert len(tool.calls) == 8
+    least = [0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
+    assert len(waited) == len(least)
+    for seconds, at_least in zip(waited, least, strict=True):
+        assert at_least <= seconds <= min(at_least + 0.2, 5.0)
+
+
+async def test_a_call_that_goes_well_needs_no_plan_for_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def planned(**_: Any) -> Any:
+        raise AssertionError("nothing has failed")
+
+    monkeypatch.setattr("tenacity.AsyncRetrying", planned)
+    tool = Scripted("there", effects="none", limits=THREE)
+    assert (await Quick(tool).call("scripted", {})).value == "there"
+
+
 async def test_all_attempts_share_the_time_of_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("codin.tool._attempts._FIRST_WAIT", 0.2)
     limits = ToolLimits(attempts=10, seconds=0.3)

@@ -30,8 +30,24 @@ async def attempted(tool: RunnableTool, call: Invocation, seconds: float) -> Any
 
 
 async def _repeated(tool: RunnableTool, call: Invocation) -> Any:
+    try:
+        return await _once(tool, call)
+    except ToolUnavailable as error:
+        return await _tried_again(tool, call, error)
+
+
+async def _tried_again(tool: RunnableTool, call: Invocation, failed: ToolUnavailable) -> Any:
+    """What comes of the attempts after the first, which ``failed``."""
+    # Not before: most calls go well at once, and would wait for what they do not need.
     from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
     from tenacity.wait import wait_exponential_jitter
+
+    told = [failed]
+
+    async def attempt() -> Any:
+        if told:
+            raise told.pop()  # the first one, so that it is counted and waited for
+        return await _once(tool, call)
 
     retrying = AsyncRetrying(
         retry=retry_if_exception_type(ToolUnavailable),
@@ -40,7 +56,7 @@ async def _repeated(tool: RunnableTool, call: Invocation) -> Any:
         sleep=asyncio.sleep,
         reraise=True,
     )
-    return await retrying(_once, tool, call)
+    return await retrying(attempt)
 
 
 async def _once(tool: RunnableTool, call: Invocation) -> Any:

@@ -149,11 +149,23 @@ async def test_a_caller_that_leaves_is_let_go_at_once(servers: Servers) -> None:
     assert time.monotonic() - begun < 0.5
 
 
+async def test_calls_under_way_end_with_the_connection(servers: Servers) -> None:
+    await servers.names("silent")
+    calls = [asyncio.ensure_future(called(servers.house, "silent_plain")) for _ in range(3)]
+    await asyncio.sleep(0.3)
+    await servers.open[0].aclose()
+    async with asyncio.timeout(1):
+        outcomes = await asyncio.gather(*calls)
+    assert {outcome.error_type for outcome in outcomes} == {"McpUnavailable"}
+
+
 async def test_one_that_does_not_listen_holds_up_nobody(servers: Servers) -> None:
     await servers.names("deaf", seconds=0.5)
     calls = [called(servers.house, "deaf_plain", text="x" * 900_000) for _ in range(3)]
+    begun = time.monotonic()
     outcomes = await asyncio.gather(*calls)
     assert {outcome.error_type for outcome in outcomes} == {"ToolTimeout"}
+    assert time.monotonic() - begun < 3
     begun = time.monotonic()
     await servers.open[0].aclose()
     assert time.monotonic() - begun < 3

@@ -37,8 +37,8 @@ _WHY_CHARS = 900
 class Connection:
     """A server that is connected to, from ``begin`` until it ends or ``aclose``.
 
-    The SDK's scopes are entered and left by one task, which also runs the work that callers give
-    to ``do``: however a caller ends, nothing of the connection is torn.
+    The SDK's scopes around it are entered and left by one task: however a caller of ``do`` ends,
+    nothing of the connection is torn.
 
     Args:
         name: of the server, for what is said of it.
@@ -101,23 +101,23 @@ class Connection:
         return self._client
 
     async def do(self, work: Work[T]) -> T:
-        """The result of ``work``. A caller that is cancelled returns at once; what it waited for is
-        cancelled at the server.
+        """The result of ``work``, which is done in the caller's own task. What a caller that is
+        cancelled waited for is cancelled at the server: that is said without waiting for it, or for
+        five seconds where the server takes nothing any more.
 
         Raises:
             McpUnavailable: the connection ended before the work was done.
         """
-        await self.ready()
+        client = await self.ready()
         if self._tasks is None:
             raise self.unavailable()
-        answer: Future[T] = asyncio.get_running_loop().create_future()
-        scope = anyio.CancelScope()
-        self._tasks.start_soon(self._work, work, scope, answer)
         try:
-            return await answer
-        except asyncio.CancelledError:
-            scope.cancel()
-            raise
+            return await work(client.session)
+        except Exception as error:
+            told = self._told(error)
+            if told is error:
+                raise
+            raise told from error
 
     def look_again(self) -> None:
         """What the server offers may be something else now."""
@@ -173,20 +173,6 @@ class Connection:
             self._tell_end()
             self._tasks.cancel_scope.cancel()
             self._tasks = None
-
-    async def _work(self, work: Work[T], scope: anyio.CancelScope, answer: Future[T]) -> None:
-        assert self._client is not None
-        try:
-            with scope:
-                result = await work(self._client.session)
-                if not answer.done():
-                    answer.set_result(result)
-        except Exception as error:
-            if not answer.done():
-                answer.set_exception(self._told(error))
-        finally:
-            if not answer.done():
-                answer.set_exception(self.unavailable())
 
     def _told(self, error: Exception) -> Exception:
         """``error``, or that the server is not there."""

@@ -33,6 +33,7 @@ _END_SECONDS = 1.0
 _MOST_GARBAGE = 1_000
 _MOST_A_SECOND = 2_000
 _INLINE_BYTES = 256 * 1024
+_WAITING = 16
 _WORDS_BYTES = 4_096
 _WORDS_SHOWN = 600
 
@@ -117,7 +118,8 @@ class _Pipes:
         self._over = asyncio.Event()
         self._pace = _Pace(_MOST_A_SECOND)
         come = anyio.create_memory_object_stream[SessionMessage | Exception](0)
-        go = anyio.create_memory_object_stream[SessionMessage](0)
+        # A server that reads nothing keeps nobody who only says that a call is over.
+        go = anyio.create_memory_object_stream[SessionMessage](_WAITING)
         self._coming, self._read = come
         self._written, self._going = go
 
