@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from codin.tool.arguments import example, fit
-from codin.tool.base import InvalidArguments, ToolLimits, ToolSpec, UnknownTool
+from codin.tool.base import Effects, InvalidArguments, ToolLimits, ToolSpec, UnknownTool
 from codin.tool.granted import GrantedTools
 from codin.tool.invocation import Invocation, RunnableTool
 from codin.tool.registry import CALL, DESCRIBE, FIND, FINDING, ToolRegistry, unknown
@@ -191,6 +191,7 @@ def _spec(
     properties: Mapping[str, Any],
     *required: str,
     limits: ToolLimits | None = None,
+    effects: Effects = "none",
 ) -> ToolSpec:
     return ToolSpec(
         name=name,
@@ -203,7 +204,7 @@ def _spec(
         },
         origin="builtin",
         limits=limits or ToolLimits(),
-        effects="none",
+        effects=effects,
         trusted=True,
     )
 
@@ -242,4 +243,5 @@ CALL_SPEC = _spec(
         "arguments": {"type": "object", "description": "its arguments", "default": {}},
     },
     "name",
+    effects="once",  # or whatever reads this would take all that it calls for harmless
 )

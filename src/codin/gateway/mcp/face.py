@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
+from codin.gateway.mcp.changes import SETTLE_SECONDS, Told, ToolChanges
 from codin.ids import new_id
 from codin.security import Access, Principal, RunGrant
 from codin.tool.base import ToolSpec
@@ -21,6 +23,7 @@ GOAL = "mcp"
 IDLE_SECONDS = 300.0
 """How long a principal's sandbox waits for a next call."""
 _CALL_SECONDS = 3600.0
+_ALL = frozenset({"*"})  # but no agents: for these no pattern stands
 
 Emit = Callable[[ToolOutput], Awaitable[None]]
 
@@ -29,6 +32,8 @@ class ToolFace:
     """Tools for clients that are in no run: each principal has those it may call, a workspace of
     its own, and a sandbox as long as it calls. Every call is in the audit log.
 
+    Of more tools than an agent would be shown, those of APIs and of MCP servers are found by the
+    same three tools as an agent has (``ToolFinding``), and may be called by their own names too.
     Agents are not among them: they are called over A2A.
     """
 
@@ -40,8 +45,8 @@ class ToolFace:
         sandboxes: GoalSandboxes,
         access: Access,
         idle_seconds: float = IDLE_SECONDS,
+        settle_seconds: float = SETTLE_SECONDS,
     ) -> None:
-        self._registry = registry
         self._sandboxes = sandboxes
         self._idle_seconds = idle_seconds
         self._listening: dict[str, Emit] = {}
@@ -49,11 +54,17 @@ class ToolFace:
         self._idle: dict[Principal, asyncio.TimerHandle] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._executor = executor.beside(recorder=_Audited(access), sink=self._emit)
+        self._changes = ToolChanges(self.specs, settle_seconds=settle_seconds)
+        registry.listen(self._changes.changed)
 
     def specs(self, principal: Principal) -> list[ToolSpec]:
-        """The tools that ``principal`` may call, by name."""
-        tools = self._registry.list(principal)
-        return [tool.spec for tool in tools if tool.spec.origin != "agent"]
+        """What ``principal`` is shown of the tools that it may call, by name: of many, those to find
+        the others with."""
+        return self._executor.specs(_grant(principal))
+
+    def watched(self, principal: Principal, told: Told) -> AbstractContextManager[None]:
+        """Until the block is left, ``told`` is called when ``specs`` gives others than before."""
+        return self._changes.watched(principal, told)
 
     async def call(
         self,
@@ -63,20 +74,21 @@ class ToolFace:
         emit: Emit | None = None,
     ) -> ToolOutcome:
         """Call the tool ``name``; ``emit`` is told what it prints meanwhile."""
-        allowed = frozenset(spec.name for spec in self.specs(principal))
-        grant = RunGrant(GOAL, GOAL, GOAL, GOAL, principal, allowed, time.time() + _CALL_SECONDS)
         call_id = f"mcp_{new_id()}"
         if emit is not None:
             self._listening[call_id] = emit
         self._busy(principal)
         try:
-            return await self._executor.call(grant, name, arguments, call_id=call_id)
+            return await self._executor.call(
+                _grant(principal), name, arguments, call_id=call_id
+            )
         finally:
             self._listening.pop(call_id, None)
             self._done(principal)
 
     async def aclose(self) -> None:
-        """End the sandboxes of those who called."""
+        """End the sandboxes of those who called, and tell nobody of changes any more."""
+        await self._changes.aclose()
         for timer in self._idle.values():
             timer.cancel()
         principals = {*self._idle, *self._calls}
@@ -109,6 +121,10 @@ class ToolFace:
         closing.add_done_callback(self._closing.discard)
 
 
+def _grant(principal: Principal) -> RunGrant:
+    return RunGrant(GOAL, GOAL, GOAL, GOAL, principal, _ALL, time.time() + _CALL_SECONDS)
+
+
 class _Audited(CallRecorder):
     """Who called what: in the audit log before the call is made. A call to what they may not call
     is there as refused."""
@@ -122,7 +138,7 @@ class _Audited(CallRecorder):
             f"tool.call:{call.name[:100]}",
             call.name[:100],
             GOAL,
-            allowed=call.name in grant.tools,
+            allowed=bool(call.key),  # without one, there is no such tool for the caller
             detail={"call": call.call_id},
         )
         if writing is not None:

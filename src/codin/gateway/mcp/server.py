@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import mcp_types as types
-from mcp.server.lowlevel import Server
+from mcp.server.lowlevel import NotificationOptions, Server
+from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ToolsListChanged
 from mcp.shared.exceptions import MCPError
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from codin.gateway.auth import principal_of
+from codin.gateway.errors import LimitReached
+from codin.gateway.quota import turn_of
+from codin.gateway.responses import LIMITED
 from codin.security import LOCAL_USER, Principal
 from codin.tool.base import ToolSpec, UnknownTool
 from codin.tool.events import ToolOutput
@@ -47,9 +53,12 @@ def local_user(context: ServerRequestContext[Any, Any]) -> Principal:
     return LOCAL_USER
 
 
-def mcp_server(face: ToolFace, who: WhoAsks = of_request) -> Server[Any]:
-    """The server over ``face``. ``who`` tells who asks."""
-    handlers = _Handlers(face, who)
+def mcp_server(face: ToolFace) -> Server[Any]:
+    """The server over ``face``, for requests of HTTP."""
+    return _server(_Handlers(face, of_request))
+
+
+def _server(handlers: _Handlers) -> Server[Any]:
     from codin import __version__
 
     return Server(
@@ -58,6 +67,7 @@ def mcp_server(face: ToolFace, who: WhoAsks = of_request) -> Server[Any]:
         instructions=INSTRUCTIONS,
         on_list_tools=handlers.list_tools,
         on_call_tool=handlers.call_tool,
+        on_subscriptions_listen=handlers.listen,
     )
 
 
@@ -65,9 +75,11 @@ async def serve_stdio(face: ToolFace) -> None:
     """Serve ``face`` on this process's stdin and stdout until the client closes them."""
     from mcp.server.stdio import stdio_server
 
-    server = mcp_server(face, local_user)
-    async with stdio_server() as (read, write):
-        await server.run(read, write, server.create_initialization_options())
+    with ExitStack() as stack:
+        server = _server(_Connected(face, local_user, stack))
+        options = server.create_initialization_options(NotificationOptions(tools_changed=True))
+        async with stdio_server() as (read, write):
+            await server.run(read, write, options)
 
 
 class _Handlers:
@@ -104,6 +116,47 @@ class _Handlers:
             # a fault of the protocol, not of a tool (MCP 2026-07-28, server/tools, error handling)
             raise MCPError(types.INVALID_PARAMS, outcome.text)
         return _result(outcome)
+
+
+    async def listen(
+        self,
+        context: ServerRequestContext[Any, Any],
+        params: types.SubscriptionsListenRequestParams,
+    ) -> types.SubscriptionsListenResult:
+        """Tell of changes for as long as the client listens (MCP 2026-07-28, subscriptions)."""
+        if context.request is not None:
+            try:
+                turn_of(context.request).stream()
+            except LimitReached as error:
+                raise MCPError(LIMITED, str(error)) from None
+        bus = InMemorySubscriptionBus()
+
+        async def told() -> None:
+            await bus.publish(ToolsListChanged())
+
+        with self._face.watched(self._who(context), told):
+            return await ListenHandler(bus)(context, params)
+
+
+class _Connected(_Handlers):
+    """Those of a connection that lasts: revisions without subscriptions are told of changes on the
+    connection itself, once the client has asked what there is. ``stack`` ends that."""
+
+    def __init__(self, face: ToolFace, who: WhoAsks, stack: ExitStack) -> None:
+        super().__init__(face, who)
+        self._stack = stack
+        self._tells = False
+
+    async def list_tools(
+        self,
+        context: ServerRequestContext[Any, Any],
+        params: types.PaginatedRequestParams | None,
+    ) -> types.ListToolsResult:
+        if not self._tells and context.protocol_version not in MODERN_PROTOCOL_VERSIONS:
+            self._tells = True
+            told = context.session.send_tool_list_changed
+            self._stack.enter_context(self._face.watched(self._who(context), told))
+        return await super().list_tools(context, params)
 
 
 def _tool(spec: ToolSpec) -> types.Tool:
