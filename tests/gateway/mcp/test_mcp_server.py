@@ -5,87 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
-from mcp import Client
-from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
+from mcp_place import OWNER, REVISIONS, Numbered, Place, key_of, listed, served, settings
 
-from codin.config import PolicySettings, SecuritySettings, ServerSettings, Settings
-from codin.gateway.platform import Platform, open_platform
-from codin.gateway.serving import serve
-from codin.model import parse
-from codin.security import LOCAL_USER, KeyRequest, Principal
+from codin.config import PolicySettings
+from codin.security import LOCAL_USER
 
 pytestmark = pytest.mark.slow
-
-REVISIONS = ["2026-07-28", "2025-11-25"]
-NO_MODEL = parse("openai:none", {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1"})
-OWNER = Principal("acme", "olga", frozenset({"owner"}))
-TOOLS = """
-import time
-from codin import tool
-
-@tool(effects="none")
-def add(a: int, b: int) -> dict:
-    \"\"\"Add two numbers.\"\"\"
-    return {"sum": a + b}
-
-@tool
-def fail() -> str:
-    \"\"\"Fail.\"\"\"
-    raise ValueError("as it should")
-
-@tool(effects="once")
-def slow(seconds: float) -> str:
-    \"\"\"Count the seconds.\"\"\"
-    for second in range(int(seconds * 10)):
-        print("tick", second, flush=True)
-        time.sleep(0.1)
-    return "done"
-"""
-
-
-def settings(folder: Path, **security: Any) -> Settings:
-    file = folder / "tools.py"
-    file.write_text(TOOLS)
-    return Settings(
-        home=folder / "home",
-        tools=(file,),
-        server=ServerSettings(port=0),
-        security=SecuritySettings(**security),
-    )
-
-
-class Place:
-    """A served platform, and clients of it."""
-
-    def __init__(self, platform: Platform, url: str) -> None:
-        self.platform, self.url = platform, f"{url}mcp" if url.endswith("/") else f"{url}/mcp"
-
-    @asynccontextmanager
-    async def client(self, revision: str, key: str | None = None) -> AsyncIterator[Client]:
-        headers = {"authorization": f"Bearer {key}"} if key else {}
-        mode: Any = "auto" if revision == REVISIONS[0] else "legacy"
-        async with (
-            httpx2.AsyncClient(headers=headers, timeout=30) as http,
-            Client(streamable_http_client(self.url, http_client=http), mode=mode) as client,
-        ):
-            yield client
-
-
-@asynccontextmanager
-async def served(given: Settings) -> AsyncIterator[Place]:
-    guarded = given.security.auth
-    async with (
-        open_platform(given, NO_MODEL) as platform,
-        serve(platform.parts(), given.server, guarded=guarded) as found,
-    ):
-        yield Place(platform, found.url)
 
 
 @pytest.fixture
@@ -98,14 +29,14 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
 async def test_tools_are_listed_and_called(place: Place, revision: str) -> None:
     async with place.client(revision) as client:
         assert client.protocol_version == revision
-        listed = {tool.name: tool for tool in (await client.list_tools()).tools}
-        assert {"add", "fail", "slow", "run_python", "read_file"} <= listed.keys()
-        add = listed["add"]
+        shown = {tool.name: tool for tool in (await client.list_tools()).tools}
+        assert {"add", "fail", "slow", "run_python", "read_file"} <= shown.keys()
+        add = shown["add"]
         assert (add.description, add.input_schema["required"]) == ("Add two numbers.", ["a", "b"])
         assert add.annotations is not None
         assert (add.annotations.read_only_hint, add.annotations.idempotent_hint) == (True, True)
-        assert listed["slow"].annotations is not None
-        assert listed["slow"].annotations.idempotent_hint is False
+        assert shown["slow"].annotations is not None
+        assert shown["slow"].annotations.idempotent_hint is False
         answer: Any = await client.call_tool("add", {"a": 1, "b": "2"})
         assert (answer.structured_content, answer.is_error) == ({"sum": 3}, False)
         assert answer.content[0].text == '{"sum": 3}'
@@ -174,7 +105,7 @@ async def test_variables_and_files_stay_between_calls(place: Place) -> None:
 async def test_a_principal_has_its_own_tools_and_its_own_files(tmp_path: Path) -> None:
     async with served(settings(tmp_path, auth=True)) as place:
         keys = {
-            name: await _key(place, name, *scopes)
+            name: await key_of(place, name, *scopes)
             for name, *scopes in [
                 ("ann", "tool.call:*"),
                 ("bob", "tool.call:add"),
@@ -206,11 +137,6 @@ async def test_a_principal_has_its_own_tools_and_its_own_files(tmp_path: Path) -
         ]
 
 
-async def _key(place: Place, name: str, *scopes: str) -> str:
-    request = KeyRequest(name, frozenset({"owner"}), frozenset(scopes))
-    return (await place.platform.trust.store.keys.add(OWNER, request))[1]
-
-
 async def test_a_foreign_page_is_refused(place: Place) -> None:
     async with httpx2.AsyncClient() as http:
         evil = {"origin": "http://evil.example"}
@@ -220,26 +146,8 @@ async def test_a_foreign_page_is_refused(place: Place) -> None:
 
 
 async def test_many_tools_come_in_pages(place: Place) -> None:
-    from codin.tool.base import ToolSpec
-    from codin.tool.invocation import Invocation, RunnableTool
-
-    class Numbered(RunnableTool):
-        def __init__(self, number: int) -> None:
-            self.name = f"n{number:04}"
-            self.spec = ToolSpec(name=self.name)
-
-        async def run(self, call: Invocation) -> Any:
-            return self.name
-
     for number in range(450):
-        place.platform.tools.register(Numbered(number))
+        place.platform.tools.register(Numbered(f"n{number:04}"))
     async with place.client(REVISIONS[0]) as client:
-        names: list[str] = []
-        cursor = None
-        while True:
-            page = await client.list_tools(cursor=cursor)
-            names += [tool.name for tool in page.tools]
-            if (cursor := page.next_cursor) is None:
-                break
-        own = [tool.spec.name for tool in place.platform.tools.list(LOCAL_USER)]
-        assert names == own
+        names = await listed(client)
+    assert names == [tool.spec.name for tool in place.platform.tools.list(LOCAL_USER)]
