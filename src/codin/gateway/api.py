@@ -6,6 +6,7 @@ another client cannot. ``/api/openapi.json`` describes all of it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 from a2a.types import CancelTaskRequest, GetTaskRequest, Message, SendMessageRequest, Task
@@ -39,6 +40,7 @@ from codin.gateway.api_models import (
     TasksQuery,
     TaskSummary,
     Tools,
+    ToolsQuery,
 )
 from codin.gateway.auth import CallContexts, principal_of
 from codin.gateway.base import GatewayParts
@@ -49,6 +51,7 @@ from codin.gateway.quota import turn_of
 from codin.gateway.streams import task_stream
 from codin.security import Principal
 from codin.task.log import TaskFilter, TaskRow
+from codin.tool.base import ToolSpec
 
 PAGE_SIZE = 50
 _READY = HostState("ready")
@@ -100,7 +103,15 @@ class PageApi:
             Endpoint("GET", "/api/about", self.about, "What serves the page.", About),
             Endpoint("GET", "/api/openapi.json", self.openapi, "This document.", Document),
             Endpoint("GET", "/api/agents", self.agents, "The agents that one may use.", Agents),
-            Endpoint("GET", "/api/tools", self.tools, "The tools that one may use.", Tools),
+            Endpoint(
+                "GET",
+                "/api/tools",
+                self.tools,
+                "The tools that one may use.",
+                Tools,
+                query=ToolsQuery,
+                errors=[404],
+            ),
         ]
 
     @cached_property
@@ -197,7 +208,16 @@ class PageApi:
         return Agents(agents=rows, left_out=[LeftOut(source=s, reason=r) for s, r in left])
 
     async def tools(self, call: Call) -> Tools:
-        return Tools(tools=list(self._parts.tools(principal_of(call.request))))
+        principal = principal_of(call.request)
+        query: ToolsQuery = call.query
+        found = await self._tools(principal, query.search.strip())
+        first = int(query.page or 0)
+        following = first + int(query.limit or len(found))
+        return Tools(
+            tools=list(found[first:following]),
+            next=str(following) if following < len(found) else "",
+            total=len(found),
+        )
 
     async def letters(self, call: Call) -> LetterPage:
         principal = principal_of(call.request)
@@ -213,6 +233,13 @@ class PageApi:
         )
         letters = [Letter.model_validate(letter) for letter in page.letters]
         return LetterPage(letters=letters, next="" if page.cursor is None else str(page.cursor))
+
+    async def _tools(self, principal: Principal, words: str) -> Sequence[ToolSpec]:
+        if not words:
+            return self._parts.tools(principal)
+        if self._parts.find_tools is None:
+            raise NotFoundError("tools are not searched here: ask for all of them")
+        return await self._parts.find_tools(principal, words)
 
     async def _reader(self, call: Call) -> Principal:
         """Who asks for what is read past the orchestrator's handler."""

@@ -53,6 +53,15 @@ class LettersQuery(Parameters):
     task: str = Field(default="", max_length=256)
 
 
+class ToolsQuery(Parameters):
+    """``search`` asks for those that fit some words, the best first; ``limit`` for so many on a
+    page, and without it all are on one. ``page`` is the ``next`` of the page before."""
+
+    search: str = Field(default="", max_length=1_000)
+    limit: str = Field(default="", pattern=r"^([1-9][0-9]{0,3})?$")
+    page: str = Field(default="", pattern=r"^[0-9]{0,6}$")
+
+
 class EventsQuery(Parameters):
     """``after`` is the number of the last event that was seen."""
 
@@ -152,9 +161,12 @@ class Agents(BaseModel):
 
 
 class Tools(BaseModel):
-    """The tools that the caller may have called."""
+    """The tools that the caller may have called: those of a page, of ``total``; ``next`` asks for
+    the page after this one, and is empty when there is none."""
 
     tools: list[ToolSpec]
+    next: str
+    total: int
 
 
 class Letter(BaseModel):

@@ -53,7 +53,8 @@ async def _all_ready() -> Mapping[str, HostState]:
 class GatewayParts:
     """All that the gateway is put together from.
 
-    ``agents`` and ``tools`` answer with what a principal may use, and are asked at each request.
+    ``agents`` and ``tools`` answer with what a principal may use, and are asked at each request;
+    ``find_tools`` with those of the tools that fit some words, the best first, if they are searched.
     ``readiness`` gives sentences on what is not ready yet. ``quota`` is what each caller
     may take, over all bindings that serve these parts.
     A stream says that it is there every ``heartbeat_seconds``, and ends when its client leaves it
@@ -87,6 +88,7 @@ class GatewayParts:
     mcp: ASGIApp | None = None
     states: Callable[[], Awaitable[Mapping[str, HostState]]] = field(default=_all_ready)
     problems: Callable[[], Sequence[tuple[str, str]]] = tuple
+    find_tools: Callable[[Principal, str], Awaitable[Sequence[ToolSpec]]] | None = None
 
     @property
     def front(self) -> ServedAgent:

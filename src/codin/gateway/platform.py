@@ -61,6 +61,7 @@ from codin.tool.granted import Wanted
 from codin.tool.guide import READS_FILES, DataGuide
 from codin.tool.policy import Policies
 from codin.tool.registry import ToolRegistry
+from codin.tool.search import ToolSearch
 from codin.tool.session import GoalSandboxes
 from codin.tool.workspace import Workspaces
 
@@ -149,6 +150,7 @@ class Platform:
             orchestrator=self._orchestrator,
             agents=self._served,
             tools=lambda principal: [tool.spec for tool in self.tools.list(principal)],
+            find_tools=ToolSearch(self.tools).find_for,
             log=self.log,
             workspaces=self.workspaces,
             cards=self.trust.cards,

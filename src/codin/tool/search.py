@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from codin.tool.base import Tool, ToolSpec
 
 if TYPE_CHECKING:
+    from codin.security import Principal
     from codin.tool.registry import ToolRegistry
 
 _log = logging.getLogger(__name__)
@@ -71,6 +72,11 @@ class ToolSearch:
             first = [named.spec] if named else []
             found = {spec.name: spec for spec in islice(chain(first, ranked), most + len(first))}
         return list(found.values())[:most]
+
+    async def find_for(self, principal: Principal, query: str) -> list[ToolSpec]:
+        """All that ``principal`` may call and that fits ``query``, the best first."""
+        among = {tool.name: tool for tool in self._registry.list(principal)}
+        return await self.find(query, among, most=len(among))
 
     async def _refreshed(self) -> _Words:
         import anyio.to_thread

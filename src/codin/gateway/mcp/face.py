@@ -58,8 +58,8 @@ class ToolFace:
         registry.listen(self._changes.changed)
 
     def specs(self, principal: Principal) -> list[ToolSpec]:
-        """What ``principal`` is shown of the tools that it may call, by name: of many, those to find
-        the others with."""
+        """What ``principal`` is shown of the tools that it may call, by name. Of many, these are
+        the three to find the others with."""
         return self._executor.specs(_grant(principal))
 
     def watched(self, principal: Principal, told: Told) -> AbstractContextManager[None]:
@@ -79,9 +79,7 @@ class ToolFace:
             self._listening[call_id] = emit
         self._busy(principal)
         try:
-            return await self._executor.call(
-                _grant(principal), name, arguments, call_id=call_id
-            )
+            return await self._executor.call(_grant(principal), name, arguments, call_id=call_id)
         finally:
             self._listening.pop(call_id, None)
             self._done(principal)

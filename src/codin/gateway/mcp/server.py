@@ -117,7 +117,6 @@ class _Handlers:
             raise MCPError(types.INVALID_PARAMS, outcome.text)
         return _result(outcome)
 
-
     async def listen(
         self,
         context: ServerRequestContext[Any, Any],

@@ -24,6 +24,8 @@ const id = encodeURIComponent;
 
 export const about = () => call("/api/about");
 export const agents = () => call("/api/agents");
+export const tools = (search = "", page = "", limit = 50) =>
+  call(`/api/tools?search=${id(search)}&page=${id(page)}&limit=${limit}`);
 export const tasks = (page = "") => call(`/api/tasks?page=${id(page)}`);
 export const task = (taskId) => call(`/api/tasks/${id(taskId)}`);
 export const cancel = (taskId) => call(`/api/tasks/${id(taskId)}/cancel`, { method: "POST", body: "{}" });

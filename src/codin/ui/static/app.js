@@ -5,8 +5,10 @@ import { batched, fill } from "./dom.js";
 import { GoalView } from "./goal_view.js";
 import { HistoryView } from "./history_view.js";
 import { RunView } from "./run_view.js";
+import { ToolsView } from "./tools_view.js";
 
 const REFRESH_MS = 15_000;
+const TOOLS = "#/tools";
 const LINKS = { live: "", lost: "Reconnecting…", closed: "" };
 
 const $ = (id) => document.getElementById(id);
@@ -20,11 +22,17 @@ function show() {
   link("closed");
   menu(false);
   document.title = "codin";
-  view = taskId ? new RunView(taskId, { link, model, changed: refresh }) : new GoalView(open);
+  view = viewOf(taskId);
   fill($("main"), view.element);
   window.scrollTo(0, 0);
   if (!taskId) view.focus();
   past.mark(taskId);
+  $("tools").toggleAttribute("aria-current", location.hash === TOOLS);
+}
+
+function viewOf(taskId) {
+  if (taskId) return new RunView(taskId, { link, model, changed: refresh });
+  return location.hash === TOOLS ? new ToolsView() : new GoalView(open);
 }
 
 function taskInUrl() {
