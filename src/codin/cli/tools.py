@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
 import click
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 
 _BESIDE_NAMES = 75
+_BEFORE_DESCRIPTIONS = 35
+_MANY = 40
 
 
 @click.command()
@@ -36,19 +39,27 @@ def tools(search: str | None, as_json: bool, overrides: Overrides) -> None:
     if search is not None and not specs:
         click.echo(f"No tool fits {search!r}.", err=True)
         return
+    # whole names: they are what an agent's entry has
+    names = max((len(spec.name) for spec in specs), default=0)
+    width = max(names + _BESIDE_NAMES, get_terminal_size().columns)
     rows = [
         {
             "name": spec.name,
             "origin": spec.origin,
             "runs": _where(spec),
-            "description": short(spec.description, 90),
+            # of more than a line, a search in what is printed finds a part
+            "description": short(_summary(spec), width - names - _BEFORE_DESCRIPTIONS),
         }
         for spec in specs
     ]
-    # whole names: they are what an agent's entry has
-    width = max((len(spec.name) for spec in specs), default=0) + _BESIDE_NAMES
     columns = ("name", "origin", "runs", "description")
     print_rows(rows, columns, as_json=False, least_width=width)
+    if search is None and len(specs) > _MANY:
+        click.echo(f"{len(specs):,} tools: --search WORDS finds the ten that fit best.", err=True)
+
+
+def _summary(spec: ToolSpec) -> str:
+    return spec.description.partition("\n")[0]
 
 
 def _where(spec: ToolSpec) -> str:

@@ -54,7 +54,7 @@ class GatewayParts:
     """All that the gateway is put together from.
 
     ``agents`` and ``tools`` answer with what a principal may use, and are asked at each request;
-    ``find_tools`` with those of the tools that fit some words, the best first, if they are searched.
+    ``find_tools`` with the tools that fit some words, the best first, where they are searched.
     ``readiness`` gives sentences on what is not ready yet. ``quota`` is what each caller
     may take, over all bindings that serve these parts.
     A stream says that it is there every ``heartbeat_seconds``, and ends when its client leaves it

@@ -27,7 +27,8 @@ function show() {
   window.scrollTo(0, 0);
   if (!taskId) view.focus();
   past.mark(taskId);
-  $("tools").toggleAttribute("aria-current", location.hash === TOOLS);
+  if (location.hash === TOOLS) $("tools").setAttribute("aria-current", "page");
+  else $("tools").removeAttribute("aria-current");
 }
 
 function viewOf(taskId) {

@@ -75,8 +75,10 @@ export class ToolsView {
 function counted(shown, total, words) {
   if (!total) return words ? `No tool fits “${brief(words, 60)}”.` : "There are no tools.";
   const all = `${total.toLocaleString("en")} ${total === 1 ? "tool" : "tools"}`;
-  const which = words ? (total === 1 ? " fits" : " fit, the best first") : "";
-  return shown < total ? `${all}${which}; ${shown.toLocaleString("en")} are shown` : `${all}${which}`;
+  const some = shown.toLocaleString("en");
+  // one common word in it makes a tool fit: how many do says little
+  if (shown < total) return words ? `The ${some} that fit best` : `${all}, the first ${some} are shown`;
+  return words ? `${all} with these words, the best first` : all;
 }
 
 function row(tool) {
