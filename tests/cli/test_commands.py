@@ -105,6 +105,26 @@ def test_tools_are_searched_by_words(alone: Environment, tmp_path: Path) -> None
     assert "No tool fits 'zebra'." in nothing.stderr
 
 
+def test_of_many_tools_each_has_a_line(alone: Environment, tmp_path: Path) -> None:
+    long = "Count " + "many " * 60
+    commands = [
+        f'[commands.count_{n:02}]\ndescription = """{long}\nand more"""\nargv = [\'wc\']\n'
+        for n in range(50)
+    ]
+    (tmp_path / "codin.toml").write_text("".join(commands))
+    listed = codin("tools", env={**alone, "COLUMNS": "90"}, cwd=tmp_path)
+    head, *lines = listed.stdout.splitlines()
+    assert head.split() == ["name", "origin", "runs", "description"]
+    names = [line.split()[0] for line in lines]
+    assert names == sorted(names)
+    assert {f"count_{n:02}" for n in range(50)} < set(names)
+    assert not any("and more" in line for line in lines)
+    assert f"{len(names)} tools: --search WORDS finds the ten that fit best." in listed.stderr
+    found = codin("tools", "--search", "count", env=alone, cwd=tmp_path)
+    assert len(found.stdout.splitlines()) == 11
+    assert "--search" not in found.stderr
+
+
 def test_the_doctor_says_what_is_missing(alone: Environment, tmp_path: Path) -> None:
     done = codin("doctor", "--json", env=alone, cwd=tmp_path)
     report = json.loads(done.stdout)
