@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from codin.bench import BenchError, _tool_calls, _tool_mcp, tools
-from codin.bench._pairs import NotHere, measured
+from codin.bench._pairs import NotHere, Pair, measured, times_baseline
 from codin.bench.tools import QUICK, bench_tools
 from codin.sandbox.base import Isolation, SandboxSupport
 from codin.sandbox.local import LocalSandboxProvider
@@ -57,6 +57,24 @@ async def test_a_wrong_answer_is_no_figure(monkeypatch):
     monkeypatch.setattr(_tool_calls, "_EXPECTED", "something else")
     with pytest.raises(BenchError, match="a wrong answer"):
         await bench_tools(QUICK, lambda _: None)
+
+
+async def test_in_each_round_both_take_turns_and_each_is_first_as_often():
+    took = []
+
+    def way(name, seconds):
+        async def once():
+            took.append(name)
+            return seconds
+
+        return once
+
+    pair = Pair("x", "s", way("ours", 2.0), "other", way("other", 1.0), times_baseline(2), turns=2)
+    [found] = await measured([pair], 2, lambda _: None)
+    assert (found.value, found.baseline_value, found.ratio, found.runs) == (2.0, 1.0, 2.0, 4)
+    one, two = took[:2], took[2:4]
+    assert one == two[::-1]
+    assert took[4:] == [*two, *one]
 
 
 async def test_a_server_that_answers_wrongly_is_no_figure(monkeypatch):

@@ -53,7 +53,9 @@ def times_baseline(limit: float) -> Aim:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One metric: ours and the baseline's way to it. ``once`` is for what takes long: one round."""
+    """One metric: ours and the baseline's way to it. ``once`` is for what takes long: one round.
+    In each round both take so many ``turns``: what is near each other, in time as in size, is told
+    apart by many short ones alone."""
 
     metric: str
     unit: str
@@ -62,6 +64,7 @@ class Pair:
     other: Way
     aim: Aim
     once: bool = False
+    turns: int = 1
 
 
 Groups = Mapping[Callable[[Any], AbstractAsyncContextManager[list[Pair]]], Sequence[str]]
@@ -79,8 +82,9 @@ async def measured(pairs: Sequence[Pair], rounds: int, say: Callable[[str], None
                 continue
             say(f"{pair.metric}, round {number + 1} of {1 if pair.once else rounds}")
             ways: Mapping[str, Way] = {OURS: pair.ours, pair.baseline: pair.other}
-            for name in sorted(ways, reverse=bool(number % 2)):
-                measures[pair.metric].add(name, await ways[name]())
+            for turn in range(pair.turns):
+                for name in sorted(ways, reverse=bool((number + turn) % 2)):
+                    measures[pair.metric].add(name, await ways[name]())
     return [_aimed(pair, measures[pair.metric]) for pair in pairs]
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _MOST_TIMES = 1.2
 _PART = 5
+_IN_A_TURN = 25
 _NAME = "repeat"
 _ARGUMENTS = {"text": "quick brown fox", "times": 2}
 _EXPECTED = {"result": "quick brown foxquick brown fox"}
@@ -64,7 +65,7 @@ async def mcp_calls(effort: Effort) -> AsyncIterator[list[Pair]]:
             async def bare() -> Any:
                 return (await session.call_tool(_NAME, _ARGUMENTS)).structured_content
 
-            calls = max(effort.calls // _PART, 1)
+            calls = min(effort.calls // _PART, _IN_A_TURN)
             yield [
                 Pair(
                     "mcp stdio call",
@@ -73,6 +74,7 @@ async def mcp_calls(effort: Effort) -> AsyncIterator[list[Pair]]:
                     "mcp client",
                     partial(typical, partial(timed, bare, _EXPECTED), calls, MS),
                     times_baseline(_MOST_TIMES),
+                    turns=effort.calls // _PART // calls,
                 )
             ]
     finally:
