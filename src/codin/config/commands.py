@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints, field_validator
 from pydantic.alias_generators import to_camel
 
 from codin.config.section import Section
+from codin.security.secrets import SecretRef
+from codin.security.targets import AllowList
 
 CommandName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 """What a command's tool is called."""
 
 ArgumentName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+
+VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+"""What a variable of the environment is called."""
 
 
 class ValueSettings(Section):
@@ -59,6 +64,10 @@ class CommandSettings(Section):
     the result: text, or data with ``output = "json"``. ``exit_codes`` are those of success,
     ``seconds`` what a call may take, ``result_chars`` how long its result may be. ``effects`` says
     what repeating a call does: nothing to the world, the same again, or something twice.
+
+    ``env`` are variables that it sees (a text, or where a secret is), ``requirements`` the Python
+    packages that it has, and ``network`` the ``host:port`` that it reaches. With any of these each
+    call has a sandbox of its own in the goal's workspace.
     """
 
     description: str = Field(min_length=1)
@@ -74,3 +83,11 @@ class CommandSettings(Section):
     tags: tuple[str, ...] = ()
     version: str = "1"
     deprecated: str | None = None
+    env: Mapping[VariableName, str | SecretRef] = {}
+    requirements: tuple[str, ...] = ()
+    network: tuple[str, ...] = ()
+
+    @field_validator("network")
+    @classmethod
+    def _a_network(cls, network: tuple[str, ...]) -> tuple[str, ...]:
+        return AllowList(network).entries

@@ -276,6 +276,9 @@ def _anchored(values: dict[str, Any], base: Path) -> dict[str, Any]:
     if isinstance(anchored.get("openapi"), dict):
         apis = {name: _anchored_api(api, base) for name, api in anchored["openapi"].items()}
         anchored = anchored | {"openapi": apis}
+    if isinstance(anchored.get("commands"), dict):
+        commands = {name: _anchored_env(one, base) for name, one in anchored["commands"].items()}
+        anchored = anchored | {"commands": commands}
     if isinstance(anchored.get("mcp"), dict):
         servers = {name: _anchored_server(one, base) for name, one in anchored["mcp"].items()}
         anchored = anchored | {"mcp": servers}
@@ -321,6 +324,12 @@ def _anchored_server(entry: object, base: Path) -> object:
     if isinstance(mounts := entry.get("mounts"), list):
         changed["mounts"] = [_anchored_at(mount, ("source",), base) for mount in mounts]
     return _anchored_at(entry | changed, ("token", "file"), base)
+
+
+def _anchored_env(entry: object, base: Path) -> object:
+    if not isinstance(entry, dict) or "env" not in entry:
+        return entry
+    return entry | {"env": _anchored_secrets(entry["env"], base)}
 
 
 def _anchored_secrets(credential: object, base: Path) -> object:

@@ -137,6 +137,9 @@ def _command(name: str, command: CommandSettings) -> CommandTool:
         tags=command.tags,
         version=command.version,
         deprecated=command.deprecated,
+        env=command.env,
+        requirements=command.requirements,
+        network=command.network,
     )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -52,12 +54,42 @@ class SecretRef(BaseModel):
         return value.strip()
 
 
+async def read_secrets(
+    values: Mapping[str, str | SecretRef],
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The values, and those of them that were secrets.
+
+    Raises:
+        SecretMissing: one of the secrets is not there.
+    """
+    read = {
+        name: value if isinstance(value, str) else await value.read()
+        for name, value in values.items()
+    }
+    secrets = tuple(read[name] for name, value in values.items() if not isinstance(value, str))
+    return read, secrets
+
+
+def forms(secrets: Iterable[str]) -> frozenset[str]:
+    """``secrets`` as they are, as they are written in a URL, and as they are written in JSON."""
+    return frozenset(
+        form
+        for one in secrets
+        if one
+        for form in (one, quote(one, safe=""), _json(one), _json(one, ensure_ascii=False))
+    )
+
+
 def hide(text: str, secrets: Iterable[str]) -> str:
     """``text`` with each of ``secrets`` taken out. What is very short is no secret, and stays."""
     for secret in sorted(set(secrets), key=len, reverse=True):
         if len(secret) >= _SHORTEST:
             text = text.replace(secret, HIDDEN)
     return text
+
+
+def _json(text: str, *, ensure_ascii: bool = True) -> str:
+    return json.dumps(text, ensure_ascii=ensure_ascii)[1:-1]
 
 
 def _read(file: Path) -> str:

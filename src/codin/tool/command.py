@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, Literal
 
 from jsonschema_rs import ValidationError, validate
 
+from codin.sandbox.base import Sandbox
 from codin.sandbox.errors import CommandNotFound
+from codin.sandbox.network.refusal import Refusal
 from codin.sandbox.outcome import ExecResult
+from codin.security.errors import SecretMissing
+from codin.security.secrets import SecretRef, read_secrets
 from codin.tool.argv import Argument, ArgvTemplate
 from codin.tool.base import (
     Effects,
@@ -21,11 +26,12 @@ from codin.tool.base import (
     ToolSpec,
 )
 from codin.tool.invocation import Invocation, RunnableTool
-from codin.tool.session import GOAL_LIMITS
+from codin.tool.session import GOAL_LIMITS, Needs
 
 Output = Literal["text", "json"]
 
 _LAST_LINES = 20
+_REFUSALS_SHOWN = 3
 _TYPES = frozenset({"string", "integer", "number", "boolean"})
 
 
@@ -41,6 +47,10 @@ class CommandTool(RunnableTool):
     See ``ArgvTemplate`` for ``argv``. The argument named ``stdin``, if any, is what the command
     reads. An exit code that is not among ``exit_codes`` is a failure, told with the last lines of
     what it printed. With ``output="json"`` what it prints is JSON, and the result is that data.
+
+    With ``env`` (texts, or where secrets are), Python packages (``requirements``) or a ``network``
+    (``host:port``) each call has a sandbox of its own in the goal's workspace: no other code of the
+    goal sees what it is given. Secrets are read at the call, and taken out of what it gives.
 
     Raises:
         ToolDefinitionError: it cannot be a tool; the message names what stands in the way.
@@ -62,12 +72,18 @@ class CommandTool(RunnableTool):
         tags: tuple[str, ...] = (),
         version: str = "1",
         deprecated: str | None = None,
+        env: Mapping[str, str | SecretRef] | None = None,
+        requirements: Sequence[str] = (),
+        network: Sequence[str] = (),
     ) -> None:
         arguments = arguments or {}
         self.name = name
         self._stdin = stdin
         self._output = output
         self._exit_codes = frozenset(exit_codes)
+        self._env = dict(env or {})
+        self._requirements = tuple(requirements)
+        self._network = tuple(network)
         try:
             self._template = ArgvTemplate(argv, arguments)
             _check(self._template, arguments, stdin)
@@ -100,7 +116,7 @@ class CommandTool(RunnableTool):
             stdin = str(values.get(self._stdin, "")).encode() if self._stdin else b""
         except (InvalidArguments, UnicodeEncodeError) as error:
             raise InvalidArguments(f"{self.name}: {error}") from error
-        async with call.sandboxes.sandbox(call.grant) as sandbox:
+        async with self._sandbox(call) as sandbox:
             limits = replace(sandbox.limits, wall_seconds=call.limits.seconds)
             try:
                 result = await sandbox.exec(argv, stdin=stdin, limits=limits, on_output=call.emit)
@@ -109,9 +125,24 @@ class CommandTool(RunnableTool):
                     f"{self.name} failed: there is no program {self._program!r} in the sandbox"
                 ) from error
         call.usage = result.usage
-        return self._answer(result)
+        return self._answer(result, sandbox.refusals if self._network else ())
 
-    def _answer(self, result: ExecResult) -> Any:
+    @asynccontextmanager
+    async def _sandbox(self, call: Invocation) -> AsyncIterator[Sandbox]:
+        if not (self._env or self._requirements or self._network):
+            async with call.sandboxes.sandbox(call.grant) as sandbox:
+                yield sandbox
+            return
+        try:
+            env, secrets = await read_secrets(self._env)
+        except SecretMissing as error:
+            raise ToolFailed(f"{self.name} failed: {error}") from error
+        call.secrets += secrets
+        needs = Needs(env, self._requirements, self._network)
+        async with call.sandboxes.apart(call.grant, needs) as sandbox:
+            yield sandbox
+
+    def _answer(self, result: ExecResult, refusals: Sequence[Refusal]) -> Any:
         printed = result.stdout.decode("utf-8", "replace").rstrip()
         said = result.stderr.decode("utf-8", "replace").rstrip()
         if result.exit_code not in self._exit_codes:
@@ -121,7 +152,8 @@ class CommandTool(RunnableTool):
                 else f"was ended by signal {-result.exit_code}"
             )
             lines = "\n".join((said or printed).splitlines()[-_LAST_LINES:])
-            raise ToolFailed(f"{self.name} {ending}.\n{lines}".strip())
+            refused = "".join(f"\n{refusal.reason}" for refusal in refusals[:_REFUSALS_SHOWN])
+            raise ToolFailed(f"{self.name} {ending}.\n{lines}{refused}".strip())
         if self._output == "json":
             try:
                 return json.loads(printed)

@@ -6,11 +6,11 @@ import asyncio
 import codecs
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from codin.sandbox.outcome import OutputChunk
-from codin.security.secrets import hide
+from codin.security.secrets import forms, hide
 from codin.tool.events import ToolOutput
 
 if TYPE_CHECKING:
@@ -121,8 +121,9 @@ class LiveOutput:
         if not self._secrets:
             await self._send(stream, text)
             return
-        text = hide(self._held.pop(stream, "") + text, self._secrets)
-        end = len(text) - _begun(text, self._secrets)
+        secrets = forms(self._secrets)
+        text = hide(self._held.pop(stream, "") + text, secrets)
+        end = len(text) - _begun(text, secrets)
         self._held[stream] = text[end:]
         await self._send(stream, text[:end])
 
@@ -141,8 +142,8 @@ class LiveOutput:
             _log.exception("the output of %s could not be handed on", self._name)
 
 
-def _begun(text: str, secrets: Sequence[str]) -> int:
+def _begun(text: str, secrets: Collection[str]) -> int:
     """How many characters at the end of ``text`` are the beginning of a secret."""
-    most = min(max(map(len, secrets)) - 1, len(text))
+    most = min(max(map(len, secrets), default=1) - 1, len(text))
     ends = (length for length in range(most, 0, -1))
     return next((n for n in ends if any(one.startswith(text[-n:]) for one in secrets)), 0)

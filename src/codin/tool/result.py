@@ -8,13 +8,12 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 from jsonschema_rs import ValidationError
 
 from codin.errors import CodinError
 from codin.ids import new_id
-from codin.security.secrets import hide
+from codin.security.secrets import forms, hide
 from codin.tool._compiled import schemas_of
 from codin.tool._entry import plain
 from codin.tool._sentence import misfit
@@ -122,11 +121,8 @@ def cut(text: str, limit: int, file: str | None = None) -> str:
 
 
 def cleaned(value: Any, secrets: Sequence[str]) -> Any:
-    """JSON data without ``secrets``, also where they are written as in a URL."""
-    if not secrets:
-        return value
-    every = {form for one in secrets if one for form in (one, quote(one, safe=""))}
-    return _cleaned(value, every)
+    """JSON data without ``secrets``, also where they are written as in a URL or in JSON."""
+    return _cleaned(value, forms(secrets)) if secrets else value
 
 
 def _told(spec: ToolSpec, value: Any, secrets: Sequence[str]) -> Told:
@@ -157,7 +153,7 @@ def _mismatch(spec: ToolSpec, data: Any) -> str:
     return ""
 
 
-def _cleaned(value: Any, secrets: set[str]) -> Any:
+def _cleaned(value: Any, secrets: frozenset[str]) -> Any:
     if isinstance(value, str):
         return hide(value, secrets)
     if isinstance(value, list):

@@ -6,7 +6,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from codin.sandbox.base import Isolation, Limits, Sandbox, SandboxProvider, SandboxSpec
 from codin.sandbox.errors import RemoteError, SandboxGone, WorkerGone
@@ -17,6 +17,16 @@ from codin.tool.workspace import Workspaces
 
 GOAL_LIMITS = Limits(wall_seconds=None, memory_bytes=2 * 1024**3, processes=128)
 """What the sandbox of a goal may use in all; each call has its own time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a call has in its sandbox that others of its goal have not: variables, Python packages,
+    and the ``host:port`` that it reaches."""
+
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    requirements: tuple[str, ...] = ()
+    network: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -111,6 +121,32 @@ class GoalSandboxes:
                 place.looker = None
                 await worker.close()
                 raise
+
+    @asynccontextmanager
+    async def apart(self, grant: RunGrant, needs: Needs) -> AsyncIterator[Sandbox]:
+        """A sandbox for one call: the goal's workspace with what the call ``needs``, which nothing
+        else of the goal sees. It is ended with the block.
+
+        Raises:
+            SandboxUnavailable: the isolation, or the network, cannot be had here.
+            PackageError: the packages cannot be had.
+        """
+        limits = self._limits
+        if needs.network:
+            limits = replace(limits, network=needs.network)
+        spec = SandboxSpec(
+            limits=limits,
+            least=self._least,
+            workspace=await self.workspaces.folder(grant.principal, grant.goal_id),
+            mounts=self.workspaces.mounts,
+            env={**self._env, **needs.env},
+            requirements=needs.requirements,
+        )
+        sandbox = await self._provider.create(spec)
+        try:
+            yield sandbox
+        finally:
+            await asyncio.shield(sandbox.kill())
 
     async def close(self, principal: Principal, goal_id: str) -> None:
         """End the goal's sandbox and all that runs in it. Its files stay."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codin.sandbox.base import Mount
-from codin.security.secrets import SecretRef
 
 if TYPE_CHECKING:
     from mcp.client._transport import TransportStreams
@@ -53,19 +52,3 @@ class Endpoint(ABC):
     def link(self, workspace: Path | None = None, mounts: Sequence[Mount] = ()) -> Link:
         """A connection that is not made yet; a server that runs in a sandbox has ``workspace`` and
         ``mounts`` in it."""
-
-
-async def read_secrets(
-    values: Mapping[str, str | SecretRef],
-) -> tuple[dict[str, str], tuple[str, ...]]:
-    """The values, and those of them that were secrets.
-
-    Raises:
-        SecretMissing: one of the secrets is not there.
-    """
-    read = {
-        name: value if isinstance(value, str) else await value.read()
-        for name, value in values.items()
-    }
-    secrets = tuple(read[name] for name, value in values.items() if not isinstance(value, str))
-    return read, secrets

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from codin.sandbox.base import Mount
 from codin.security import OutgoingGuard
-from codin.security.secrets import SecretRef
-from codin.tool.mcp.base import MOST_BYTES, Endpoint, Link, read_secrets
+from codin.security.secrets import SecretRef, read_secrets
+from codin.tool.mcp.base import MOST_BYTES, Endpoint, Link
 
 if TYPE_CHECKING:
     from httpx2 import AsyncClient
