@@ -79,7 +79,7 @@ async def _registered(overrides: Overrides, words: str | None) -> tuple[list[Too
 
     settings = overrides.settings()
     registry = ToolRegistry(RoleAuthorizer(DEFAULT_ROLES))
-    register_tools(registry, settings.tools)
+    register_tools(registry, settings.tools, settings.secrets)
     guard = OutgoingGuard(settings.security.outgoing)
     provider = local_provider(settings)
     try:

@@ -4,6 +4,7 @@ from codin.config.agents import AgentEntry, CallSettings, RouterSettings, Superv
 from codin.config.commands import ArgumentSettings, CommandSettings
 from codin.config.mcp import McpMount, McpSettings
 from codin.config.policies import PolicySettings
+from codin.config.secrets import SecretSettings
 from codin.config.settings import (
     DEFAULT_FILE,
     ConfigError,
@@ -37,6 +38,7 @@ __all__ = [
     "PolicySettings",
     "RouterSettings",
     "SandboxSettings",
+    "SecretSettings",
     "SecuritySettings",
     "ServerSettings",
     "Settings",

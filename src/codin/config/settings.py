@@ -22,6 +22,7 @@ from codin.config.agents import AgentEntry, CallSettings, RouterSettings, Superv
 from codin.config.commands import CommandName, CommandSettings
 from codin.config.mcp import McpSettings
 from codin.config.policies import PolicySettings
+from codin.config.secrets import SecretName, SecretSettings
 from codin.config.section import Section
 from codin.config.tools import Namespace, OpenApiSettings
 from codin.database import FILE_NAME
@@ -185,6 +186,7 @@ class Settings(Section):
     commands: Mapping[CommandName, CommandSettings] = {}
     openapi: Mapping[Namespace, OpenApiSettings] = {}
     mcp: Mapping[Namespace, McpSettings] = {}
+    secrets: Mapping[SecretName, SecretSettings] = {}
     policies: tuple[PolicySettings, ...] = ()
     agents: tuple[AgentEntry, ...] = ()
     database: DatabaseSettings = DatabaseSettings()
@@ -276,6 +278,8 @@ def _anchored(values: dict[str, Any], base: Path) -> dict[str, Any]:
     if isinstance(anchored.get("openapi"), dict):
         apis = {name: _anchored_api(api, base) for name, api in anchored["openapi"].items()}
         anchored = anchored | {"openapi": apis}
+    if isinstance(anchored.get("secrets"), dict):
+        anchored = anchored | {"secrets": _anchored_secrets(anchored["secrets"], base)}
     if isinstance(anchored.get("commands"), dict):
         commands = {name: _anchored_env(one, base) for name, one in anchored["commands"].items()}
         anchored = anchored | {"commands": commands}

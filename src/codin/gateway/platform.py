@@ -269,7 +269,7 @@ class _Opening:
         model = await self._stack.enter_async_context(ModelService(self._choice))
         self._warm(model)
         tools = ToolRegistry(trust.access.authorizer)
-        register_tools(tools, self._settings.tools)
+        register_tools(tools, self._settings.tools, self._settings.secrets)
         provider, runtime, sandboxes = await open_sandboxes(self._stack, self._settings)
         sources = await self._stack.enter_async_context(
             open_sources(tools, self._settings, trust.guard, provider)

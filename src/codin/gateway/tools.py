@@ -5,23 +5,24 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from codin.config import CommandSettings, McpSettings, Settings
+from codin.config import CommandSettings, McpSettings, SecretSettings, Settings
 from codin.errors import CodinError
 from codin.gateway.team import TeamProblem
 from codin.sandbox.base import MIB, Mount, SandboxProvider
-from codin.security import OutgoingGuard
+from codin.security import LOCAL_USER, OutgoingGuard
 from codin.tool.argv import Argument
 from codin.tool.base import ToolError
 from codin.tool.builtin import builtin_tools
 from codin.tool.command import CommandTool, command_limits
 from codin.tool.function import FunctionTool
+from codin.tool.granted import Wanted
 from codin.tool.invocation import RunnableTool
 from codin.tool.registry import ToolRegistry
 from codin.tool.source import ToolSource
@@ -34,8 +35,13 @@ class ToolLoadError(CodinError):
     """A file of tools cannot be used; the message names it and says why."""
 
 
-def register_tools(registry: ToolRegistry, files: Sequence[Path]) -> None:
-    """Register the built-in tools and those of ``files``.
+def register_tools(
+    registry: ToolRegistry,
+    files: Sequence[Path],
+    secrets: Mapping[str, SecretSettings] | None = None,
+) -> None:
+    """Register the built-in tools and those of ``files``, each with those of ``secrets`` that it
+    may have.
 
     Raises:
         ToolLoadError: a file is missing, does not import, or has no tool.
@@ -45,7 +51,12 @@ def register_tools(registry: ToolRegistry, files: Sequence[Path]) -> None:
         registry.register(tool)
     for file in files:
         for tool in _tools_of(file):
-            registry.register(tool, source=str(file))
+            given = {
+                name: secret
+                for name, secret in (secrets or {}).items()
+                if Wanted.of(frozenset(secret.tools)).has(tool.name)
+            }
+            registry.register(tool.with_secrets(given), source=str(file))
 
 
 class SourceTools:
@@ -101,13 +112,19 @@ async def open_sources(
     """Registers the commands of the settings, and the tools of their sources until the block is
     left. Sources are opened beside each other; ``provider`` gives the sandboxes of those that run
     in one."""
-    left_out = tuple(_register_commands(registry, settings))
+    left_out = (*_without_secrets(registry), *_register_commands(registry, settings))
     members = [SourceTools(one, registry) for one in _sources(settings, guard, provider)]
     async with AsyncExitStack() as stack:
         for member in members:
             stack.push_async_callback(member.aclose)
         await asyncio.gather(*(member.open() for member in members))
         yield Sources(members, left_out)
+
+
+def _without_secrets(registry: ToolRegistry) -> Iterator[TeamProblem]:
+    for tool in registry.list(LOCAL_USER):
+        if isinstance(tool, FunctionTool) and tool.not_given:
+            yield TeamProblem(registry.source(LOCAL_USER, tool.name), tool.not_given)
 
 
 def _register_commands(registry: ToolRegistry, settings: Settings) -> Iterator[TeamProblem]:

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from codin.tool.policy import Policies
     from codin.tool.registry import ToolRegistry
     from codin.tool.search import Embedder, ToolSearch
+    from codin.tool.secret import Secret
     from codin.tool.session import GoalSandboxes
     from codin.tool.source import ToolSource
     from codin.tool.workspace import WorkspaceFile, Workspaces
@@ -97,6 +98,7 @@ _HOMES = {
         "Embedder",
         "ToolSearch",
     ),
+    "secret": ("Secret",),
     "session": ("GoalSandboxes",),
     "source": ("ToolSource",),
     "workspace": (
@@ -127,6 +129,7 @@ __all__ = [
     "Policies",
     "RunEnded",
     "RunnableTool",
+    "Secret",
     "Tool",
     "ToolBusy",
     "ToolClash",

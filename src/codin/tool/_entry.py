@@ -42,8 +42,8 @@ def call(request: dict[str, Any]) -> dict[str, Any]:
     """Make the module, call the tool's function in it, and give its result as data.
 
     ``request`` holds ``source``, ``filename``, ``qualname``, ``arguments``, ``context`` (the name
-    of the parameter that takes it, and its fields) and ``convert`` (names of arguments whose type
-    is more than JSON's own).
+    of the parameter that takes it, and its fields), ``convert`` (names of arguments whose type is
+    more than JSON's own) and ``secrets`` (by the names of the parameters that take them).
     """
     source, filename = request["source"], request["filename"]
     try:
@@ -56,7 +56,7 @@ def call(request: dict[str, Any]) -> dict[str, Any]:
             return {"invalid": problem}
         for name, fields in request["context"].items():
             arguments[name] = ToolContext(**fields)
-        value = target(**arguments)
+        value = target(**arguments, **request["secrets"])
         if isinstance(value, CoroutineType):
             import asyncio
 
@@ -160,9 +160,9 @@ class _DecoratorAtHand:
 
 
 class _Options:
-    """Options of the decorator, which means nothing here."""
+    """What is said of a tool outside, which means nothing here."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *words: Any, **options: Any) -> None:
         self.__dict__.update(options)
 
 
@@ -184,6 +184,7 @@ class _StandIn(ModuleType):
     ToolFailed = ToolFailed
     ToolUnavailable = ToolUnavailable
     ToolLimits = _Options
+    Secret = _Options
 
     def tool(self, fn: Any = None, **options: Any) -> Any:
         return fn if fn is not None else lambda function: function

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import linecache
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
-from functools import cache, partial
-from importlib import resources
+from copy import copy
+from functools import partial
 from pathlib import Path
 from types import GeneratorType
 from typing import Any, overload
 
 from codin.sandbox.base import Limits
 from codin.sandbox.outcome import OutputChunk
+from codin.security.errors import SecretMissing
+from codin.security.secrets import SecretRef
 from codin.tool._entry import collected, shown
 from codin.tool._failure import raise_for
+from codin.tool._shipping import check_shippable, entry_source, module_source
 from codin.tool.base import (
     Effects,
     InvalidArguments,
@@ -41,10 +43,19 @@ class FunctionTool(RunnableTool):
 
     What a generator yields is shown at once, and is its result in the end: texts as one text,
     anything else as a list.
+
+    A parameter that is marked with a ``Secret`` takes what ``with_secrets`` gives; until then each
+    call says that the operator has not given it.
     """
 
     def __init__(
-        self, fn: Callable[..., Any], spec: ToolSpec, *, context: str | None, convert: Any
+        self,
+        fn: Callable[..., Any],
+        spec: ToolSpec,
+        *,
+        context: str | None,
+        convert: Any,
+        secrets: Mapping[str, str],
     ) -> None:
         self.name = spec.name
         self.spec = spec
@@ -54,6 +65,8 @@ class FunctionTool(RunnableTool):
         self.__module__ = getattr(fn, "__module__", "")
         self._context = context
         self._adapters = convert
+        self._secrets = dict(secrets)
+        self._given: Mapping[str, SecretRef] = {}
 
     @classmethod
     def from_function(
@@ -91,8 +104,13 @@ class FunctionTool(RunnableTool):
         if name == "<lambda>":
             raise ToolDefinitionError("a lambda has no name and no types: write a function")
         if not trusted:
-            _check_shippable(fn, name)
+            check_shippable(fn, name)
         read = signature_of(fn, name)
+        if read.secrets and origin != "function":
+            raise ToolDefinitionError(
+                f"tool '{name}' is {origin} and asks for a secret: only functions that the "
+                "operator names can be given any"
+            )
         spec = ToolSpec(
             name=name,
             description=read.description if description is None else description,
@@ -109,7 +127,31 @@ class FunctionTool(RunnableTool):
             pure=pure,
             cache_seconds=cache_seconds,
         )
-        return cls(fn, spec, context=read.context, convert=read.adapters)
+        return cls(fn, spec, context=read.context, convert=read.adapters, secrets=read.secrets)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The names of the secrets that it asks for."""
+        return tuple(sorted(set(self._secrets.values())))
+
+    @property
+    def not_given(self) -> str:
+        """What it asks for and has not been given, and what to do about it; empty if it has all."""
+        missing = [secret for secret in self.secrets if secret not in self._given]
+        if not missing:
+            return ""
+        first = missing[0]
+        return (
+            f"{self.name} asks for the secret {', '.join(map(repr, missing))}, which it is not "
+            f'given: have the operator add [secrets.{first}] with tools = ["{self.name}"], and env '
+            "or file for where it is, to codin.toml"
+        )
+
+    def with_secrets(self, given: Mapping[str, SecretRef]) -> FunctionTool:
+        """This tool with where the secrets are that it may have, by their names."""
+        other = copy(self)
+        vars(other).update(_given=dict(given))
+        return other
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.__wrapped_tool__(*args, **kwargs)
@@ -128,12 +170,28 @@ class FunctionTool(RunnableTool):
             user=call.grant.principal.subject,
             tell=_teller(call),
         )
-        return await (self._run_here if self.spec.trusted else self._run_inside)(call, context)
+        secrets = await self._read_secrets(call)
+        run = self._run_here if self.spec.trusted else self._run_inside
+        return await run(call, context, secrets)
 
-    async def _run_here(self, call: Invocation, context: ToolContext) -> Any:
+    async def _read_secrets(self, call: Invocation) -> dict[str, str]:
+        """The secrets by the parameters that take them; they are the call's from now on."""
+        if self.not_given:
+            raise ToolFailed(self.not_given)
+        try:
+            read = {key: await self._given[name].read() for key, name in self._secrets.items()}
+        except SecretMissing as error:
+            raise ToolFailed(f"{self.name} failed: {error}") from error
+        call.secrets += read.values()
+        return read
+
+    async def _run_here(
+        self, call: Invocation, context: ToolContext, secrets: Mapping[str, str]
+    ) -> Any:
         import anyio.to_thread
 
-        fn, arguments = self.__wrapped_tool__, self._converted(call.arguments)
+        fn = self.__wrapped_tool__
+        arguments = {**self._converted(call.arguments), **secrets}
         if self._context:
             arguments[self._context] = context
         try:
@@ -165,21 +223,24 @@ class FunctionTool(RunnableTool):
                 ) from error
         return converted
 
-    async def _run_inside(self, call: Invocation, context: ToolContext) -> Any:
+    async def _run_inside(
+        self, call: Invocation, context: ToolContext, secrets: Mapping[str, str]
+    ) -> Any:
         from codin.runtime.workload import Function
 
         fn = self.__wrapped_tool__
         workload = Function(
             target="codin_tool_entry:call",
-            source=_entry_source(),
+            source=entry_source(),
             args=(
                 {
-                    "source": _module_source(fn, self.name),
+                    "source": module_source(fn, self.name),
                     "filename": Path(fn.__code__.co_filename).name,
                     "qualname": fn.__qualname__,
                     "arguments": call.arguments,
                     "context": {self._context: context.facts()} if self._context else {},
                     "convert": list(self._adapters),
+                    "secrets": dict(secrets),
                 },
             ),
             limits=Limits(memory_bytes=call.limits.memory_bytes, wall_seconds=call.limits.seconds),
@@ -273,37 +334,6 @@ async def _streamed(items: AsyncGenerator[Any], tell: Callable[[str], None]) -> 
             tell(shown(item))
             seen.append(item)
     return collected(seen)
-
-
-def _check_shippable(fn: Callable[..., Any], name: str) -> None:
-    way_out = "move it to the top of a module, or mark it trusted=True if it is your own"
-    if not inspect.isfunction(fn):
-        raise ToolDefinitionError(
-            f"tool '{name}': {fn!r} is not a plain function, so its source cannot be sent to a "
-            f"sandbox; {way_out}"
-        )
-    if "<locals>" in fn.__qualname__:
-        raise ToolDefinitionError(
-            f"tool '{name}': {fn.__qualname__} is defined inside another function and cannot be "
-            f"found again in a sandbox; {way_out}"
-        )
-    _module_source(fn, name)
-
-
-def _module_source(fn: Callable[..., Any], name: str) -> str:
-    filename = fn.__code__.co_filename
-    source = "".join(linecache.getlines(filename, getattr(fn, "__globals__", None)))
-    if not source:
-        raise ToolDefinitionError(
-            f"tool '{name}': there is no source file {filename} to send to a sandbox; write the "
-            "function in a file, or mark it trusted=True if it is your own"
-        )
-    return source
-
-
-@cache
-def _entry_source() -> str:
-    return resources.files("codin.tool").joinpath("_entry.py").read_text("utf-8")
 
 
 def _own_failure(name: str, error: Exception, fn: Callable[..., Any]) -> str:

@@ -16,6 +16,7 @@ from pydantic_core import to_jsonable_python
 
 from codin.tool.base import ToolDefinitionError
 from codin.tool.context import ToolContext
+from codin.tool.secret import secret_of
 
 _SCHEMA_ERRORS = (PydanticSchemaGenerationError, PydanticUserError, PydanticInvalidForJsonSchema)
 _PLAIN = (str, int, float, bool, type(None), Any, list, dict)
@@ -26,7 +27,8 @@ class Signature:
     """What a function's signature says, as a tool's schema.
 
     ``adapters`` convert those arguments whose type is more than JSON's own; ``context`` is the
-    name of the parameter that takes the ``ToolContext``.
+    name of the parameter that takes the ``ToolContext``, and ``secrets`` has the parameters that
+    take secrets, with the names of these.
     """
 
     description: str
@@ -34,6 +36,7 @@ class Signature:
     output_schema: dict[str, Any] | None = None
     context: str | None = None
     adapters: dict[str, TypeAdapter[Any]] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict)
 
 
 def signature_of(fn: Callable[..., Any], name: str) -> Signature:
@@ -49,6 +52,7 @@ def signature_of(fn: Callable[..., Any], name: str) -> Signature:
     context: str | None = None
     adapters: dict[str, TypeAdapter[Any]] = {}
     parameters: dict[str, inspect.Parameter] = {}
+    secrets: dict[str, str] = {}
     for key, parameter in inspect.signature(fn).parameters.items():
         _check_kind(parameter, name)
         if key not in hints:
@@ -59,6 +63,9 @@ def signature_of(fn: Callable[..., Any], name: str) -> Signature:
         if _is_context(hints[key]):
             context = key
             continue
+        if (secret := secret_of(hints[key], key, name)) is not None:
+            secrets[key] = secret
+            continue
         parameters[key] = parameter
         adapters[key] = _adapter(hints[key], key, name)
     schema = _input_schema(parameters, adapters, about, name)
@@ -68,6 +75,7 @@ def signature_of(fn: Callable[..., Any], name: str) -> Signature:
         output_schema=_output_schema(_collected(fn, hints.get("return"))),
         context=context,
         adapters={key: a for key, a in adapters.items() if not _is_plain(hints[key])},
+        secrets=secrets,
     )
 
 

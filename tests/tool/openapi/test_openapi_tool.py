@@ -333,6 +333,28 @@ async def test_secrets_are_seen_nowhere(place: Place, monkeypatch: pytest.Monkey
             assert "s3cret-value" not in outcome.text + repr(place.house.recorder.ended)
 
 
+async def test_secrets_are_hidden_however_they_are_said_again(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = 's3cret/"value"'
+    monkeypatch.setenv("API_SECRET", secret)
+    said = ["s3cret%2F%22value%22", 's3cret\\/\\"value\\"', r"s3cret\u002f\"value\""]
+    async with place.opened(CREDENTIALS):
+        place.api.answers = [
+            *(Response(f'{{"you": "sent {one}"}}', media_type="application/json") for one in said),
+            PlainTextResponse(f"bad key {said[0]}", 403),
+            Response(f"\x00{said[0]}", media_type="image/png"),
+        ]
+        for _ in said:
+            outcome = await place.house.call("api_in_key")
+            assert outcome.value == {"you": "sent [secret]"}
+        assert (await place.house.call("api_in_key")).text.endswith("bad key [secret]")
+        kept = (await place.house.call("api_in_key")).value["file"]
+        read = await place.house.python(f"print(open({kept!r}, 'rb').read())")
+        assert "b'\\x00[secret]'" in read.text
+        assert "s3cret" not in repr(place.house.recorder.ended)
+
+
 async def test_tokens_are_fetched_once_and_again_when_they_are_refused(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:

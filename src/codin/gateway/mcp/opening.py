@@ -32,7 +32,7 @@ async def open_tools(settings: Settings, *, say: Say) -> AsyncIterator[ToolFace]
         stack.push_async_callback(database.close)
         trust = await stack.enter_async_context(open_trust(settings, database))
         tools = ToolRegistry(trust.access.authorizer)
-        register_tools(tools, settings.tools)
+        register_tools(tools, settings.tools, settings.secrets)
         provider, runtime, sandboxes = await open_sandboxes(stack, settings)
         sources = await stack.enter_async_context(
             open_sources(tools, settings, trust.guard, provider)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import httpx
@@ -11,7 +11,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, sto
 from tenacity.wait import wait_exponential_jitter
 
 from codin.security import OutgoingGuard
-from codin.security.secrets import hide
+from codin.security.secrets import forms, hide
 from codin.tool.base import ToolFailed, ToolOutputLimit, ToolUnavailable
 from codin.tool.openapi.auth import Credentials, Entry
 from codin.tool.openapi.operation import IDEMPOTENT, Requirement
@@ -81,11 +81,17 @@ class ApiClient:
         await self._client.aclose()
 
     async def send(
-        self, request: httpx.Request, ways: Sequence[Requirement], *, seconds: float = _SECONDS
+        self,
+        request: httpx.Request,
+        ways: Sequence[Requirement],
+        *,
+        seconds: float = _SECONDS,
+        secrets: list[str] | None = None,
     ) -> Answer:
         """The answer to ``request``, in one of ``ways`` to be let in.
 
-        What is idempotent is tried again when the API is not there, or overloaded.
+        What lets it in is added to ``secrets`` before anything is sent, and is not in the answer's
+        content. What is idempotent is tried again when the API is not there, or overloaded.
 
         Raises:
             ToolFailed: it cannot be reached, or refuses; the message has what it says.
@@ -102,7 +108,8 @@ class ApiClient:
         )
         way = self._credentials.way(ways)
         try:
-            answer: Answer = await retrying(self._once, request, way, seconds)
+            used = [] if secrets is None else secrets
+            answer: Answer = await retrying(self._once, request, way, seconds, used)
         except _Again as again:
             if again.answer is None:
                 said = f"{request.url.host} cannot be reached: {again}"
@@ -113,19 +120,24 @@ class ApiClient:
         return answer
 
     async def _once(
-        self, request: httpx.Request, way: Requirement | None, seconds: float
+        self, request: httpx.Request, way: Requirement | None, seconds: float, secrets: list[str]
     ) -> Answer:
-        entries = await self._credentials.entries(way)
-        answer = await self._exchanged(_with(request, entries), seconds)
+        answer = await self._let_in(request, way, seconds, secrets)
         if answer.status == 401 and self._credentials.refused(way):
-            entries = await self._credentials.entries(way)
-            answer = await self._exchanged(_with(request, entries), seconds)
-        secrets = [secret for entry in entries for secret in entry.secrets]
-        answer = _hidden(answer, secrets)
+            answer = await self._let_in(request, way, seconds, secrets)
+        answer = _hidden(answer, forms(secrets))
         if answer.status in _TRANSIENT:
             wait = _seconds(answer.headers.get("retry-after"))
             raise _Again(answer, wait, f"status {answer.status}")
         return answer
+
+    async def _let_in(
+        self, request: httpx.Request, way: Requirement | None, seconds: float, secrets: list[str]
+    ) -> Answer:
+        entries = await self._credentials.entries(way)
+        new = {secret for entry in entries for secret in entry.secrets}
+        secrets += new.difference(secrets)
+        return await self._exchanged(_with(request, entries), seconds)
 
     async def _exchanged(self, request: httpx.Request, seconds: float) -> Answer:
         request.extensions["timeout"] = httpx.Timeout(seconds, connect=10.0).as_dict()
@@ -164,9 +176,9 @@ def _with(request: httpx.Request, entries: Sequence[Entry]) -> httpx.Request:
     return httpx.Request(request.method, url, headers=headers, stream=request.stream)
 
 
-def _hidden(answer: Answer, secrets: Sequence[str]) -> Answer:
+def _hidden(answer: Answer, secrets: Collection[str]) -> Answer:
     """``answer`` without what let the request in: some say it again."""
-    if not any(secret.encode() in answer.content for secret in secrets if secret):
+    if not any(secret.encode() in answer.content for secret in secrets):
         return answer
     content = hide(answer.text, secrets).encode(answer.encoding, "replace")
     return Answer(answer.status, answer.media_type, answer.headers, content, answer.encoding)

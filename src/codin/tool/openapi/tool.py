@@ -92,7 +92,9 @@ class OpenApiTool(RunnableTool):
             # An API that knows it does nothing twice when a run is repeated after a crash.
             request.headers.setdefault("Idempotency-Key", call.idempotency_key)
         try:
-            return await self._client.send(request, operation.security, seconds=call.limits.seconds)
+            return await self._client.send(
+                request, operation.security, seconds=call.limits.seconds, secrets=call.secrets
+            )
         except ToolError as error:
             raise type(error)(f"{self.name}: {error}") from error
         except CodinError as error:
