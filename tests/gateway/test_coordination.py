@@ -279,6 +279,7 @@ async def test_an_agent_of_any_framework_hands_off_and_is_asked_no_more(
             "source": str(AGENTS / f"{name}.py"),
             "id": name,
             "requirements": requirements,
+            "tools": [],
             "hands_off_to": ["billing"],
         }
         for name, requirements in frameworks.items()

@@ -105,6 +105,7 @@ async def test_a_tool_works_where_codin_is_not_installed() -> None:
         "arguments": {"text": "hi"},
         "context": {"context": {"user": "ann"}},
         "convert": [],
+        "secrets": {},
     }
     program = resources.files("codin.tool").joinpath("_entry.py").read_text()
     code = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +32,15 @@ def agents(
     if context.invoked_subcommand is not None:
         return None
     rows, left_out = asyncio.run(_asked(url) if url else _brought_up(overrides))
+    there = {row["id"] for row in rows}
     rows += [{"id": None, "state": "failed", **problem} for problem in left_out]
-    shown = rows if as_json else [_shown(row) for row in rows]
+    # what an agent lacks that is there is no row of the table
+    listed = [row for row in rows if row["id"] or row["source"] not in there]
+    shown = rows if as_json else [_shown(row) for row in listed]
     print_rows(shown, _COLUMNS, as_json=as_json, least_width=_WIDTH)
     not_ready = [row for row in rows if row["state"] != "ready"]
     for row in not_ready:
-        click.echo(clean(_complaint(row)), err=True)
+        click.echo(clean(_complaint(row, there)), err=True)
     return ExitCode.FAILED if not_ready else ExitCode.OK
 
 
@@ -62,11 +65,13 @@ def logs(agent: str, lines: int, config: Path | None) -> int:
     return ExitCode.OK
 
 
-def _complaint(row: Mapping[str, Any]) -> str:
-    """What is wrong with an agent that is not ready, or that is not there at all."""
+def _complaint(row: Mapping[str, Any], there: Container[str]) -> str:
+    """What is wrong with an agent that is not ready, lacks something, or is not there at all."""
     why = row["reason"] or "no reason is told"
     if row["id"]:
         return f"{row['id']} is {row['state']}: {why}"
+    if row["source"] in there:
+        return f"{row['source']} {why}"
     return f"left out: {why}" if row["source"] in why else f"left out {row['source']}: {why}"
 
 

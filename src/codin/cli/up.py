@@ -66,7 +66,7 @@ async def _serve(settings: Settings, again: Overrides | None) -> int:
         opening = asyncio.create_task(asked.wait())
         async with open_platform(settings, choice, say=_say) as platform:
             for problem in platform.problems:
-                _say(f"left out {problem.source}: {problem.message}")
+                _say(str(problem))
             if is_plain(settings.server):
                 _say("keys and tokens travel in the clear, unless a proxy in front speaks TLS")
             if guarded:

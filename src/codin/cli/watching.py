@@ -48,7 +48,7 @@ async def see_through(overrides: Overrides, begin: Begin, *, as_json: bool) -> i
         screen.say(f"model: {choice.label} ({choice})")
         async with open_platform(settings, choice, say=screen.say) as platform:
             for problem in platform.problems:
-                screen.say(f"left out {problem.source}: {problem.message}")
+                screen.say(str(problem))
             task_id = await begin(platform, screen)
             await _watch(task_id, platform, screen, asker_for(screen.console, as_json=as_json))
     end = screen.view.end

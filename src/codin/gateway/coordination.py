@@ -105,8 +105,7 @@ class AgentTools:
         asked = [(info.id, agent) for info in infos for agent in agents_among(info.tools)]
         handed = [(info.id, agent) for info in infos for agent in info.hands_off_to]
         self.problems[:] = [
-            *_missing(asked, there, f"asks for the tool {AGENT_TOOL}"),
-            *_missing(handed, there, "hands off to "),
+            *missing_agents(infos),
         ]
         for agent in _known(asked, there):
             self._register(AgentTool(there[agent], self._caller, seconds=self._seconds))
@@ -122,6 +121,15 @@ class AgentTools:
             self._registered.append(tool.name)
 
 
+def missing_agents(infos: Sequence[AgentInfo]) -> Iterator[TeamProblem]:
+    """The agents that those of ``infos`` ask for or hand off to, and that are not among them."""
+    there = [info.id for info in infos]
+    asked = [(info.id, agent) for info in infos for agent in agents_among(info.tools)]
+    handed = [(info.id, agent) for info in infos for agent in info.hands_off_to]
+    yield from _missing(asked, there, f"asks for the tool {AGENT_TOOL}")
+    yield from _missing(handed, there, "hands off to ")
+
+
 def _known(pairs: Iterable[tuple[str, str]], there: Iterable[str]) -> list[str]:
     return sorted({agent for _, agent in pairs if agent in there})
 
@@ -131,7 +139,8 @@ def _missing(
 ) -> Iterator[TeamProblem]:
     for who, agent in pairs:
         if agent not in there:
-            yield TeamProblem(who, f"{what}{agent}, and {_nobody(agent, there)}")
+            said = f"{what}{agent}, and {_nobody(agent, there)}"
+            yield TeamProblem(who, said, left_out=False)
 
 
 def _nobody(agent: str, there: Iterable[str]) -> str:

@@ -24,7 +24,12 @@ from codin.config import Settings
 from codin.database import open_database
 from codin.errors import InvalidInputError
 from codin.gateway.base import GatewayParts, ModelBadge, ServedAgent
-from codin.gateway.coordination import AgentTools, register_coordinators
+from codin.gateway.coordination import (
+    AgentTools,
+    coordinator_infos,
+    missing_agents,
+    register_coordinators,
+)
 from codin.gateway.host_api import history_of, host_api, model_authenticator
 from codin.gateway.mcp.app import McpApp
 from codin.gateway.mcp.face import ToolFace
@@ -35,6 +40,7 @@ from codin.gateway.server import UnixServer
 from codin.gateway.team import Say, Team, TeamProblem, bring_up
 from codin.gateway.tools import Sources, open_sources, register_tools
 from codin.gateway.trust import Trust, open_trust
+from codin.gateway.unmet import unmet, unmet_in
 from codin.memory import MemorySystem, SQLiteMemory
 from codin.model import ModelChoice, ModelService
 from codin.model.record import ModelRecord
@@ -104,7 +110,8 @@ class Platform:
     def problems(self) -> tuple[TeamProblem, ...]:
         """The agents that could not be brought up, the tools that cannot be used, and the agents
         that ask for one that is not there."""
-        return (*self.team.problems, *self.sources.problems, *self.calls.problems)
+        lacking = unmet(self.agents.infos(LOCAL_USER), self.tools)
+        return (*self.team.problems, *self.sources.problems, *self.calls.problems, *lacking)
 
     async def submit(self, principal: Principal, goal: str) -> str:
         """Send ``goal`` to the orchestrator, over A2A; gives the task's id once it is in the log.
@@ -222,7 +229,13 @@ async def open_team(settings: Settings, *, say: Say = _quiet) -> AsyncIterator[T
         runtime = LocalRuntime(provider)
         stack.push_async_callback(runtime.close)
         hosts = await _open_hosts(stack, runtime, Starlette(), settings)
-        yield await bring_up(settings.agents, hosts, say)
+        team = await bring_up(settings.agents, hosts, say)
+        infos = (*team.infos, *coordinator_infos(settings))
+        team.others += [
+            *missing_agents(infos),
+            *await unmet_in(settings, infos, provider),
+        ]
+        yield team
 
 
 async def _open_hosts(

@@ -36,10 +36,17 @@ class DescribedAgent:
 
 @dataclass(frozen=True, slots=True)
 class TeamProblem:
-    """An agent that could not be brought up, and why. The others go on without it."""
+    """What could not be brought up, and why: an agent, tools. The others go on without it. Where
+    nothing is ``left_out``, the agent ``source`` is there, and lacks something."""
 
     source: str
     message: str
+    left_out: bool = True
+
+    def __str__(self) -> str:
+        if self.left_out:
+            return f"left out {self.source}: {self.message}"
+        return f"{self.source} {self.message}"
 
 
 @dataclass(frozen=True, slots=True)

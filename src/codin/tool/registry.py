@@ -199,11 +199,16 @@ def unknown(name: str, allowed: Iterable[str], others: str = "") -> UnknownTool:
     """The error for a tool that is not there, or not for the caller: it cannot tell which.
     ``others`` says how to come by the names of others, instead of the names."""
     names = sorted(allowed)
-    near = difflib.get_close_matches(name, _likely(name, names), n=1)
+    near = nearest(name, names)
     guess = f" Did you mean '{near[0]}'?" if near else ""
     more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
     listed = f"The tools are: {', '.join(names[:_MOST_NAMED]) or 'none'}{more}."
     return UnknownTool(f"there is no tool '{name[:80]}'.{guess} {others or listed}")
+
+
+def nearest(name: str, names: Iterable[str], *, most: int = 1) -> list[str]:
+    """Those of ``names`` that somebody may have meant who wrote ``name``, the likeliest first."""
+    return difflib.get_close_matches(name, _likely(name, list(names)), n=most)
 
 
 def version_key(version: str) -> tuple[int, ...]:

@@ -38,7 +38,7 @@ async def open_tools(settings: Settings, *, say: Say) -> AsyncIterator[ToolFace]
             open_sources(tools, settings, trust.guard, provider)
         )
         for problem in sources.problems:
-            say(f"left out {problem.source}: {problem.message}")
+            say(str(problem))
         policies = Policies(settings.policies)
         executor = ToolExecutor(tools, runtime=runtime, sandboxes=sandboxes, policies=policies)
         face = ToolFace(tools, executor, sandboxes=sandboxes, access=trust.access)
