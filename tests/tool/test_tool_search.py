@@ -141,9 +141,14 @@ class Nearness:
     def __init__(self) -> None:
         self.given = 0
         self.broken: Any = None
+        self.open = asyncio.Event()
+        self.open.set()
 
-    async def embed(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
+    async def embed(
+        self, texts: Sequence[str], *, query: bool = False
+    ) -> Sequence[Sequence[float]]:
         await asyncio.sleep(0)
+        await self.open.wait()
         if self.broken is not None:
             if isinstance(self.broken, Exception):
                 raise self.broken
@@ -154,33 +159,111 @@ class Nearness:
         return [[float(len(each & about)) for about in self.about] for each in words]
 
 
+async def settled(search: ToolSearch) -> None:
+    assert search.meanings is not None
+    await search.meanings.settled()
+
+
 async def test_what_means_the_same_is_found_without_its_words(registry: ToolRegistry) -> None:
-    nearness = Nearness()
-    search = ToolSearch(registry, embedder=nearness)
+    search = ToolSearch(registry, embedder=Nearness())
+    await settled(search)
     assert (await found(search, registry, "favourite"))[0] == "hub_star"
     assert (await found(search, registry, "rain"))[0] == "umbrella"
     # Both rankings count: the words say which of the two it is.
     assert (await found(search, registry, "create bug issue"))[0] == "hub_issues_create"
-    before = nearness.given
-    registry.register(Made(name="zoo", description="Feed a zebra"))
-    await found(search, registry, "rain")
-    assert nearness.given == before + 2
+
+
+async def test_nothing_waits_for_what_is_not_embedded_yet(registry: ToolRegistry) -> None:
+    nearness = Nearness()
+    nearness.open.clear()
+    search = ToolSearch(registry, embedder=nearness)
+    async with asyncio.timeout(1):
+        assert (await found(search, registry, "create an issue"))[0] == "hub_issues_create"
+        assert await found(search, registry, "favourite") == []
+    nearness.open.set()
+    await settled(search)
+    assert (await found(search, registry, "favourite"))[0] == "hub_star"
+
+
+async def test_only_what_is_new_is_embedded(registry: ToolRegistry) -> None:
+    nearness = Nearness()
+    search = ToolSearch(registry, embedder=nearness)
+    await settled(search)
+    assert nearness.given == len(TOOLS)
+    for fields in TOOLS:
+        registry.unregister(fields["name"])
+        registry.register(Made(**{**fields, "tags": ("other",)}))
+    await settled(search)
+    assert nearness.given == len(TOOLS)
+    registry.register(Made(name="zoo", description="Feed a bug"))
+    await settled(search)
+    assert nearness.given == len(TOOLS) + 1
+    assert "zoo" in await found(search, registry, "issue", most=3)
+    registry.unregister("zoo")
+    await settled(search)
+    assert "zoo" not in await found(search, registry, "issue", most=99)
+
+
+async def test_many_new_ones_are_found_by_words_until_they_are_embedded(
+    registry: ToolRegistry,
+) -> None:
+    nearness = Nearness()
+    search = ToolSearch(registry, embedder=nearness)
+    await settled(search)
+    nearness.open.clear()
+    for number in range(9):
+        registry.register(Made(name=f"zoo_{number}", description="Feed a zebra"))
+    async with asyncio.timeout(1):
+        assert (await found(search, registry, "zebra"))[0] == "zoo_0"
+    nearness.open.set()
+    await settled(search)
+    assert (await found(search, registry, "favourite"))[0] == "hub_star"
 
 
 @pytest.mark.parametrize(
     "broken",
-    [RuntimeError("no model"), [], [[1.0]] * 99, [["x"]], [[float("nan")]], [[1.0, 2.0]] * 5, 7],
+    [RuntimeError("no model"), [], [[1.0]] * 99, [["x"]], [[float("nan")]], 7],
 )
 async def test_words_are_enough_when_the_embedder_fails(
     registry: ToolRegistry, broken: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     nearness = Nearness()
     search = ToolSearch(registry, embedder=nearness)
-    await found(search, registry, "rain")
+    await settled(search)
     nearness.broken = broken
     registry.register(Made(name="zoo", description="Feed a zebra"))
+    await settled(search)
     assert (await found(search, registry, "zebra"))[0] == "zoo"
     assert "searched by words alone" in caplog.text
+
+
+async def test_an_embedder_that_failed_is_asked_again_later(
+    registry: ToolRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nearness = Nearness()
+    nearness.broken = RuntimeError("no model")
+    search = ToolSearch(registry, embedder=nearness)
+    await settled(search)
+    nearness.broken = None
+    assert await found(search, registry, "favourite") == []
+    await settled(search)
+    assert nearness.given == 0
+    monkeypatch.setattr(search.meanings, "_not_before", 0.0)
+    await found(search, registry, "favourite")
+    await settled(search)
+    assert (await found(search, registry, "favourite"))[0] == "hub_star"
+
+
+async def test_a_query_that_is_not_embedded_in_time_is_answered_by_words(
+    registry: ToolRegistry, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("codin.tool.meanings._QUERY_SECONDS", 0.05)
+    nearness = Nearness()
+    search = ToolSearch(registry, embedder=nearness)
+    await settled(search)
+    nearness.open.clear()
+    assert (await found(search, registry, "starring"))[0] == "hub_star"
+    assert "takes too long" in caplog.text
 
 
 async def test_searches_beside_each_other_and_canceled_ones(registry: ToolRegistry) -> None:

@@ -161,6 +161,13 @@ class E2bSettings(Section):
     domain: str | None = Field(default=None, pattern=r"[A-Za-z0-9.-]+(:[0-9]{1,5})?")
 
 
+class SearchSettings(Section):
+    """How agents find tools among many: by words, and with ``meaning`` also by what is near in
+    meaning, which needs the extra ``embed``."""
+
+    meaning: bool = False
+
+
 class GoalSettings(Section):
     """What a goal may use: seconds in all, and steps at a time."""
 
@@ -195,6 +202,7 @@ class Settings(Section):
     limits: LimitSettings = LimitSettings()
     sandbox: SandboxSettings = SandboxSettings()
     e2b: E2bSettings = E2bSettings()
+    search: SearchSettings = SearchSettings()
     goal: GoalSettings = GoalSettings()
     routers: tuple[RouterSettings, ...] = ()
     supervisors: tuple[SupervisorSettings, ...] = ()

@@ -65,6 +65,7 @@ from codin.task.push import PushNotifications, open_push
 from codin.tool.executor import ToolExecutor
 from codin.tool.granted import Wanted
 from codin.tool.guide import READS_FILES, DataGuide
+from codin.tool.meanings import Embedder
 from codin.tool.policy import Policies
 from codin.tool.registry import ToolRegistry
 from codin.tool.search import ToolSearch
@@ -300,6 +301,7 @@ class _Opening:
             sink=runner.emit,
             policies=Policies(self._settings.policies),
             approver=TaskApprover(runner),
+            embedder=self._embedder(),
         )
         hosts = await self._hosts(runtime, executor, model, memory)
         team = await bring_up(self._settings.agents, hosts, self._say, trust.remote.wrap)
@@ -351,6 +353,15 @@ class _Opening:
         app = McpApp(face, body_bytes=self._settings.limits.body_bytes)
         self._stack.push_async_callback(app.aclose)
         return app
+
+    def _embedder(self) -> Embedder | None:
+        if not self._settings.search.meaning:
+            return None
+        from codin.model.embedding import E5Embedder
+
+        embedder = E5Embedder()
+        self._stack.push_async_callback(embedder.aclose)
+        return embedder
 
     def _warm(self, model: ModelService) -> None:
         """Load a model that runs here while the rest comes up; who needs it first waits for it."""

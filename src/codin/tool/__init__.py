@@ -50,9 +50,10 @@ if TYPE_CHECKING:
         RunnableTool,
         ToolOutcome,
     )
+    from codin.tool.meanings import Embedder
     from codin.tool.policy import Policies
     from codin.tool.registry import ToolRegistry
-    from codin.tool.search import Embedder, ToolSearch
+    from codin.tool.search import ToolSearch
     from codin.tool.secret import Secret
     from codin.tool.session import GoalSandboxes
     from codin.tool.source import ToolSource
@@ -92,12 +93,10 @@ _HOMES = {
         "RunnableTool",
         "ToolOutcome",
     ),
+    "meanings": ("Embedder",),
     "policy": ("Policies",),
     "registry": ("ToolRegistry",),
-    "search": (
-        "Embedder",
-        "ToolSearch",
-    ),
+    "search": ("ToolSearch",),
     "secret": ("Secret",),
     "session": ("GoalSandboxes",),
     "source": ("ToolSource",),

@@ -39,6 +39,7 @@ from codin.tool.invocation import (
     ToolOutcome,
 )
 from codin.tool.live import LiveOutput
+from codin.tool.meanings import Embedder
 from codin.tool.policy import Policies
 from codin.tool.registry import ToolRegistry
 from codin.tool.result import Told, again, cleaned, cut, presented, told
@@ -89,6 +90,7 @@ class ToolExecutor:
         approver: Approver | None = None,
         settings: ExecutorSettings | None = None,
         clock: Callable[[], float] = time.time,
+        embedder: Embedder | None = None,
     ) -> None:
         self._runtime = runtime
         self._sandboxes = sandboxes
@@ -96,7 +98,9 @@ class ToolExecutor:
         self._sink = sink
         self._settings = settings or ExecutorSettings()
         granted = GrantedTools(registry, clock)
-        self._finding = ToolFinding(registry, granted, shown=self._settings.tools_shown)
+        self._finding = ToolFinding(
+            registry, granted, shown=self._settings.tools_shown, embedder=embedder
+        )
         self._policies = policies or Policies()
         self._approver = approver or NobodyApproves()
         self._slots = Slots(self._settings.calls, self._settings.calls_per_goal)

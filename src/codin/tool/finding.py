@@ -11,8 +11,9 @@ from codin.tool.arguments import example, fit
 from codin.tool.base import Effects, InvalidArguments, ToolLimits, ToolSpec, UnknownTool
 from codin.tool.granted import GrantedTools
 from codin.tool.invocation import Invocation, RunnableTool
+from codin.tool.meanings import Embedder
 from codin.tool.registry import CALL, DESCRIBE, FIND, FINDING, ToolRegistry, unknown
-from codin.tool.search import Embedder, ToolSearch
+from codin.tool.search import ToolSearch
 
 if TYPE_CHECKING:
     from codin.security import RunGrant
