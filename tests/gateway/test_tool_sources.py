@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,42 @@ def test_they_are_listed(tmp_path: Path) -> None:
     found = next(spec for spec in specs if spec["name"] == "weather_get_city")
     assert (found["origin"], found["input_schema"]["required"]) == ("openapi", ["city"])
     assert "GET /bad: it is no object" in shown.stderr
+
+
+FINDER = """
+from codin import wrap
+from codin.agent import Task
+
+async def finder(task: Task) -> str:
+    tools = {tool.name: tool for tool in task.tools}
+    found = await tools["find_tools"].invoke(query=task.text)
+    return f"first is {found[0]['name']}"
+
+agent = wrap(finder, id="finder", description="Looks for tools.", tools=["shop_*"])
+"""
+
+
+async def test_tools_are_found_by_meaning_where_the_settings_say_so(tmp_path: Path) -> None:
+    (tmp_path / "finder.py").write_text(FINDER)
+    paths: dict[str, Any] = {
+        f"/{number}": {"get": {"operationId": f"shelf_{number}", "responses": {}}}
+        for number in range(45)
+    }
+    paths["/pay"] = {"post": {"operationId": "pay", "summary": "Pay a bill", "responses": {}}}
+    paths["/sms"] = {"post": {"operationId": "sms", "summary": "Send an SMS", "responses": {}}}
+    made = {**document("https://shop.test"), "paths": paths}
+    (tmp_path / "api.json").write_text(json.dumps(made))
+    (tmp_path / "codin.toml").write_text(
+        'home = "home"\n[openapi.shop]\ndocument = "api.json"\n[search]\nmeaning = true\n'
+        '[[agents]]\nsource = "finder.py"\nisolation = "process"\n'
+    )
+    settings = load_settings(tmp_path / "codin.toml")
+    said = ""
+    async with open_platform(settings, NO_MODEL) as platform, asyncio.timeout(60):
+        while "first is shop_sms" not in said:  # until they are embedded, by words alone
+            task_id = await platform.submit(LOCAL_USER, "einen Freund anschreiben, Handynachricht")
+            events = [event async for event in follow(platform.log, LOCAL_USER, task_id)]
+            said = str([event.body for event in events])
 
 
 @pytest.mark.parametrize(

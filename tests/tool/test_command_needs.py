@@ -12,6 +12,7 @@ from tool_house import House
 
 from codin.config import ConfigError, load_settings
 from codin.gateway.tools import open_sources
+from codin.sandbox.base import Sandbox, SandboxSpec
 from codin.sandbox.local import LocalSandboxProvider
 from codin.sandbox.network import ProxyRoom
 from codin.security import DEFAULT_ROLES, LOCAL_USER, OutgoingGuard, RoleAuthorizer
@@ -194,6 +195,33 @@ async def test_settings(tmp_path: Path, house: House, provider: LocalSandboxProv
         (made,) = registry.list(LOCAL_USER)
         house.registry.register(made)
         assert (await house.call("show")).value == "[secret]-plain"
+
+
+async def test_packages_are_got_before_a_call(
+    tmp_path: Path, provider: LocalSandboxProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = "[commands.{0}]\ndescription = 'X'\nargv = ['ls']\nrequirements = ['{1}']\n"
+    both = (("has", "iniconfig"), ("lacks", "../elsewhere"))
+    (tmp_path / "codin.toml").write_text("".join(command.format(*one) for one in both))
+    settings = load_settings(tmp_path / "codin.toml")
+    registry = ToolRegistry(RoleAuthorizer(DEFAULT_ROLES))
+    async with open_sources(registry, settings, OutgoingGuard(), provider) as sources:
+        (problem,) = sources.problems
+        assert problem.source == "commands.lacks"
+        assert "'../elsewhere' is no requirement" in problem.message
+
+    begun = asyncio.Event()
+
+    async def create(spec: SandboxSpec) -> Sandbox:
+        begun.set()
+        return await asyncio.Future[Sandbox]()
+
+    monkeypatch.setattr(provider, "create", create)
+    monkeypatch.setattr("codin.gateway.commands._PATIENCE_SECONDS", 0.1)
+    async with open_sources(registry, settings, OutgoingGuard(), provider) as sources:
+        assert begun.is_set()
+        told = {problem.message for problem in sources.problems}
+        assert "its packages are still being got" in told
 
 
 @pytest.mark.parametrize(

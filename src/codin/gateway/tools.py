@@ -12,15 +12,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from codin.config import CommandSettings, McpSettings, SecretSettings, Settings
+from codin.config import McpSettings, SecretSettings, Settings
 from codin.errors import CodinError
+from codin.gateway.commands import CommandPackages, register_commands
 from codin.gateway.team import TeamProblem
 from codin.sandbox.base import MIB, Mount, SandboxProvider
 from codin.security import LOCAL_USER, OutgoingGuard
-from codin.tool.argv import Argument
-from codin.tool.base import ToolError
 from codin.tool.builtin import builtin_tools
-from codin.tool.command import CommandTool, command_limits
 from codin.tool.function import FunctionTool
 from codin.tool.granted import Wanted
 from codin.tool.invocation import RunnableTool
@@ -93,7 +91,9 @@ class Sources:
     """The sources of the settings. ``left_out`` is what else of the settings is no tool."""
 
     def __init__(
-        self, members: Sequence[SourceTools], left_out: Sequence[TeamProblem] = ()
+        self,
+        members: Sequence[SourceTools | CommandPackages],
+        left_out: Sequence[TeamProblem] = (),
     ) -> None:
         self._members = members
         self._left_out = left_out
@@ -112,8 +112,11 @@ async def open_sources(
     """Registers the commands of the settings, and the tools of their sources until the block is
     left. Sources are opened beside each other; ``provider`` gives the sandboxes of those that run
     in one."""
-    left_out = (*_without_secrets(registry), *_register_commands(registry, settings))
-    members = [SourceTools(one, registry) for one in _sources(settings, guard, provider)]
+    left_out = (*_without_secrets(registry), *register_commands(registry, settings))
+    members: list[SourceTools | CommandPackages] = [
+        CommandPackages(settings, provider),
+        *(SourceTools(one, registry) for one in _sources(settings, guard, provider)),
+    ]
     async with AsyncExitStack() as stack:
         for member in members:
             stack.push_async_callback(member.aclose)
@@ -125,39 +128,6 @@ def _without_secrets(registry: ToolRegistry) -> Iterator[TeamProblem]:
     for tool in registry.list(LOCAL_USER):
         if isinstance(tool, FunctionTool) and tool.not_given:
             yield TeamProblem(registry.source(LOCAL_USER, tool.name), tool.not_given)
-
-
-def _register_commands(registry: ToolRegistry, settings: Settings) -> Iterator[TeamProblem]:
-    for name, command in settings.commands.items():
-        try:
-            registry.register(_command(name, command), source=f"commands.{name}")
-        except ToolError as error:
-            yield TeamProblem(f"commands.{name}", str(error))
-
-
-def _command(name: str, command: CommandSettings) -> CommandTool:
-    arguments = {
-        each: Argument(given.json_schema, given.optional, given.dashes, given.flag)
-        for each, given in command.arguments.items()
-    }
-    return CommandTool(
-        name,
-        command.argv,
-        arguments,
-        description=command.description,
-        stdin=command.stdin,
-        output=command.output,
-        exit_codes=command.exit_codes,
-        limits=command_limits(command.seconds, command.result_chars),
-        effects=command.effects,
-        permissions=command.permissions,
-        tags=command.tags,
-        version=command.version,
-        deprecated=command.deprecated,
-        env=command.env,
-        requirements=command.requirements,
-        network=command.network,
-    )
 
 
 def _sources(

@@ -6,6 +6,7 @@ import time
 import pytest
 from npm_documents import document
 
+from codin.model.embedding import E5Embedder
 from codin.security import DEFAULT_ROLES, LOCAL_USER, RoleAuthorizer
 from codin.tool import Tool, ToolRegistry, ToolSearch
 from codin.tool.openapi import OpenApiSource
@@ -56,12 +57,69 @@ ANSWERS = {
 }
 
 
-async def test_most_questions_find_their_operation_among_the_first_ten() -> None:
+PARAPHRASED = {
+    "text somebody on their phone": "twilio_CreateMessage",
+    "ring a number": "twilio_CreateCall",
+    "hang up an ongoing conversation": "twilio_UpdateCall",
+    "how much money is left on the account": "twilio_FetchBalance",
+    "erase an audio recording": "twilio_DeleteRecording",
+    "people who are in a conference call": "twilio_ListParticipant",
+    "open a ticket in jira": "jira_createIssue",
+    "who is watching a ticket": "jira_getIssueWatchers",
+    "move a ticket to another status": "jira_doTransition",
+    "make two tickets related to each other": "jira_linkIssues",
+    "remove a ticket for good": "jira_deleteIssue",
+    "SMS verschicken": "twilio_CreateMessage",
+    "einen Kommentar zu einem Jira-Ticket schreiben": "jira_addComment",
+    "eliminar un proyecto": "jira_deleteProject",
+    "un appel téléphonique": "twilio_CreateCall",
+}
+
+
+async def registry_of(*names: str) -> ToolRegistry:
     registry = ToolRegistry(RoleAuthorizer(DEFAULT_ROLES))
-    for name, (package, member) in DOCUMENTS.items():
-        source = OpenApiSource(name, document(package, member), server="https://api.test")
+    for name in names:
+        source = OpenApiSource(name, document(*DOCUMENTS[name]), server="https://api.test")
         assert registry.replace(name, await source.open()) == ()
         await source.aclose()
+    return registry
+
+
+async def answered(
+    search: ToolSearch, known: dict[str, Tool], answers: dict[str, str]
+) -> list[str]:
+    """The questions whose answer is among the first ten."""
+    assert set(answers.values()) <= known.keys()
+    return [
+        question
+        for question, answer in answers.items()
+        if answer in [spec.name for spec in await search.find(question, known)]
+    ]
+
+
+async def test_questions_in_other_words_find_more_by_meaning() -> None:
+    registry = await registry_of("jira", "twilio")
+    known: dict[str, Tool] = {tool.name: tool for tool in registry.list(LOCAL_USER)}
+    same = {asked: answer for asked, answer in ANSWERS.items() if answer in known}
+    words, embedder = ToolSearch(registry), E5Embedder()
+    both = ToolSearch(registry, embedder=embedder)
+    try:
+        begun = time.perf_counter()
+        assert await answered(both, known, PARAPHRASED) == await answered(words, known, PARAPHRASED)
+        assert both.meanings is not None
+        await both.meanings.settled()
+        print(f"{len(known)} embedded in {time.perf_counter() - begun:.1f} s")
+        before = len(await answered(words, known, PARAPHRASED))
+        after = len(await answered(both, known, PARAPHRASED))
+        print(f"of {len(PARAPHRASED)}: {before} by words, {after} by both")
+        assert after >= before + 2
+        assert len(await answered(both, known, same)) >= len(await answered(words, known, same))
+    finally:
+        await embedder.aclose()
+
+
+async def test_most_questions_find_their_operation_among_the_first_ten() -> None:
+    registry = await registry_of(*DOCUMENTS)
     known: dict[str, Tool] = {tool.name: tool for tool in registry.list(LOCAL_USER)}
     assert len(known) > 1_900
     assert set(ANSWERS.values()) <= known.keys()
