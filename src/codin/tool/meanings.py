@@ -22,6 +22,8 @@ _log = logging.getLogger(__name__)
 
 _BATCH = 8
 _TEXT_CHARS = 240
+"""Of a name and the first line of a description. With more of it the right tool comes first less
+often (for 16 of 34 questions instead of 24), and five times as much is computed."""
 _QUERY_CHARS = 240
 _QUERY_SECONDS = 2.0
 _LEAST_KNOWN = 0.9
