@@ -150,7 +150,7 @@ class Nearness:
         await asyncio.sleep(0)
         await self.open.wait()
         if self.broken is not None:
-            if isinstance(self.broken, Exception):
+            if isinstance(self.broken, BaseException):
                 raise self.broken
             wrong: Sequence[Sequence[float]] = self.broken
             return wrong
@@ -252,6 +252,20 @@ async def test_an_embedder_that_failed_is_asked_again_later(
     await found(search, registry, "favourite")
     await settled(search)
     assert (await found(search, registry, "favourite"))[0] == "hub_star"
+
+
+async def test_an_embedder_that_is_closed_is_not_asked_again(
+    registry: ToolRegistry, caplog: pytest.LogCaptureFixture
+) -> None:
+    nearness = Nearness()
+    nearness.broken = asyncio.CancelledError()
+    search = ToolSearch(registry, embedder=nearness)
+    await settled(search)
+    nearness.broken = None
+    registry.register(Made(name="zoo", description="Feed a zebra"))
+    await settled(search)
+    assert (await found(search, registry, "zebra"))[0] == "zoo"
+    assert (nearness.given, caplog.text) == (0, "")
 
 
 async def test_a_query_that_is_not_embedded_in_time_is_answered_by_words(

@@ -66,11 +66,13 @@ class E5Embedder:
         return await asyncio.shield(task)
 
     async def aclose(self) -> None:
-        """End its process. Safe to call twice."""
+        """Cancel what is under way, and end its process. Safe to call twice."""
         self._closed = True
-        await self._end()
+        for task in self._asked:
+            task.cancel()
         if self._asked:
             await asyncio.wait(self._asked)
+        await self._end()
 
     async def _answer(self, texts: list[str], query: bool) -> NDArray[float32]:
         import numpy as np

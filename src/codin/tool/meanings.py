@@ -47,7 +47,7 @@ class Meanings:
     They are embedded in the background, a few at a time, from the beginning and when others come;
     what was embedded is kept by its text, and is not embedded again. Nothing waits for that: while
     too few are known, ``ranked`` gives none. What goes wrong is told in the log, and tried again
-    after a minute.
+    after a minute. An embedder that is closed cancels what it was asked, and is not asked again.
     """
 
     def __init__(self, registry: ToolRegistry, embedder: Embedder) -> None:
@@ -61,12 +61,13 @@ class Meanings:
         self._filling: asyncio.Task[None] | None = None
         self._revision = -1
         self._not_before = 0.0
+        self._closed = False
         registry.listen(self.refresh)
         self.refresh()
 
     def refresh(self) -> None:
         """Have what is new embedded, unless that is under way. Does nothing without a loop."""
-        if self._filling is not None and not self._filling.done():
+        if self._closed or (self._filling is not None and not self._filling.done()):
             return
         if self._revision == self._registry.revision or time.monotonic() < self._not_before:
             return
@@ -113,6 +114,9 @@ class Meanings:
                 await self._take(texts)
                 self._know(texts)
                 self._revision = revision
+        except asyncio.CancelledError:
+            self._closed = True
+            raise
         except Exception:
             self._not_before = time.monotonic() + _AGAIN_SECONDS
             _log.exception("tools are searched by words alone: the embedder failed")
