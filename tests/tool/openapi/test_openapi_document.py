@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from codin.security import OutgoingGuard
 from codin.security.errors import OutgoingRefused
 from codin.testing.a2a_server import listening
 from codin.tool.openapi import OpenApiError, read_document
+from codin.tool.openapi import document as document_module
 from codin.tool.openapi.document import parsed
 from codin.tool.openapi.errors import UnusableOperation
 
@@ -43,12 +45,36 @@ def test_what_is_no_document(content: bytes, told: str) -> None:
     assert str(caught.value).startswith("api.json: ")
 
 
-def test_yaml_that_grows_without_end_is_refused() -> None:
+def test_yaml_that_grows_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(document_module, "_MAX_NODES", 100_000)
     layers = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
     with pytest.raises(OpenApiError, match="endless"):
         parsed("\n".join(["openapi: 3.0.0", "a0: &a0 [x]", *layers]).encode(), "bomb.yaml")
     with pytest.raises(OpenApiError, match="endless"):
         parsed(b"openapi: 3.0.0\npaths: &a\n  again: *a\n", "circle.yaml")
+
+
+@pytest.mark.parametrize("values", [b"[],", b"{},", b"0,", b'{"a":[[[0]]]},'])
+def test_json_that_would_be_far_larger_in_memory_is_refused(values: bytes) -> None:
+    content = b'{"openapi": "3.0.0", "x": [' + values * 3_000_000 + b"0]}"
+    begun = time.monotonic()
+    with pytest.raises(OpenApiError) as caught:
+        parsed(content, "bomb.json")
+    told = "bomb.json: has more than 3,000,000 values; give the part that is needed"
+    assert str(caught.value) == told
+    assert time.monotonic() - begun < 1
+
+
+def test_yaml_that_would_be_far_larger_in_memory_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(document_module, "_MAX_YAML_NODES", 1_000)
+    with pytest.raises(OpenApiError) as caught:
+        parsed(b"openapi: 3.0.0\nx: [" + b"0," * 2_000 + b"0]\n", "bomb.yaml")
+    assert str(caught.value) == (
+        "bomb.yaml: has more than 1,000 values, which is too much for YAML; give it as JSON, such "
+        "as by `npx @redocly/cli bundle --ext json`"
+    )
 
 
 async def test_a_file(tmp_path: Path) -> None:

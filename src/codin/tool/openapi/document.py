@@ -18,6 +18,7 @@ from codin.tool.openapi.errors import OpenApiError, UnusableOperation
 MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
 """Of one document: a large cloud's whole API has 47 MB."""
 _MAX_NODES = 3_000_000
+_MAX_YAML_NODES = 1_000_000
 _MAX_DEPTH = 300
 _READ_SECONDS = 60.0
 _MAX_REFERENCES = 32
@@ -161,11 +162,20 @@ def _too_large(source: str, most: int) -> OpenApiError:
 
 def _decoded(content: bytes, source: str) -> Any:
     if content.lstrip()[:1] == b"{":
+        _check_parts(content, source)
         try:
             return json.loads(content)
         except (ValueError, RecursionError) as error:
             raise OpenApiError(f"{source}: is not JSON: {error}") from error
     return _from_yaml(content, source)
+
+
+def _check_parts(content: bytes, source: str) -> None:
+    """Two bytes of JSON can be a hundred in memory: what it will have is counted before."""
+    if sum(map(content.count, (b"{", b"[", b","))) > _MAX_NODES:
+        raise OpenApiError(
+            f"{source}: has more than {_MAX_NODES:,} values; give the part that is needed"
+        )
 
 
 def _from_yaml(content: bytes, source: str) -> Any:
@@ -177,7 +187,7 @@ def _from_yaml(content: bytes, source: str) -> Any:
         ) from None
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        _check_depth(yaml.parse(content, Loader=loader), source)
+        _check_events(yaml.parse(content, Loader=loader), source)
         raw = yaml.load(content, Loader=loader)  # noqa: S506 - both are safe
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise OpenApiError(f"{source}: is not YAML: {str(error)[:300]}") from error
@@ -185,10 +195,16 @@ def _from_yaml(content: bytes, source: str) -> Any:
     return raw
 
 
-def _check_depth(events: Iterable[Any], source: str) -> None:
-    """libyaml builds what is nested by calling itself, until the process dies."""
+def _check_events(events: Iterable[Any], source: str) -> None:
+    """libyaml builds what is nested by calling itself, until the process dies; and what PyYAML
+    builds takes several times the memory that JSON takes."""
     depth = 0
-    for event in events:
+    for count, event in enumerate(events):
+        if count > _MAX_YAML_NODES:
+            raise OpenApiError(
+                f"{source}: has more than {_MAX_YAML_NODES:,} values, which is too much for YAML; "
+                "give it as JSON, such as by `npx @redocly/cli bundle --ext json`"
+            )
         kind = type(event).__name__
         depth += kind.endswith("StartEvent") - kind.endswith("EndEvent")
         if depth > _MAX_DEPTH:
