@@ -18,6 +18,7 @@ from codin.tool import (
     UnknownTool,
     builtin_tools,
 )
+from codin.tool import registry as registry_module
 
 ROLES = {**DEFAULT_ROLES, "adder": frozenset({"tool.call:add"})}
 ADDER = Principal("local", "ann", roles=frozenset({"adder"}))
@@ -277,3 +278,41 @@ def test_two_thousand_tools_are_listed_and_found_at_once() -> None:
     assert "Did you mean 'hub_list_1999'?" in str(caught.value)
     assert str(caught.value).endswith(" and 1,960 more.")
     assert len(str(caught.value)) < 2_000
+
+
+def test_what_was_looked_through_is_not_looked_through_again(
+    registry: ToolRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, bad = Made(name="hub_a"), Made(name="hub_b", input_schema={"type": "string"})
+    looked: list[str] = []
+    check = registry_module._check_schemas
+
+    def noted(spec: ToolSpec) -> None:
+        looked.append(spec.name)
+        check(spec)
+
+    monkeypatch.setattr(registry_module, "_check_schemas", noted)
+    registry.prepare([good, bad])
+    (problem,) = registry.replace("hub", [good, bad])
+    assert str(problem) == "tool 'hub_b': the input schema has to be of type object"
+    assert looked == ["hub_a", "hub_b", "hub_b"]
+    good.spec = good.spec.model_copy(update={"input_schema": {"type": "string"}})
+    assert len(registry.replace("hub", [good])) == 1
+
+
+@pytest.mark.parametrize("order", [("git", "git_hub"), ("git_hub", "git")])
+def test_a_namespace_keeps_its_names_whoever_comes_first(
+    registry: ToolRegistry, order: tuple[str, str]
+) -> None:
+    registry.reserve(("git", "git_hub"))
+    tools = {
+        "git": [Made(name="git_log"), Made(name="git_hub_push")],
+        "git_hub": [Made(name="git_hub_push"), Made(name="git_hub_pull")],
+    }
+    problems = [str(one) for name in order for one in registry.replace(name, tools[name])]
+    assert problems == [
+        "the tool 'git_hub_push' of git has a name that only tools of git_hub may have; name one "
+        "of the two otherwise in codin.toml"
+    ]
+    assert registry.namespace("git_hub_push") == "git_hub"
+    assert registry.namespace("git_log") == "git"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
+from weakref import WeakKeyDictionary
 
 from jsonschema_rs import Draft202012Validator, ReferencingError, ValidationError, meta
 
@@ -50,6 +52,8 @@ class ToolRegistry:
         self._entries: dict[str, list[_Entry]] = {}
         self._visible: dict[Principal, tuple[RunnableTool, ...]] = {}
         self._listening: list[Callable[[], None]] = []
+        self._sound: WeakKeyDictionary[RunnableTool, ToolSpec] = WeakKeyDictionary()
+        self._reserved: set[str] = set()
         self.revision = 0
         for tool in tools:
             self.register(tool)
@@ -77,12 +81,24 @@ class ToolRegistry:
         problems: list[ToolError] = []
         for tool in tools:
             try:
-                _check_namespace(tool, namespace)
+                self._check_namespace(tool, namespace)
                 self._take(tool, source or f"tools of {namespace}", namespace)
             except ToolError as error:
                 problems.append(error)
         self._changed()
         return tuple(problems)
+
+    def prepare(self, tools: Iterable[RunnableTool]) -> None:
+        """Look ``tools`` through, in any thread: to take thousands is then a moment's work. What is
+        wrong with one is told when it is to be taken."""
+        for tool in tools:
+            with contextlib.suppress(ToolError):
+                self._check_sound(tool)
+
+    def reserve(self, namespaces: Iterable[str]) -> None:
+        """Keep the names of ``namespaces`` for them: ``git`` can have no ``git_hub_push`` where
+        there is a ``git_hub``, whichever of the two comes first."""
+        self._reserved.update(namespaces)
 
     def unregister(self, name: str) -> None:
         """Forget the tool in all its versions, or ``NAME@VERSION`` alone. Forgetting an unknown one
@@ -176,10 +192,31 @@ class ToolRegistry:
                 raise ToolClash(
                     f"two tools are named '{name}': {other.source} and {source}; rename one"
                 )
-        _check_json(tool)
-        _check_schemas(tool)
+        self._check_sound(tool)
         entry = _Entry(tool, version, source, namespace)
         self._entries[name] = sorted([*entries, entry], key=lambda one: one.version, reverse=True)
+
+    def _check_sound(self, tool: RunnableTool) -> None:
+        if self._sound.get(tool) is tool.spec:
+            return
+        spec = tool.spec
+        _check_json(spec)
+        _check_schemas(spec)
+        self._sound[tool] = spec
+
+    def _check_namespace(self, tool: RunnableTool, namespace: str) -> None:
+        name = tool.spec.name
+        if not namespace or not name.startswith(f"{namespace}_"):
+            raise ToolDefinitionError(
+                f"the tool '{name[:80]}' does not begin with '{namespace}_', as the tools of "
+                f"{namespace or 'a namespace'} do"
+            )
+        longer = (one for one in self._reserved if one.startswith(f"{namespace}_"))
+        if other := next((one for one in longer if name.startswith(f"{one}_")), None):
+            raise ToolDefinitionError(
+                f"the tool '{name[:80]}' of {namespace} has a name that only tools of {other} may "
+                "have; name one of the two otherwise in codin.toml"
+            )
 
     def _changed(self) -> None:
         self.revision += 1
@@ -211,6 +248,7 @@ def nearest(name: str, names: Iterable[str], *, most: int = 1) -> list[str]:
     return difflib.get_close_matches(name, _likely(name, list(names)), n=most)
 
 
+@lru_cache(_REMEMBERED)
 def version_key(version: str) -> tuple[int, ...]:
     """``version`` to compare by, without zeros at its end: 1.0 is 1. Empty if it is no version."""
     if not _VERSION.fullmatch(version):
@@ -231,14 +269,6 @@ def _is_of(entries: list[_Entry], namespace: str) -> bool:
     return bool(namespace) and entries[0].namespace == namespace
 
 
-def _check_namespace(tool: RunnableTool, namespace: str) -> None:
-    if not namespace or not tool.spec.name.startswith(f"{namespace}_"):
-        raise ToolDefinitionError(
-            f"the tool '{tool.spec.name[:80]}' does not begin with '{namespace}_', as the tools of "
-            f"{namespace or 'a namespace'} do"
-        )
-
-
 def _checked_version(tool: RunnableTool, source: str) -> tuple[int, ...]:
     numbers = version_key(tool.spec.version)
     if not numbers:
@@ -254,8 +284,7 @@ def _source_of(tool: RunnableTool) -> str:
     return f"{tool.spec.origin} tool of {module}" if module else f"{tool.spec.origin} tool"
 
 
-def _check_json(tool: RunnableTool) -> None:
-    spec = tool.spec
+def _check_json(spec: ToolSpec) -> None:
     said = [spec.description, spec.tags, spec.permissions, spec.input_schema, spec.output_schema]
     try:
         json.dumps(said, ensure_ascii=False, allow_nan=False).encode()
@@ -265,12 +294,12 @@ def _check_json(tool: RunnableTool) -> None:
         ) from error
 
 
-def _check_schemas(tool: RunnableTool) -> None:
+def _check_schemas(spec: ToolSpec) -> None:
     # Compiled, because not all that is valid can be: a pattern, a reference, the depth. Results
     # are held against their schema loosely: that it is one is enough.
     checks = (
-        (partial(Draft202012Validator, offline=True), tool.spec.input_schema),
-        (meta.validate, tool.spec.output_schema or {}),
+        (partial(Draft202012Validator, offline=True), spec.input_schema),
+        (meta.validate, spec.output_schema or {}),
     )
     for check, schema in checks:
         try:
@@ -278,14 +307,12 @@ def _check_schemas(tool: RunnableTool) -> None:
         except ValidationError as error:
             place = "/".join(map(str, error.instance_path)) or "/"
             raise ToolDefinitionError(
-                f"tool '{tool.spec.name}' has a schema that is no JSON Schema 2020-12: "
+                f"tool '{spec.name}' has a schema that is no JSON Schema 2020-12: "
                 f"{error.message[:300]} at {place[:200]}"
             ) from error
         except (ReferencingError, ValueError) as error:
             raise ToolDefinitionError(
-                f"tool '{tool.spec.name}' has a schema that cannot be used: {str(error)[:200]}"
+                f"tool '{spec.name}' has a schema that cannot be used: {str(error)[:200]}"
             ) from error
-    if tool.spec.input_schema.get("type") != "object":
-        raise ToolDefinitionError(
-            f"tool '{tool.spec.name}': the input schema has to be of type object"
-        )
+    if spec.input_schema.get("type") != "object":
+        raise ToolDefinitionError(f"tool '{spec.name}': the input schema has to be of type object")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from codin.tool.invocation import RunnableTool
 
-Changed = Callable[[Sequence[RunnableTool]], None]
+Changed = Callable[[Sequence[RunnableTool]], Awaitable[None]]
 """Is given all tools of a source, in the place of those that there were."""
 
 
@@ -36,4 +36,4 @@ class ToolSource(ABC):
 
     def listen(self, changed: Changed) -> None:  # noqa: B027 - most sources never change
         """Have ``changed`` told when its tools are others than before; ``problems`` are then those
-        of the new ones. It returns at once, and does not raise."""
+        of the new ones. It does not raise."""

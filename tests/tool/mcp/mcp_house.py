@@ -32,7 +32,7 @@ async def registered(house: House, source: McpSource) -> list[str]:
     refused = house.registry.replace(source.name, tools)
     assert refused == ()
 
-    def changed(now: Any) -> None:
+    async def changed(now: Any) -> None:
         house.registry.replace(source.name, now)
 
     source.listen(changed)

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import own_server
@@ -225,8 +225,12 @@ async def test_one_that_comes_later_is_taken_then(house: House) -> None:
     app = Starlette(routes=[Route("/mcp", maybe, methods=["POST", "GET", "DELETE"])])
     async with listening(app) as url:
         source = McpSource("old", HttpServer(f"{url}/mcp", GUARD), again_seconds=0.1)
-        source.listen(lambda tools: told.append(house.registry.replace("old", tools)))
         told: list[object] = []
+
+        async def take(tools: Sequence[RunnableTool]) -> None:
+            told.append(house.registry.replace("old", tools))
+
+        source.listen(take)
         with pytest.raises(McpUnavailable, match="it answered 503"):
             await source.open()
         there = True

@@ -174,7 +174,7 @@ class McpSource(ToolSource):
             _log.warning("%s", error)
             return
         if self._changed is not None:
-            self._changed(tools)
+            await self._changed(tools)
 
     async def _look_again(self) -> None:
         """What is offered may have changed: have whoever listens know."""
@@ -187,7 +187,7 @@ class McpSource(ToolSource):
         for problem in self.problems:
             _log.warning("%s", problem)
         if self._changed is not None:
-            self._changed(tools)
+            await self._changed(tools)
 
     def _tools(self, listing: Listing) -> list[RunnableTool]:
         kept, changed = self._trusted(listing.offers)

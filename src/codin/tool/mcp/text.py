@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import Any
 
 _HIDDEN = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})
+_PLAIN = re.compile(r"[\n\t -~]*")
 _TEXTS = frozenset({"description", "title"})
 _NAMED = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
 _KEPT = frozenset({"const", "default", "enum", "examples"})
@@ -16,12 +18,17 @@ def clean(text: str, most: int) -> str:
 
     Lines stay lines. What is left out at the end is told by an ellipsis.
     """
-    kept = "".join(
-        one for one in text[: 4 * most] if one in "\n\t" or unicodedata.category(one) not in _HIDDEN
-    ).strip()
+    kept = text[: 4 * most]
+    if not _PLAIN.fullmatch(kept):  # most are, and each character takes its time
+        kept = "".join(filter(_is_seen, kept))
+    kept = kept.strip()
     if len(kept) <= most and len(text) <= 4 * most:
         return kept
     return kept[: most - 1].rstrip() + "…"
+
+
+def _is_seen(one: str) -> bool:
+    return one in "\n\t" or unicodedata.category(one) not in _HIDDEN
 
 
 def clean_schema(schema: Any, most: int) -> Any:

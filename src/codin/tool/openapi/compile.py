@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from openapi_pydantic.v3 import v3_0, v3_1
 from pydantic import ValidationError
 
+from codin.tool.mcp.text import clean
 from codin.tool.openapi.bodies import Bodies
 from codin.tool.openapi.body import is_json
 from codin.tool.openapi.document import Document
@@ -19,6 +20,8 @@ from codin.tool.openapi.schemas import BUDGET, MOST_DESCRIPTION, Schemas, descri
 from codin.tool.openapi.styles import checked_style
 
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+MOST_OPERATIONS = 30_000
+"""Of one document that are compiled: the largest that is known has 22,361."""
 _BODY = "body"
 _NAME_LENGTH = 64
 _NO_NAME = re.compile(r"[^A-Za-z0-9_]+")
@@ -27,6 +30,10 @@ _TEMPLATE = re.compile(r"\{([^{}]*)\}")
 # ignored" (3.1.1, section 4.8.12.1).
 _NOT_PARAMETERS = frozenset({"accept", "content-type", "authorization"})
 _NOT_SETTABLE = frozenset({"host", "content-length", "transfer-encoding", "connection"})
+
+
+Names = tuple[str, ...]
+"""What one operation can be named by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +64,7 @@ def compile_document(
     server: str | None = None,
     variables: Mapping[str, str] | None = None,
     budget: int = BUDGET,
+    takes: Callable[[Names], bool] | None = None,
 ) -> Compiled:
     """All operations of ``document`` that can be called, and those that cannot.
 
@@ -65,10 +73,36 @@ def compile_document(
         server: where the API is; the document's first server otherwise.
         variables: values for the variables in servers' addresses.
         budget: characters that the schema of one operation may have.
+        takes: says of an operation's names whether it is wanted; without it, all are.
     """
     compiler = _Compiler(document, prefix, server, variables or {}, budget)
     operations: list[Operation] = []
     skipped: list[Skipped] = []
+    for method, path, item in _found(document, skipped):
+        if takes is not None and not takes(_names(method, path, item)):
+            continue
+        if len(operations) + len(skipped) >= MOST_OPERATIONS:
+            skipped.append(Skipped("*", "*", "", _TOO_MANY))
+            break
+        try:
+            operations.append(compiler.compiled(method.upper(), path, item))
+        except UnusableOperation as error:
+            skipped.append(_skipped(method, path, item, str(error)))
+        except RecursionError:
+            skipped.append(_skipped(method, path, item, "it is nested too deep"))
+    return Compiled(tuple(operations), tuple(skipped))
+
+
+_TOO_MANY = (
+    f"there are more than {MOST_OPERATIONS:,}, and the others are left out: name those that are "
+    "needed (operations)"
+)
+
+
+def _found(
+    document: Document, skipped: list[Skipped]
+) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """The method and the path of each operation, and what its path has."""
     for path, raw in document.section("paths").items():
         try:
             item = document.followed(raw)
@@ -76,15 +110,18 @@ def compile_document(
             skipped.append(Skipped("*", str(path), "", str(error)))
             continue
         for method in METHODS if isinstance(item, Mapping) else ():
-            if method not in item:
-                continue
-            try:
-                operations.append(compiler.compiled(method.upper(), str(path), item))
-            except UnusableOperation as error:
-                skipped.append(_skipped(method, path, item, str(error)))
-            except RecursionError:
-                skipped.append(_skipped(method, path, item, "it is nested too deep"))
-    return Compiled(tuple(operations), tuple(skipped))
+            if method in item:
+                yield method, str(path), item
+
+
+def _names(method: str, path: str, item: Mapping[str, Any]) -> Names:
+    """What an operation can be named by: its id, its method and path, its tags."""
+    raw = item[method]
+    place = f"{method.upper()} {path}"
+    if not isinstance(raw, Mapping):
+        return (place,)
+    tags = map(str, _listed(raw, "tags"))
+    return (str(raw.get("operationId") or place), place, *tags)
 
 
 def _skipped(method: str, path: Any, item: Mapping[str, Any], reason: str) -> Skipped:
@@ -135,7 +172,7 @@ class _Compiler:
             id=str(operation.get("operationId") or f"{method} {path}"),
             method=method,
             path=path,
-            description=_description(method, path, operation),
+            description=self._description(method, path, operation),
             input_schema=self._schemas.closed(schema),
             server=self._server_of(item, operation),
             parameters=tuple(parameter for parameter, _ in parameters),
@@ -263,6 +300,13 @@ class _Compiler:
         found = sorted(map(str, kinds), key=lambda kind: not is_json(kind))
         return (*found, "*/*;q=0.1") if found else ("*/*",)
 
+    def _description(self, method: str, path: str, operation: Mapping[str, Any]) -> str:
+        """Its words, and whose they are: a model is not to take them for the operator's."""
+        said = [str(operation.get(key) or "").strip() for key in ("summary", "description")]
+        text = "\n".join(dict.fromkeys(part for part in said if part)) or f"{method} {path}"
+        head = f"Operation of the API {self._prefix}: " if self._prefix else ""
+        return head + clean(text, MOST_DESCRIPTION)
+
     def _named(self, method: str, path: str, operation: Mapping[str, Any]) -> str:
         base = str(operation.get("operationId") or f"{method.lower()}_{path.strip('/')}")
         whole = f"{self._prefix}_{base}" if self._prefix else base
@@ -299,9 +343,3 @@ def _validated(model: Any, raw: Any) -> None:
         raise UnusableOperation(
             f"its {what} is not as OpenAPI has it: {place}: {first['msg']}"
         ) from None
-
-
-def _description(method: str, path: str, operation: Mapping[str, Any]) -> str:
-    said = [str(operation.get(key) or "").strip() for key in ("summary", "description")]
-    text = "\n".join(dict.fromkeys(part for part in said if part)) or f"{method} {path}"
-    return text[:MOST_DESCRIPTION]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
+from codin.tool.mcp.text import clean
 from codin.tool.openapi.document import Document
 from codin.tool.openapi.errors import UnusableOperation
 
@@ -21,6 +22,7 @@ _MAX_DEPTH = 80
 
 _COMPONENTS = "#/components/schemas/"
 _DEFS = "#/$defs/"
+_TEXTS = frozenset({"description", "title"})
 _MAPS = frozenset({"properties", "patternProperties", "dependentSchemas", "$defs"})
 _LISTS = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
 _SINGLE = frozenset(
@@ -126,6 +128,8 @@ class Schemas:
         return made
 
     def _part(self, key: str, value: Any, depth: int) -> Any:
+        if key in _TEXTS and isinstance(value, str):
+            return clean(value, MOST_DESCRIPTION)
         if key in _MAPS and isinstance(value, Mapping):
             return {name: self._converted(inner, depth + 1) for name, inner in value.items()}
         if key in _LISTS and isinstance(value, list):
@@ -145,7 +149,7 @@ class Schemas:
             raise UnusableOperation(f"it refers to {reference}, which is not there")
         made: Schema = {"$ref": _DEFS + name.replace("~", "~0").replace("/", "~1")}
         if not self._old and isinstance(about := schema.get("description"), str):
-            made["description"] = about
+            made["description"] = clean(about, MOST_DESCRIPTION)
         return made
 
 
@@ -153,7 +157,7 @@ def described(schema: Schema, about: str) -> Schema:
     """``schema`` with the description ``about``, where it has none of its own."""
     if not about or schema.get("description"):
         return schema
-    return {**schema, "description": about[:MOST_DESCRIPTION]}
+    return {**schema, "description": clean(about, MOST_DESCRIPTION)}
 
 
 def _modernised(made: Schema, schema: Mapping[str, Any]) -> None:

@@ -12,10 +12,9 @@ from codin.security.credentials import Credential
 from codin.tool.invocation import RunnableTool
 from codin.tool.openapi.auth import Credentials
 from codin.tool.openapi.client import ApiClient
-from codin.tool.openapi.compile import Compiled, compile_document
-from codin.tool.openapi.document import read_document
+from codin.tool.openapi.compile import Compiled, Names, compile_document
+from codin.tool.openapi.document import Document, read_document
 from codin.tool.openapi.errors import OpenApiError
-from codin.tool.openapi.operation import Operation
 from codin.tool.openapi.schemas import BUDGET
 from codin.tool.openapi.tool import OpenApiTool
 from codin.tool.source import ToolSource
@@ -72,31 +71,31 @@ class OpenApiSource(ToolSource):
             server=self._server,
             variables=self._variables,
             budget=self._budget,
+            takes=self._takes if self._wanted else None,
         )
-        taken = [one for one in self.compiled.operations if self._takes(one)]
-        if not taken:
-            raise OpenApiError(f"{self._document}: {self._nothing()}")
+        if not self.compiled.operations:
+            raise OpenApiError(f"{self._document}: {self._nothing(document)}")
         place = f"openapi.{self.name}"
         credentials = Credentials(document, self._given, self._guard, place=place)
         self.problems = [*credentials.problems, *self._skipped()]
         self._client = ApiClient(self._guard, credentials)
-        return [OpenApiTool(one, self._client, api=self.name) for one in taken]
+        return await asyncio.to_thread(self._tools, self._client)
 
     async def aclose(self) -> None:
         if self._client is not None:
             await self._client.aclose()
 
-    def _takes(self, operation: Operation) -> bool:
-        names = (operation.id, f"{operation.method} {operation.path}", *operation.tags)
-        return not self._wanted or any(
-            fnmatchcase(name, pattern) for name in names for pattern in self._wanted
-        )
+    def _tools(self, client: ApiClient) -> list[OpenApiTool]:
+        return [OpenApiTool(one, client, api=self.name) for one in self.compiled.operations]
 
-    def _nothing(self) -> str:
-        if self.compiled.operations:
-            return f"none of its operations is among {', '.join(self._wanted)}"
+    def _takes(self, names: Names) -> bool:
+        return any(fnmatchcase(name, pattern) for name in names for pattern in self._wanted)
+
+    def _nothing(self, document: Document) -> str:
         if self.compiled.skipped:
             return f"none of its operations can be used: {self.compiled.skipped[0]}"
+        if self._wanted and document.section("paths"):
+            return f"none of its operations is among {', '.join(self._wanted)}"
         return "it has no operations"
 
     def _skipped(self) -> list[str]:
