@@ -480,3 +480,16 @@ def test_user_message() -> None:
     assert [p.WhichOneof("content") for p in message.parts] == ["text", "raw"]
     assert (message.context_id, message.task_id) == ("c", "t")
     assert message.message_id != user_message("hello").message_id
+
+
+def test_what_is_nested_without_end_is_told_as_far_as_it_goes() -> None:
+    deep: dict[str, object] = {}
+    for _ in range(1_000):
+        deep = {"in": deep}
+    ring: dict[str, object] = {"name": "ring"}
+    ring["in"] = [ring, ring]
+    for arguments in (deep, ring):
+        (told,) = through([ToolCall(call_id="c", name="t", arguments=arguments)])
+        assert isinstance(told, ToolCall)
+        assert told.name == "t"
+        assert "[what is nested deeper is left out]" in str(told.arguments)

@@ -18,6 +18,8 @@ from pydantic_core import to_jsonable_python
 
 _EXACT = 2**53
 _DEPTH = 24
+_DEEPEST = 200  # pydantic goes no deeper than 255
+_LEFT_OUT = "[what is nested deeper is left out]"
 _TEXT_FIELDS = "codin_json"
 """Metadata key: names of the fields that hold JSON text; true when the whole value does."""
 
@@ -28,11 +30,30 @@ def clean_text(text: str) -> str:
 
 
 def jsonable(value: Any) -> Any:
-    """``value`` as JSON data, whatever it is; NaN and infinities become null."""
-    plain = to_jsonable_python(
+    """``value`` as JSON data, whatever it is; NaN and infinities become null, and what is nested
+    without end is left out."""
+    try:
+        plain = _plain(value)
+    except ValueError:
+        plain = _plain(_cut(value, ()))
+    return _clean(plain)
+
+
+def _plain(value: Any) -> Any:
+    return to_jsonable_python(
         value, serialize_unknown=True, bytes_mode="base64", inf_nan_mode="null"
     )
-    return _clean(plain)
+
+
+def _cut(value: Any, above: tuple[int, ...]) -> Any:
+    if not isinstance(value, dict | list | tuple):
+        return value
+    if len(above) >= _DEEPEST or id(value) in above:
+        return _LEFT_OUT
+    inside = (*above, id(value))
+    if isinstance(value, dict):
+        return {key: _cut(one, inside) for key, one in value.items()}
+    return [_cut(one, inside) for one in value]
 
 
 def struct(values: Mapping[str, Any]) -> Struct:

@@ -280,7 +280,8 @@ def _given(texts: Mapping[str, str]) -> Json:
 def _event_part(event: AgentEvent) -> Part:
     absent = (field for field in ("state", "call", "reason") if getattr(event, field, None) is None)
     left_out = {"kind", *absent}
-    return data_part({"type": event.kind, **event.model_dump(exclude=left_out)})
+    fields = {name: value for name, value in event if name not in left_out}
+    return data_part({"type": event.kind, **fields})
 
 
 def _end(event: EndEvent) -> tuple[TaskState, list[Part]]:

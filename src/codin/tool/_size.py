@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
@@ -22,3 +23,20 @@ def has_more(value: Any, items: int, chars: int | None = None) -> bool:
         elif per_item is not None and isinstance(one, str):
             left -= len(one) // per_item
     return left < 0
+
+
+def is_deep(value: Any, levels: int) -> bool:
+    """Whether lists and objects are nested in ``value`` more than so many levels; those that are in
+    themselves are. Looks no further than that."""
+    level: dict[int, Any] = {id(value): value}
+    for _ in range(levels + 1):
+        level = {id(inner): inner for one in level.values() for inner in _inside(one)}
+        if not level:
+            return False
+    return True
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list | tuple) else ()

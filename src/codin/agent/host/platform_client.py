@@ -16,11 +16,13 @@ from codin.agent.host.wire import (
     ToolAnswer,
     ToolRequest,
 )
+from codin.tool._size import is_deep
 from codin.tool.arguments import positional
 from codin.tool.base import InvalidArguments, ToolError, ToolSpec, error_of
 from codin.tool.context import current_call_id
 
 _GRACE_SECONDS = 30.0
+_MOST_DEPTH = 150  # pydantic reads no JSON of more than 200 levels
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -51,9 +53,20 @@ class PlatformClient:
         """Call a tool of the run.
 
         Raises:
+            InvalidArguments: they cannot be told in JSON, or are too large.
             PlatformRefused: the call did not come to the tool.
         """
-        body = ToolRequest(arguments=arguments, call_id=call_id).model_dump_json()
+        if is_deep(arguments, _MOST_DEPTH):
+            raise InvalidArguments(
+                f"{spec.name}: the arguments are nested more than {_MOST_DEPTH} deep; send less of "
+                "them, or as text"
+            )
+        try:
+            body = ToolRequest(arguments=arguments, call_id=call_id).model_dump_json()
+        except ValueError as error:
+            raise InvalidArguments(
+                f"{spec.name}: the arguments cannot be told in JSON: {error}"
+            ) from error
         if len(body) > MAX_BODY:
             raise InvalidArguments(f"the arguments of {spec.name} are larger than {MAX_BODY} bytes")
         answer = await self._request(
