@@ -72,14 +72,13 @@ def _where(spec: ToolSpec) -> str:
 async def _registered(overrides: Overrides, words: str | None) -> tuple[list[ToolSpec], list[str]]:
     """The specs of the tools, or of those that fit ``words``, and what cannot be used."""
     from codin.gateway.sandboxes import local_provider
-    from codin.gateway.tools import open_sources, register_tools
+    from codin.gateway.tools import open_sources
     from codin.security import DEFAULT_ROLES, LOCAL_USER, OutgoingGuard, RoleAuthorizer
     from codin.tool.registry import ToolRegistry
     from codin.tool.search import ToolSearch
 
     settings = overrides.settings()
     registry = ToolRegistry(RoleAuthorizer(DEFAULT_ROLES))
-    register_tools(registry, settings.tools, settings.secrets)
     guard = OutgoingGuard(settings.security.outgoing)
     provider = local_provider(settings)
     try:

@@ -38,7 +38,7 @@ from codin.gateway.sandboxes import local_provider, open_sandboxes
 from codin.gateway.sending import check_agents, send
 from codin.gateway.server import UnixServer
 from codin.gateway.team import Say, Team, TeamProblem, bring_up
-from codin.gateway.tools import Sources, open_sources, register_tools
+from codin.gateway.tools import Sources, open_sources
 from codin.gateway.trust import Trust, open_trust
 from codin.gateway.unmet import unmet, unmet_in
 from codin.memory import MemorySystem, SQLiteMemory
@@ -215,7 +215,7 @@ async def open_platform(
 
     Raises:
         SandboxUnavailable: there is no sandbox on this machine; the message says how to get one.
-        CodinError: a store cannot be opened, a tool file cannot be used.
+        CodinError: a store cannot be opened.
     """
     async with AsyncExitStack() as stack:
         yield await _Opening(settings, choice, say, stack).platform()
@@ -283,7 +283,6 @@ class _Opening:
         model = await self._stack.enter_async_context(ModelService(self._choice))
         self._warm(model)
         tools = ToolRegistry(trust.access.authorizer)
-        register_tools(tools, self._settings.tools, self._settings.secrets)
         provider, runtime, sandboxes = await open_sandboxes(self._stack, self._settings)
         sources = await self._stack.enter_async_context(
             open_sources(tools, self._settings, trust.guard, provider)

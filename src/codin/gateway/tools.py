@@ -18,6 +18,7 @@ from codin.gateway.commands import CommandPackages, register_commands
 from codin.gateway.team import TeamProblem
 from codin.sandbox.base import MIB, Mount, SandboxProvider
 from codin.security import LOCAL_USER, OutgoingGuard
+from codin.tool.base import ToolError
 from codin.tool.builtin import builtin_tools
 from codin.tool.function import FunctionTool
 from codin.tool.granted import Wanted
@@ -30,31 +31,7 @@ if TYPE_CHECKING:
 
 
 class ToolLoadError(CodinError):
-    """A file of tools cannot be used; the message names it and says why."""
-
-
-def register_tools(
-    registry: ToolRegistry,
-    files: Sequence[Path],
-    secrets: Mapping[str, SecretSettings] | None = None,
-) -> None:
-    """Register the built-in tools and those of ``files``, each with those of ``secrets`` that it
-    may have.
-
-    Raises:
-        ToolLoadError: a file is missing, does not import, or has no tool.
-        ToolClash: two tools have one name.
-    """
-    for tool in builtin_tools():
-        registry.register(tool)
-    for file in files:
-        for tool in _tools_of(file):
-            given = {
-                name: secret
-                for name, secret in (secrets or {}).items()
-                if Wanted.of(frozenset(secret.tools)).has(tool.name)
-            }
-            registry.register(tool.with_secrets(given), source=str(file))
+    """A file of tools cannot be used; the message says why."""
 
 
 class SourceTools:
@@ -65,6 +42,7 @@ class SourceTools:
         self._source = source
         self._registry = registry
         self._place = f"tools of {source.name}"
+        self._closed = False
 
     async def open(self) -> None:
         """Register them. What goes wrong is among the problems."""
@@ -74,14 +52,19 @@ class SourceTools:
         except CodinError as error:
             self.problems = [TeamProblem(self._place, str(error))]
         else:
-            self._register(tools)
+            await self._register(tools)
 
     async def aclose(self) -> None:
         """Take them out of the registry, and close the source."""
+        self._closed = True
         self._registry.replace(self._source.name, ())
         await self._source.aclose()
 
-    def _register(self, tools: Sequence[RunnableTool]) -> None:
+    async def _register(self, tools: Sequence[RunnableTool]) -> None:
+        # Thousands of schemas take seconds, in which nobody else would be served.
+        await asyncio.to_thread(self._registry.prepare, tools)
+        if self._closed:
+            return
         refused = self._registry.replace(self._source.name, tools, source=self._place)
         told = [*self._source.problems, *map(str, refused)]
         self.problems = [TeamProblem(self._place, one) for one in told]
@@ -105,14 +88,26 @@ class Sources:
         return (*self._left_out, *told)
 
 
+def register_tools(registry: ToolRegistry, settings: Settings) -> list[TeamProblem]:
+    """Register the built-in tools and those of the files of ``settings``; gives what is wrong with
+    them."""
+    for tool in builtin_tools():
+        registry.register(tool)
+    files = list(_register_files(registry, settings.tools, settings.secrets))
+    return [*files, *_without_secrets(registry)]
+
+
 @asynccontextmanager
 async def open_sources(
     registry: ToolRegistry, settings: Settings, guard: OutgoingGuard, provider: SandboxProvider
 ) -> AsyncIterator[Sources]:
-    """Registers the commands of the settings, and the tools of their sources until the block is
-    left. Sources are opened beside each other; ``provider`` gives the sandboxes of those that run
-    in one."""
-    left_out = (*_without_secrets(registry), *register_commands(registry, settings))
+    """Registers the built-in tools, those of the files and the commands of the settings, and those
+    of their sources until the block is left. What cannot be used is among the problems.
+
+    Sources are opened beside each other; ``provider`` gives the sandboxes of those that run in one.
+    """
+    left_out = (*register_tools(registry, settings), *register_commands(registry, settings))
+    registry.reserve((*settings.openapi, *settings.mcp))
     members: list[SourceTools | CommandPackages] = [
         CommandPackages(settings, provider),
         *(SourceTools(one, registry) for one in _sources(settings, guard, provider)),
@@ -122,6 +117,28 @@ async def open_sources(
             stack.push_async_callback(member.aclose)
         await asyncio.gather(*(member.open() for member in members))
         yield Sources(members, left_out)
+
+
+def _register_files(
+    registry: ToolRegistry, files: Sequence[Path], secrets: Mapping[str, SecretSettings]
+) -> Iterator[TeamProblem]:
+    """Register the tools of ``files``, each with those of ``secrets`` that it may have."""
+    for file in files:
+        try:
+            tools = _tools_of(file)
+        except ToolLoadError as error:
+            yield TeamProblem(str(file), str(error))
+            continue
+        for tool in tools:
+            given = {
+                name: secret
+                for name, secret in secrets.items()
+                if Wanted.of(frozenset(secret.tools)).has(tool.name)
+            }
+            try:
+                registry.register(tool.with_secrets(given), source=str(file))
+            except ToolError as error:
+                yield TeamProblem(str(file), str(error))
 
 
 def _without_secrets(registry: ToolRegistry) -> Iterator[TeamProblem]:
@@ -185,7 +202,7 @@ def _tools_of(file: Path) -> list[FunctionTool]:
     found = [value for value in vars(module).values() if isinstance(value, FunctionTool)]
     own = [tool for tool in found if tool.__module__ == module.__name__]
     if not own:
-        raise ToolLoadError(f"{file} has no tool: mark its functions with @codin.tool")
+        raise ToolLoadError("it has no tool: mark its functions with @codin.tool")
     return own
 
 
@@ -193,12 +210,13 @@ def _import(file: Path) -> ModuleType:
     name = f"codin_tools_{file.stem}"
     spec = importlib.util.spec_from_file_location(name, file) if file.is_file() else None
     if spec is None or spec.loader is None:
-        raise ToolLoadError(f"there is no Python file {file} to take tools from")
+        raise ToolLoadError("there is no such Python file: mend its path in codin.toml")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script may end itself
         del sys.modules[name]
-        raise ToolLoadError(f"{file} does not import: {type(error).__name__}: {error}") from error
+        kind = "" if isinstance(error, ToolError) else f"{type(error).__name__}: "
+        raise ToolLoadError(f"it does not import: {kind}{error}") from error
     return module

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 
 from codin.agent.base import AgentInfo
 from codin.config import Settings
-from codin.errors import CodinError
 from codin.gateway.team import TeamProblem
 from codin.gateway.tools import open_sources, register_tools
 from codin.sandbox.base import SandboxProvider
@@ -37,19 +36,22 @@ def unmet(infos: Iterable[AgentInfo], tools: ToolRegistry) -> Iterator[TeamProbl
 async def unmet_in(
     settings: Settings, infos: Iterable[AgentInfo], provider: SandboxProvider
 ) -> list[TeamProblem]:
-    """What ``infos`` ask for that nothing of ``settings`` is. Sources are opened only where the
+    """What ``infos`` ask for that nothing of ``settings`` is, and what is wrong with the files of
+    tools. Sources are opened only where the
     other tools will not do; ``provider`` gives the sandboxes of those that run in one."""
     infos = list(infos)
-    tools = ToolRegistry(RoleAuthorizer(DEFAULT_ROLES))
-    try:
-        register_tools(tools, settings.tools, settings.secrets)
-    except CodinError as error:
-        return [TeamProblem("tools", str(error))]
-    if not list(unmet(infos, tools)):
-        return []
+    at_hand = _registry()
+    problems = register_tools(at_hand, settings)
+    if not list(unmet(infos, at_hand)):
+        return problems
     guard = OutgoingGuard(settings.security.outgoing)
+    tools = _registry()
     async with open_sources(tools, settings, guard, provider):
-        return list(unmet(infos, tools))
+        return [*problems, *unmet(infos, tools)]
+
+
+def _registry() -> ToolRegistry:
+    return ToolRegistry(RoleAuthorizer(DEFAULT_ROLES))
 
 
 class _Known:

@@ -43,6 +43,31 @@ LIES = [
         },
     ),
 ]
+NODE = {
+    "type": "object",
+    "properties": {"children": {"type": "array", "items": {"$ref": "#/$defs/node"}}},
+    "additionalProperties": False,
+}
+CIRCLES = [
+    tool(
+        "tree",
+        schema={
+            "type": "object",
+            "properties": {"root": {"$ref": "#/$defs/node"}},
+            "required": ["root"],
+            "$defs": {"node": NODE},
+        },
+    ),
+    tool(
+        "ring",
+        schema={
+            "type": "object",
+            "properties": {"a": {"$ref": "#/$defs/a"}},
+            "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}},
+        },
+    ),
+    tool("itself", schema={"type": "object", "allOf": [{"$ref": "#"}]}),
+]
 
 
 def send(message: dict[str, Any]) -> None:
@@ -57,6 +82,8 @@ def answer(request: dict[str, Any], result: dict[str, Any]) -> None:
 def tools() -> list[dict[str, Any]]:
     if MODE == "lies":
         return LIES
+    if MODE == "circles":
+        return CIRCLES
     if MODE == "once":
         safe = {**tool("safe"), "annotations": {"readOnlyHint": True}}
         return [PLAIN, safe]

@@ -10,7 +10,7 @@ from codin.database import open_database
 from codin.gateway.mcp.face import ToolFace
 from codin.gateway.sandboxes import open_sandboxes
 from codin.gateway.team import Say
-from codin.gateway.tools import open_sources, register_tools
+from codin.gateway.tools import open_sources
 from codin.gateway.trust import open_trust
 from codin.tool.executor import ToolExecutor
 from codin.tool.policy import Policies
@@ -23,7 +23,7 @@ async def open_tools(settings: Settings, *, say: Say) -> AsyncIterator[ToolFace]
     cannot be used.
 
     Raises:
-        CodinError: a store cannot be opened, a tool file cannot be used.
+        CodinError: a store cannot be opened.
     """
     async with AsyncExitStack() as stack:
         settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -32,7 +32,6 @@ async def open_tools(settings: Settings, *, say: Say) -> AsyncIterator[ToolFace]
         stack.push_async_callback(database.close)
         trust = await stack.enter_async_context(open_trust(settings, database))
         tools = ToolRegistry(trust.access.authorizer)
-        register_tools(tools, settings.tools, settings.secrets)
         provider, runtime, sandboxes = await open_sandboxes(stack, settings)
         sources = await stack.enter_async_context(
             open_sources(tools, settings, trust.guard, provider)

@@ -162,7 +162,7 @@ class Connection:
                     await stack.enter_async_context(client)
             except TimeoutError:
                 if opening.expired():
-                    self._why = f"it did not become ready in {self._seconds:g} s"
+                    self._why = f"it did not become ready in {self._seconds:g} s (start_seconds)"
                 raise
             self._tasks = await stack.enter_async_context(anyio.create_task_group())
             self._client, self.protocol = client, client.protocol_version
@@ -248,6 +248,8 @@ def _reason(error: BaseException) -> str:
     """What a group of errors comes from, in words."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
+    if isinstance(error, anyio.ClosedResourceError | anyio.BrokenResourceError):
+        return ""  # it has ended: the link says how
     said = clean(str(error), _WHY_CHARS)
     plain = isinstance(error, CodinError) or type(error).__name__ == "MCPError"
     return said if plain else f"{type(error).__name__}: {said}"
