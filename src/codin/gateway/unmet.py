@@ -37,8 +37,8 @@ async def unmet_in(
     settings: Settings, infos: Iterable[AgentInfo], provider: SandboxProvider
 ) -> list[TeamProblem]:
     """What ``infos`` ask for that nothing of ``settings`` is, and what is wrong with the files of
-    tools. Sources are opened only where the
-    other tools will not do; ``provider`` gives the sandboxes of those that run in one."""
+    tools. Sources are opened only where the other tools will not do; ``provider`` gives the
+    sandboxes of those that run in one."""
     infos = list(infos)
     at_hand = _registry()
     problems = register_tools(at_hand, settings)

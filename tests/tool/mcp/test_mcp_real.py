@@ -10,12 +10,12 @@ from pathlib import Path
 import httpx
 import pytest
 from mcp_house import called, registered
-from npm_servers import installed, node
 from tool_house import House
 
 from codin.sandbox.base import Mount
 from codin.sandbox.local import LocalSandboxProvider
 from codin.security import OutgoingGuard
+from codin.testing.npm import installed, system_node
 from codin.tool import RunnableTool
 from codin.tool.mcp import HttpServer, McpSource, SandboxedServer
 
@@ -81,7 +81,7 @@ async def test_git_of_pypi(house: House, provider: LocalSandboxProvider, tmp_pat
 async def test_everything_of_npm(house: House, provider: LocalSandboxProvider) -> None:
     folder, script = installed(*EVERYTHING)
     server = SandboxedServer(
-        provider, (node(), f"/server/{script}"), mounts=(Mount(folder, "/server"),)
+        provider, (system_node(), f"/server/{script}"), mounts=(Mount(folder, "/server"),)
     )
     source = McpSource("all", server)
     async with opened(house, source) as names:
@@ -126,7 +126,7 @@ async def test_filesystem_of_npm_in_the_workspace_of_a_goal(
     folder, script = installed(*FILESYSTEM)
     server = SandboxedServer(
         provider,
-        (node(), f"/server/{script}", "/workspace"),
+        (system_node(), f"/server/{script}", "/workspace"),
         mounts=(Mount(folder, "/server"),),
     )
     async with opened(house, McpSource("fs", server, per="goal")):
@@ -148,7 +148,7 @@ async def serving(script: Path) -> AsyncIterator[str]:
         port = free.getsockname()[1]
     env = {"PATH": os.environ["PATH"], "PORT": str(port)}
     process = await asyncio.create_subprocess_exec(
-        node(),
+        system_node(),
         str(script),
         "streamableHttp",
         env=env,

@@ -10,8 +10,8 @@ import httpx
 import pytest
 from json_samples import sample
 from jsonschema_rs import meta
-from npm_documents import document
 
+from codin.testing.npm import document
 from codin.tool.openapi import Operation, compile_document, read_document
 from codin.tool.openapi.body import File
 

@@ -4,10 +4,10 @@ import statistics
 import time
 
 import pytest
-from npm_documents import document
 
 from codin.model.embedding import E5Embedder
 from codin.security import DEFAULT_ROLES, LOCAL_USER, RoleAuthorizer
+from codin.testing.npm import document
 from codin.tool import Tool, ToolRegistry, ToolSearch
 from codin.tool.openapi import OpenApiSource
 

@@ -4,29 +4,22 @@ read: it is what the tool was called with."""
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
-import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 import pytest
 import pytest_asyncio
 from tool_house import House
 
 from codin.security import OutgoingGuard
+from codin.testing import npm
 from codin.tool.openapi import OpenApiSource
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 HERE = Path(__file__).parent / "validating"
-NODE, NPM = shutil.which("node"), shutil.which("npm")
-
-if NODE is None or NPM is None:
-    pytest.skip("node and npm are not here: apt-get install npm", allow_module_level=True)
-
 TEXT, WHOLE = {"type": "string"}, {"type": "integer"}
 TEXTS = {"type": "array", "items": TEXT}
 POINT = {
@@ -108,12 +101,11 @@ HARD = "a/b?c=d&e#f %20+;,:é\u2028"
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
-    folder = await _installed()
+    folder = await asyncio.to_thread(npm.locked, HERE, "server.mjs")
     file = tmp_path_factory.mktemp("validated") / "api.json"
     file.write_text(json.dumps(DOCUMENT))
-    assert NODE is not None
     server = await asyncio.create_subprocess_exec(
-        NODE, "server.mjs", str(file), cwd=folder, stdout=asyncio.subprocess.PIPE
+        npm.node(), "server.mjs", str(file), cwd=folder, stdout=asyncio.subprocess.PIPE
     )
     assert server.stdout is not None
     async with asyncio.timeout(60):
@@ -121,29 +113,6 @@ async def url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
     yield f"http://127.0.0.1:{port}"
     server.kill()
     await server.wait()
-
-
-async def _installed() -> Path:
-    """A folder with the locked packages, kept between runs."""
-    assert NPM is not None
-    key = hashlib.sha256((HERE / "package-lock.json").read_bytes()).hexdigest()[:16]
-    folder = Path(platformdirs.user_cache_dir("codin")) / "test-validating" / key
-    if not (folder / "ready").exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(HERE / name, folder)
-        npm = await asyncio.create_subprocess_exec(
-            *(NPM, "ci", "--no-audit", "--no-fund", "--silent"),
-            cwd=folder,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        _, said = await npm.communicate()
-        if npm.returncode:
-            pytest.skip(f"npm could not fetch express-openapi-validator: {said.decode()[-300:]}")
-        (folder / "ready").touch()
-    shutil.copy(HERE / "server.mjs", folder)
-    return folder
 
 
 @pytest_asyncio.fixture(loop_scope="module")
