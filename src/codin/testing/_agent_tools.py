@@ -10,6 +10,28 @@ from codin.testing.agent_fakes import FakeTool, adding_tool, task_for
 from codin.testing.scripted_model import ScriptedModel, text, tool_call
 from codin.tool.base import ToolFailed
 
+_CIRCLES: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "root": {"$ref": "#/$defs/Node"},
+        "anything": {"$ref": "#/$defs/Here"},
+        "itself": {"$ref": "#"},
+    },
+    "required": ["root"],
+    "$defs": {
+        "Node": {
+            "type": "object",
+            "properties": {
+                "name": {"type": "string"},
+                "inner": {"type": "array", "items": {"$ref": "#/$defs/Node"}},
+            },
+            "required": ["name"],
+        },
+        "Here": {"$ref": "#/$defs/There"},
+        "There": {"$ref": "#/$defs/Here"},
+    },
+}
+
 
 class ToolSuite(AgentSuite):
     """Tools."""
@@ -47,6 +69,16 @@ class ToolSuite(AgentSuite):
             results = {r.call_id: r.content for r in of(events, ToolResult)}
             assert len(calls) == len(results) == 2
             assert {calls[k]["a"]: results[k]["sum"] for k in calls} == {1: 3, 3: 7}
+
+    @behaviour("tools")
+    async def test_a_tool_whose_schema_leads_in_circles_is_called(self) -> None:
+        tool = FakeTool("look", _nothing, input_schema=_CIRCLES)
+        arguments = {"root": {"name": "a", "inner": [{"name": "b", "inner": []}]}}
+        script = [tool_call("look", arguments), text("Nothing.")]
+        async with self._run(script, task_for("?", tools=[tool])) as (events, _):
+            assert isinstance(events[-1], Completed), events[-1]
+            (called,) = tool.calls
+            assert called["root"]["inner"][0]["name"] == "b"
 
     @behaviour("tools")
     async def test_a_tool_error_is_a_result_that_the_model_can_act_on(self) -> None:

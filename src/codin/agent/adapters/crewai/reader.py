@@ -17,6 +17,7 @@ from codin.agent.adapters._message import result_text
 from codin.agent.adapters._run import Run
 from codin.agent.adapters.crewai.asking import Stopped
 from codin.agent.adapters.crewai.record import Record
+from codin.agent.adapters.crewai.schema import without_circles
 from codin.agent.base import AgentError
 from codin.agent.events import ArtifactProduced
 from codin.tool.base import Tool
@@ -211,7 +212,7 @@ def bridge(tool: Tool, reader: Reader) -> Any:
     return CrewAiTool(
         name=tool.name,
         description=tool.spec.description or tool.name,
-        args_schema=create_model_from_schema(tool.spec.input_schema),
+        args_schema=create_model_from_schema(without_circles(tool.spec.input_schema)),
         func=lambda **arguments: reader.call(tool, arguments),
         cache_function=lambda *_: False,  # what a tool gives is asked of it each time
     )
