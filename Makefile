@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# pytest rewrites each test module before it runs it, and has to be let keep what it made
+CACHED := PYTHONDONTWRITEBYTECODE=
 SETUP := PYTHON=$(PYTHON) VENV=$(VENV) scripts/setup
 
 .DEFAULT_GOAL := help
@@ -20,10 +22,10 @@ up: $(VENV)/.run-ready ## set up, then serve the example team and its web page
 
 test: check $(VENV)/.test-ready ## set up, then run all tests
 	@$(BIN)/codin model pull --if-absent
-	@$(BIN)/pytest
+	@$(CACHED) $(BIN)/pytest
 
 test-fast: $(VENV)/.test-ready ## the quick tests, some at a time
-	@$(BIN)/pytest -m "not slow and not model and not browser" -q -n 4 --dist loadfile
+	@$(CACHED) $(BIN)/pytest -m "not slow and not model and not browser" -q -n 4 --dist loadfile
 
 check: $(VENV)/.test-ready ## lint, format, strict types
 	@$(BIN)/ruff check .
