@@ -144,10 +144,10 @@ def test_many_tools_are_granted_quickly() -> None:
     granted = GrantedTools(registry)
     run = grant("hub_list_*", "add", "other_*", "more_?")
     granted.all(run)
-    begun = time.perf_counter()
+    begun = time.process_time()
     for number in range(100):
         assert len(granted.all(run)) == 2000
         assert granted.get(run, f"hub_list_{number}")
-    assert (time.perf_counter() - begun) / 100 < 0.002
+    assert (time.process_time() - begun) / 100 < 0.002
     assert Wanted.of(run.tools).has("hub_list_5")
     assert not Wanted.of(run.tools).has("hub_get_5")

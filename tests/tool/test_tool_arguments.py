@@ -120,10 +120,10 @@ def test_a_refusal_says_what_would_do(given_: Any, message: str) -> None:
 
 
 def test_a_refusal_takes_no_longer_for_many_mistakes() -> None:
-    begun = time.monotonic()
+    begun = time.process_time()
     with pytest.raises(InvalidArguments, match=r"'columns\.0' should be text, not 0"):
         fit(SPEC, {"path": "p", "columns": list(range(200_000))})
-    assert time.monotonic() - begun < 2
+    assert time.process_time() - begun < 2
     text = "x" * 500_000
     assert fit(SPEC, {"path": text, "count": "3"}) == {"path": text, "count": 3}
 

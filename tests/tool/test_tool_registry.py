@@ -268,13 +268,13 @@ def test_two_thousand_tools_are_listed_and_found_at_once() -> None:
     for one in several:
         assert len(registry.list(one)) == 2000
 
-    begun = time.perf_counter()
+    begun = time.process_time()  # whatever else the machine does
     for one in several:
         assert len(registry.list(one)) == 2000
         assert registry.get(one, "hub_list_7").name == "hub_list_7"
         with pytest.raises(UnknownTool) as caught:
             registry.get(one, "hub_lst_1999")
-    assert (time.perf_counter() - begun) / len(several) < 0.05
+    assert (time.process_time() - begun) / len(several) < 0.05
     assert "Did you mean 'hub_list_1999'?" in str(caught.value)
     assert str(caught.value).endswith(" and 1,960 more.")
     assert len(str(caught.value)) < 2_000

@@ -119,7 +119,7 @@ async def test_the_server_hears_of_a_call_that_is_cancelled(own: House) -> None:
     calling.cancel()
     with pytest.raises(asyncio.CancelledError):
         await calling
-    assert time.monotonic() - begun < 0.5
+    assert time.monotonic() - begun < 5
     async with asyncio.timeout(5):
         while "left" not in (await called(own, "own_stopped")).value["result"]:
             await asyncio.sleep(0.05)
@@ -176,9 +176,9 @@ async def test_it_sees_nothing_of_this_machine(own: House) -> None:
 
 async def test_calls_beside_each_other_do_not_wait(own: House) -> None:
     begun = time.monotonic()
-    waits = [called(own, "own_wait", seconds=0.4) for _ in range(5)]
+    waits = [called(own, "own_wait", seconds=1) for _ in range(5)]
     assert {outcome.text for outcome in await asyncio.gather(*waits)} == {'{"result": "waited"}'}
-    assert time.monotonic() - begun < 1.5
+    assert time.monotonic() - begun < 4
 
 
 async def test_one_that_ends_is_started_by_the_next_call(house: House, fresh: McpSource) -> None:

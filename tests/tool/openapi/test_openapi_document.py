@@ -57,12 +57,12 @@ def test_yaml_that_grows_without_end_is_refused(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("values", [b"[],", b"{},", b"0,", b'{"a":[[[0]]]},'])
 def test_json_that_would_be_far_larger_in_memory_is_refused(values: bytes) -> None:
     content = b'{"openapi": "3.0.0", "x": [' + values * 3_000_000 + b"0]}"
-    begun = time.monotonic()
+    begun = time.process_time()
     with pytest.raises(OpenApiError) as caught:
         parsed(content, "bomb.json")
     told = "bomb.json: has more than 3,000,000 values; give the part that is needed"
     assert str(caught.value) == told
-    assert time.monotonic() - begun < 1
+    assert time.process_time() - begun < 1
 
 
 def test_yaml_that_would_be_far_larger_in_memory_is_refused(
