@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import pytest
 from tool_house import House
 
-from codin.config import ConfigError, SecretSettings, load_settings
+from codin.config import ConfigError, SecretSettings, Settings, load_settings
 from codin.gateway.tools import open_sources, register_tools
 from codin.sandbox.local import LocalSandboxProvider
 from codin.security import DEFAULT_ROLES, LOCAL_USER, OutgoingGuard, RoleAuthorizer
@@ -38,7 +38,8 @@ def secrets(tmp_path: Path) -> dict[str, SecretSettings]:
 
 @pytest.fixture
 def filled(house: House, secrets: dict[str, SecretSettings]) -> House:
-    register_tools(house.registry, [FILE], secrets)
+    settings = Settings(tools=(FILE,), secrets=secrets)
+    assert "open_door" in str(register_tools(house.registry, settings))
     return house
 
 
@@ -118,7 +119,6 @@ async def test_who_has_none_is_named_at_the_start(
     settings = load_settings(tmp_path / "codin.toml")
     assert settings.secrets["tracker"].file == tmp_path / "tracker"
     registry = ToolRegistry(RoleAuthorizer(DEFAULT_ROLES))
-    register_tools(registry, settings.tools, settings.secrets)
     async with open_sources(registry, settings, OutgoingGuard(), provider) as sources:
         told = {problem.message.partition(" asks for ")[0] for problem in sources.problems}
         assert {problem.source for problem in sources.problems} == {str(FILE)}
