@@ -440,8 +440,10 @@ async def test_a_deleted_config_is_told_nothing_more(
 async def test_receivers_that_never_answer_hold_up_only_their_own(
     serving: Serve, tmp_path: Path, log: SqliteEventLog, receiver: Receiver
 ) -> None:
+    over = asyncio.Event()
+
     async def never(_: Received) -> Response:
-        await asyncio.sleep(5)
+        await over.wait()
         return Response()
 
     tarpit = Receiver(answer=never)
@@ -452,8 +454,9 @@ async def test_receivers_that_never_answer_hold_up_only_their_own(
             await send(handler, asking(tarpit), ANN)
         await tarpit.until(lambda: len(tarpit.came) == 2)
         await send(handler, asking(receiver), BOB)
-        await receiver.until_state(INPUT_REQUIRED, seconds=3)
+        await receiver.until_state(INPUT_REQUIRED, seconds=8)
         assert len(tarpit.came) == 2
+        over.set()
     await tarpit.stop()
 
 

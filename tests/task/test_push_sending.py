@@ -38,7 +38,7 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 
 async def attempt(receiver: Receiver, sender: HttpPushSender | None = None) -> None:
-    sender = sender or HttpPushSender(AnyUrl(), timeout=0.5)
+    sender = sender or HttpPushSender(AnyUrl(), timeout=10)
     try:
         await sender.send(PushConfig("c", "t", receiver.url), NEWS)
     finally:
@@ -131,8 +131,8 @@ async def test_an_answer_that_drips_is_cut_off(receiver: Receiver) -> None:
     receiver.answer = answer
     began = asyncio.get_running_loop().time()
     with pytest.raises(DeliveryFailed, match="no answer within"):
-        await attempt(receiver)
-    assert asyncio.get_running_loop().time() - began < 1.5
+        await attempt(receiver, HttpPushSender(AnyUrl(), timeout=0.5))
+    assert asyncio.get_running_loop().time() - began < 5
 
 
 async def test_an_answer_without_end_is_left(receiver: Receiver) -> None:

@@ -124,7 +124,7 @@ class Owner:
 
     async def line(self) -> str:
         assert self._process.stdout is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             return (await self._process.stdout.readline()).decode()
 
     def send(self, what: signal.Signals) -> None:
@@ -149,7 +149,7 @@ async def owning(place: Place) -> AsyncIterator[Owner]:
 
 async def end_of(log: EventLog, task_id: str) -> dict[str, Any]:
     """The status that ends a task."""
-    async with asyncio.timeout(LEASE + 5):
+    async with asyncio.timeout(LEASE + 30):
         return [event.body async for event in follow(log, LOCAL_USER, task_id, poll=0.05)][-1][
             "status"
         ]

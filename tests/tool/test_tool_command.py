@@ -247,7 +247,7 @@ async def test_commands_of_the_settings(tmp_path: Path, provider: LocalSandboxPr
                 "argument; there are: none",
             )
         ]
-        (made,) = registry.list(LOCAL_USER)
+        made = registry.get(LOCAL_USER, "git_log")
         assert registry.source(LOCAL_USER, "git_log") == "commands.git_log"
     spec = made.spec
     assert (spec.origin, spec.effects, spec.tags) == ("command", "none", ("git",))

@@ -36,7 +36,7 @@ class Servers:
     def source(self, mode: str, **given: Any) -> McpSource:
         inside = {name: given.pop(name) for name in ("env", "mounts") if name in given}
         server = python_server(self.provider, "hostile_server.py", mode, **inside)
-        source = McpSource(mode, server, **{"seconds": 10.0, "start_seconds": 10.0, **given})
+        source = McpSource(mode, server, **{"seconds": 30.0, "start_seconds": 30.0, **given})
         self.open.append(source)
         return source
 
