@@ -177,6 +177,7 @@ NO_GOALS = {
     b'{"goal": 7}': "goal",
     b'{"goal": ""}': "goal",
     b'{"goal": " \\n"}': "empty",
+    b'{"goal": "\\u0085\\ufeff"}': "empty",
     b'{"goal": "x", "tenant": "other"}': "tenant",
     json.dumps({"goal": "x" * 300_000}).encode(): "262,144",
 }

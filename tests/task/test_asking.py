@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 from a2a.types import Part
+from a2a.utils.errors import UnsupportedOperationError
 from calling_house import Colleague, House, colleague, open_house, reason, state, texts
 
 from codin.agent._parts import data_part
+from codin.agent.answers import answering
 from codin.agent.base import Task
 from codin.agent.events import (
     AgentEvent,
@@ -143,7 +145,7 @@ async def test_what_is_not_approved_is_not_done_and_the_run_goes_on(
     "part",
     [
         data_part({"type": "input_response", "answer": True}),
-        data_part({"type": "input_response", "request_id": "r", "approved": "yes"}),
+        data_part({"type": "input_response", "approved": "yes"}),
         Part(text=" Yes\n"),
     ],
 )
@@ -441,3 +443,33 @@ async def test_the_record_of_a_call_that_waits_says_so(tmp_path: Path) -> None:
             ("finished", None),
         ]
         assert len({c["key"] for c in calls if c["name"] == "pay"}) == 1
+
+
+def naming(question: str, text: str = "yes") -> list[Part]:
+    return [data_part({"type": "input_response", "request_id": question, "answer": text})]
+
+
+def question(task: Any) -> str:
+    [asked] = [one for one in data_parts({"status": to_json(task.status)}) if "prompt" in one]
+    return str(asked["request_id"])
+
+
+async def test_an_answer_that_names_its_question_answers_no_other(tmp_path: Path) -> None:
+    async def events(task: Task) -> Stream:
+        said = [await use(task, "pay", amount=amount) for amount in (100, 200)]
+        yield TextFinal(message_id="m", text=", ".join(said))
+
+    till = Till()
+    async with house(tmp_path, till, agent(events)) as place:
+        task = await place.send("payer", "go")
+        first = question(task)
+        task = await place.send("payer", "", parts=naming(first), task_id=task.id)
+        assert (state(task), till.paid) == ("INPUT_REQUIRED", [100])
+        stale = answering("yes", task.id, first)
+        for parts, more in ((naming(first), {}), ([], {"metadata": dict(stale.metadata)})):
+            with pytest.raises(UnsupportedOperationError, match="does not ask any more"):
+                await place.send("payer", "yes", parts=parts, task_id=task.id, **more)
+        assert till.paid == [100]
+        assert question(task) != first
+        task = await place.send("payer", "", parts=naming(question(task)), task_id=task.id)
+        assert (state(task), till.paid) == ("COMPLETED", [100, 200])

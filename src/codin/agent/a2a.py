@@ -56,7 +56,8 @@ __all__ = [
 
 Json = dict[str, Any]
 
-_MARK = "codin"
+MARK = "codin"
+"""Key in metadata of what only codin knows of."""
 REPLY = "reply"
 """Type, in a status message's metadata, of an answer that is a message and no task."""
 
@@ -125,7 +126,7 @@ def bare_status(state: str, *, at: datetime | None = None) -> dict[str, Any]:
 
 def is_reply(message: Mapping[str, Any]) -> bool:
     """Whether a task's last status message, as JSON, is the whole answer, to be given as it is."""
-    mark = message.get("metadata", {}).get(_MARK)
+    mark = message.get("metadata", {}).get(MARK)
     return isinstance(mark, Mapping) and mark.get("type") == REPLY
 
 
@@ -163,7 +164,7 @@ class EventEncoder:
                 artifact: Json = {
                     "artifactId": f"text-{key}",
                     "parts": [{"text": clean_text(event.text)}],
-                    "metadata": {_MARK: {"type": "text", "message_id": key}},
+                    "metadata": {MARK: {"type": "text", "message_id": key}},
                 }
                 return "artifact", self._update(artifact, append=append, last=last)
             case ArtifactProduced(text=str(text), raw=None, url=None):
@@ -173,7 +174,7 @@ class EventEncoder:
                     "artifactId": clean_text(event.artifact_id),
                     **_given(said),
                     "parts": [{"text": clean_text(text), **_given(part)}],
-                    "metadata": {_MARK: {"type": "artifact"}},
+                    "metadata": {MARK: {"type": "artifact"}},
                 }
                 return "artifact", self._update(artifact, append=False, last=True)
             case Completed(reply=""):
@@ -197,7 +198,7 @@ class EventEncoder:
             case ArtifactProduced():
                 return self._produced(event)
             case Completed(reply=text) if text:
-                mark = {_MARK: {"type": REPLY}}
+                mark = {MARK: {"type": REPLY}}
                 return self._status(TaskState.TASK_STATE_COMPLETED, [text_part(text)], mark)
             case Completed() | Failed() | Canceled() | Rejected() | InputRequest():
                 return self._status(*_end(event))
@@ -211,7 +212,7 @@ class EventEncoder:
         append = not last and key in self._begun
         self._begun.add(key)
         artifact = Artifact(artifact_id=f"text-{key}", parts=[text_part(event.text)])
-        artifact.metadata.CopyFrom(struct({_MARK: {"type": "text", "message_id": key}}))
+        artifact.metadata.CopyFrom(struct({MARK: {"type": "text", "message_id": key}}))
         return self._artifact(artifact, append=append, last=last)
 
     def _produced(self, event: ArtifactProduced) -> StreamResponse:
@@ -221,7 +222,7 @@ class EventEncoder:
             description=clean_text(event.description),
             parts=[_content_part(event)],
         )
-        artifact.metadata.CopyFrom(struct({_MARK: {"type": "artifact"}}))
+        artifact.metadata.CopyFrom(struct({MARK: {"type": "artifact"}}))
         return self._artifact(artifact, append=False, last=True)
 
     def _artifact(self, artifact: Artifact, *, append: bool, last: bool) -> StreamResponse:

@@ -69,7 +69,7 @@ async def _watch(task_id: str, platform: Platform, screen: Renderer, asker: Aske
                 answer = await asker.ask(request)
             if answer is None:
                 return
-            await _answer(platform, task_id, answer, screen)
+            await _answer(platform, task_id, answer, request.request_id, screen)
             await _show(platform, task_id, screen)
     except asyncio.CancelledError:
         screen.say("interrupted: ending what runs ...")
@@ -79,9 +79,11 @@ async def _watch(task_id: str, platform: Platform, screen: Renderer, asker: Aske
         raise
 
 
-async def _answer(platform: Platform, task_id: str, answer: str, screen: Renderer) -> None:
+async def _answer(
+    platform: Platform, task_id: str, answer: str, question: str, screen: Renderer
+) -> None:
     try:
-        await platform.answer(LOCAL_USER, task_id, answer)
+        await platform.answer(LOCAL_USER, task_id, answer, question)
     except InvalidInputError as error:
         # somebody else may have answered meanwhile; if not, it is asked again
         screen.say(str(error))

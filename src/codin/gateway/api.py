@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 import codin
 from codin.agent.a2a import user_message
+from codin.agent.answers import answering
 from codin.agent.base import AgentInfo
 from codin.agent.host.process import HostState
 from codin.errors import NotFoundError
@@ -140,7 +141,8 @@ class PageApi:
 
     async def answer(self, call: Call) -> Response:
         given: Answer = call.body
-        return _task_response(await self._send(call, user_message(given.text, task_id=call.id)))
+        message = answering(given.text, call.id, given.question)
+        return _task_response(await self._send(call, message))
 
     async def tasks(self, call: Call) -> TaskPage:
         principal = await self._reader(call)

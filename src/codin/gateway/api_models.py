@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -9,15 +10,18 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from codin.gateway.openapi import Parameters
 from codin.tool.base import ToolSpec
 
+# Readers of JSON Schema differ in what \s has: these are blank for one of them.
+_WORD = r"[^\s\u001c-\u001f\u0085\ufeff]"
+
 
 def _said(text: str) -> str:
-    if not text.strip():
+    if not re.search(_WORD, text):
         raise ValueError("it is empty: say in words what is to be done")
     text.encode()  # half a character, as JSON can write it, is none
     return text
 
 
-Said = Annotated[str, AfterValidator(_said), Field(json_schema_extra={"pattern": r"\S"})]
+Said = Annotated[str, AfterValidator(_said), Field(json_schema_extra={"pattern": _WORD})]
 """A text in which something is said."""
 
 
@@ -33,11 +37,15 @@ class Goal(BaseModel):
 
 
 class Answer(BaseModel):
-    """Body of ``POST /api/tasks/{id}/answer``."""
+    """Body of ``POST /api/tasks/{id}/answer``. ``question`` is the ``request_id`` of what is
+    answered: given, nothing that is asked by now instead is."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     text: Said
+    question: str = Field(
+        default="", max_length=256, json_schema_extra={"pattern": "^[^\\u0000]*$"}
+    )
 
 
 class TasksQuery(Parameters):

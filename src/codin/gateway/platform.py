@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from codin.agent.a2a import user_message
+from codin.agent.answers import answering
 from codin.agent.base import AgentInfo
 from codin.agent.host.containers import Containers
 from codin.agent.host.launcher import AgentHosts
@@ -125,9 +126,11 @@ class Platform:
             raise InvalidInputError("the goal is empty: say in words what is to be done")
         return await send(self.manager.handler, principal, user_message(goal))
 
-    async def answer(self, principal: Principal, task_id: str, text: str) -> None:
-        """Send ``text`` to whoever has the task, over A2A, as the answer to what it asks; returns
-        once it is in the log.
+    async def answer(
+        self, principal: Principal, task_id: str, text: str, question: str = ""
+    ) -> None:
+        """Send ``text`` to whoever has the task, over A2A, as the answer to what it asks, or to the
+        request with the id ``question`` alone; returns once it is in the log.
 
         Raises:
             UnknownTask: there is none for this principal.
@@ -144,7 +147,7 @@ class Platform:
             handler = self.manager.handler
         else:
             handler = self.manager.agent_handler(principal, row.agent_id)
-        await send(handler, principal, user_message(text, task_id=task_id))
+        await send(handler, principal, answering(text, task_id, question))
 
     async def cancel(self, principal: Principal, task_id: str, reason: str) -> None:
         """Stop a task, unless it has ended already; returns once its end is logged."""

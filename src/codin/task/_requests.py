@@ -14,12 +14,33 @@ from google.api.field_behavior_pb2 import FieldBehavior, field_behavior
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message as Proto
 
+from codin.agent.answers import question_of
 from codin.task._depth import MAX_DEPTH, is_too_deep
+from codin.task.errors import StaleAnswer
+from codin.task.log.base import TaskRow
+from codin.task.projection import data_parts
 
 MAX_TEXT_BYTES = 256 * 1024
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 MAX_ID_CHARS = 256
 MAX_PARTS = 1000
+
+
+def check_answer(row: TaskRow, message: Message) -> None:
+    """Return when ``message`` answers what the task asks, as far as it says what it answers.
+
+    Raises:
+        StaleAnswer: it is about something that is asked no more.
+    """
+    named = question_of(message)
+    asked = [
+        one for one in data_parts({"status": row.status}) if one.get("type") == "input_request"
+    ]
+    if named and asked and named != asked[0].get("request_id"):
+        raise StaleAnswer(
+            f"the answer is to a question that task {row.task_id} does not ask any more: look at "
+            "what it asks now"
+        )
 
 
 def check_message(params: SendMessageRequest) -> None:

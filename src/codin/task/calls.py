@@ -10,6 +10,7 @@ from codin.agent.answers import answer, approves
 from codin.agent.events import InputRequest, ToolCall
 from codin.security import Principal, RunGrant
 from codin.task._run_calls import Question
+from codin.task.log._json import digest
 from codin.task.log.base import EventLog, Kind
 from codin.tool.approval import Approver, PendingCall
 from codin.tool.base import ApprovalNeeded, ToolRefused
@@ -94,7 +95,7 @@ async def finished_calls(
 
 def _request(call: PendingCall) -> InputRequest:
     return InputRequest(
-        request_id=f"approve-{call.call_id}",
+        request_id=f"approve-{digest(call.key)[:16]}",
         prompt=f"May this call be made?\n{call}\n{call.reason} Answer yes or no.",
         answer_schema={"type": "boolean"},
         request_kind="approval",

@@ -20,6 +20,10 @@ class TaskExists(TaskError, InvalidInputError):
     """A task of this id was created before."""
 
 
+class StaleAnswer(TaskError):
+    """An answer to a question that its task does not ask any more. Nothing was written."""
+
+
 class TaskRepeated(TaskError):
     """The same message made a task before: ``task_id``. Nothing was written."""
 

@@ -17,6 +17,7 @@ from codin.task._active import ActiveRun
 from codin.task._beginnings import Beginnings, Drive
 from codin.task._entries import submitted, working
 from codin.task._paused import Kept, kept_with
+from codin.task._requests import check_answer
 from codin.task._watch import Watch
 from codin.task.conversation import (
     Conversation,
@@ -25,7 +26,7 @@ from codin.task.conversation import (
     answered,
     taken_over,
 )
-from codin.task.errors import FencedError, LogError, TaskEnded, TaskError
+from codin.task.errors import FencedError, LogError, StaleAnswer, TaskEnded, TaskError
 from codin.task.journal import Journal
 from codin.task.log.base import Entry, EventLog, Lease, NewTask, TaskRow
 from codin.task.log.follow import follow
@@ -159,6 +160,7 @@ class TaskRunner:
         after which its news are.
 
         Raises:
+            StaleAnswer: ``message`` answers something else than what is asked.
             TaskError: it is not waiting any more.
         """
         return await self._beginnings.whole(self._resume(principal, work, row, message, parent))
@@ -178,6 +180,7 @@ class TaskRunner:
             lease = await self._claim(row)
             if lease is None:
                 raise TaskError(f"task {row.task_id} does not wait for an answer any more")
+            await self._check_answer(principal, lease, message)
             # In one transaction: who reads the answer must not find the task still waiting for it.
             said = to_json(message)
             answer = Entry("message", said)
@@ -271,6 +274,14 @@ class TaskRunner:
         return await self.log.claim(
             row.principal, row.task_id, owner=self.owner, ttl=self._lease_seconds, dead=dead
         )
+
+    async def _check_answer(self, principal: Principal, lease: Lease, message: Message) -> None:
+        """Now that nobody else can answer: what is asked may be another thing than before."""
+        try:
+            check_answer(await self.log.task(principal, lease.task_id), message)
+        except StaleAnswer:
+            await self.log.release(lease)
+            raise
 
     async def _end_below(self, goal_id: str) -> None:
         """Stop what a goal began and did not end itself."""

@@ -29,8 +29,8 @@ export const tools = (search = "", page = "", limit = 50) =>
 export const tasks = (page = "") => call(`/api/tasks?page=${id(page)}`);
 export const task = (taskId) => call(`/api/tasks/${id(taskId)}`);
 export const cancel = (taskId) => call(`/api/tasks/${id(taskId)}/cancel`, { method: "POST", body: "{}" });
-export const answer = (taskId, text) =>
-  call(`/api/tasks/${id(taskId)}/answer`, { method: "POST", body: JSON.stringify({ text }) });
+export const answer = (taskId, text, question) =>
+  call(`/api/tasks/${id(taskId)}/answer`, { method: "POST", body: JSON.stringify({ text, question }) });
 export const submit = (goal) => call("/api/goals", { method: "POST", body: JSON.stringify({ goal }) });
 export const eventsUrl = (taskId, after) => `/api/tasks/${id(taskId)}/events${after ? `?after=${after}` : ""}`;
 export const fileUrl = (taskId, path) => `/api/tasks/${id(taskId)}/files/${path.split("/").map(id).join("/")}`;

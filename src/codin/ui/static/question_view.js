@@ -13,7 +13,7 @@ export class QuestionView {
   #shown = null;
   #answering = false;
 
-  /** `answer(text)` sends an answer; it gives whether that was taken. */
+  /** `answer(text, question)` sends an answer to the question of that id; it gives whether that was taken. */
   constructor(answer) {
     this.#answer = answer;
   }
@@ -84,7 +84,7 @@ export class QuestionView {
     const used = document.activeElement; // what is disabled loses the keyboard
     for (const control of controls) control.disabled = true;
     this.#answering = true;
-    if (await this.#answer(text)) return; // they stay so until the question goes
+    if (await this.#answer(text, this.#shown.id)) return; // they stay so until the question goes
     this.#answering = false;
     for (const control of controls) control.disabled = false;
     used?.focus();

@@ -274,6 +274,7 @@ function asked(message, said) {
   const data = (message?.parts ?? []).map(dataOf).find((one) => one?.type === "input_request") ?? {};
   const call = data.call && typeof data.call === "object" ? data.call : null;
   return {
+    id: String(data.request_id ?? ""),
     prompt: String(data.prompt || said || "The agent needs an answer."),
     kind: String(data.request_kind ?? "input"),
     schema: data.answer_schema ?? null,

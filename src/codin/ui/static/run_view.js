@@ -19,7 +19,7 @@ export class RunView {
   #offset = 0;
   #answer = "";
   #refusal = "";
-  #question = new QuestionView((text) => this.#ask(() => send(this.#run.id, text)));
+  #question = new QuestionView((text, question) => this.#ask(() => send(this.#run.id, text, question)));
   #plan = new PlanView();
   #files = new FilesView();
   #timeline = new TimelineView();
