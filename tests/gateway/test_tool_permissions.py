@@ -26,7 +26,7 @@ from codin.model import parse
 from codin.runtime import LocalRuntime
 from codin.sandbox.local import LocalSandboxProvider
 from codin.security import KeyRequest, Principal, RunGrant, RunGrants
-from codin.tool.executor import ToolExecutor
+from codin.tool.execution.executor import ToolExecutor
 from codin.tool.session import GoalSandboxes
 from codin.tool.workspace import Workspaces
 

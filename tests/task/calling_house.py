@@ -26,10 +26,10 @@ from codin.task.chain import CallLimits
 from codin.task.conversation import MemoryConversation
 from codin.task.manager import TaskManager
 from codin.testing.tasks import Events, SmallAgent, call_context, send_request
-from codin.tool.executor import ExecutorSettings, ToolExecutor
-from codin.tool.function import tool
+from codin.tool.execution.executor import ExecutorSettings, ToolExecutor
+from codin.tool.functions.function import tool
 from codin.tool.invocation import RunnableTool
-from codin.tool.policy import Policies
+from codin.tool.policies.policy import Policies
 from codin.tool.registry import ToolRegistry
 from codin.tool.session import GoalSandboxes
 from codin.tool.workspace import Workspaces

@@ -8,7 +8,7 @@ from made_tools import Made
 
 from codin.security import DEFAULT_ROLES, LOCAL_USER, Principal, RoleAuthorizer, RunGrant
 from codin.tool import RunEnded, ToolRegistry, UnknownTool
-from codin.tool.granted import GrantedTools, Wanted
+from codin.tool.finding.granted import GrantedTools, Wanted
 
 ROLES = {**DEFAULT_ROLES, "reader": frozenset({"tool.call:hub_read_*", "tool.call:add"})}
 READER = Principal("local", "ann", roles=frozenset({"reader"}))

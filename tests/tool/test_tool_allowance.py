@@ -7,7 +7,7 @@ from quick_executor import Quick, Scripted
 
 from codin.security import LOCAL_USER, Principal
 from codin.tool import ExecutorSettings, ToolBusy, ToolLimits, ToolSpec
-from codin.tool.allowance import Allowances
+from codin.tool.execution.allowance import Allowances
 
 OTHER = Principal("local", "other", roles=frozenset({"owner"}))
 

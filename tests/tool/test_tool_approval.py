@@ -24,7 +24,7 @@ from codin.tool import (
     ToolFailed,
     ToolRefused,
 )
-from codin.tool.approval import Approver, PendingCall
+from codin.tool.policies.approval import Approver, PendingCall
 
 PAY = {
     "type": "object",

@@ -7,8 +7,8 @@ from quick_executor import Quick, Scripted
 
 from codin.security import LOCAL_USER, Principal
 from codin.tool import ToolFailed, ToolSpec
-from codin.tool.cache import ResultCache
-from codin.tool.result import Told
+from codin.tool.execution.cache import ResultCache
+from codin.tool.execution.result import Told
 
 OTHER = Principal("local", "other", roles=frozenset({"owner"}))
 ELSEWHERE = Principal("elsewhere", LOCAL_USER.subject, roles=frozenset({"owner"}))

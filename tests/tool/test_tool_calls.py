@@ -16,8 +16,8 @@ from codin.tool import (
     ToolLimits,
     ToolUnavailable,
 )
-from codin.tool._occurrences import Occurrences
 from codin.tool.events import ToolOutput
+from codin.tool.execution._occurrences import Occurrences
 from codin.tool.invocation import NoRecorder
 
 AWAY = ToolUnavailable("the service is away")
@@ -26,7 +26,7 @@ THREE = ToolLimits(attempts=3)
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("codin.tool._attempts._FIRST_WAIT", 0.001)
+    monkeypatch.setattr("codin.tool.execution._attempts._FIRST_WAIT", 0.001)
 
 
 @pytest.mark.parametrize("effects", ["none", "repeatable"])
@@ -63,7 +63,7 @@ async def test_it_waits_longer_before_each_attempt(monkeypatch: pytest.MonkeyPat
         waited.append(seconds)
         await sleep(0)
 
-    monkeypatch.setattr("codin.tool._attempts._FIRST_WAIT", 0.2)
+    monkeypatch.setattr("codin.tool.execution._attempts._FIRST_WAIT", 0.2)
     monkeypatch.setattr(asyncio, "sleep", noted)
     tool = Scripted(AWAY, effects="none", limits=ToolLimits(attempts=8))
     assert (await Quick(tool).call("scripted", {})).error_type == "ToolUnavailable"
@@ -86,7 +86,7 @@ async def test_a_call_that_goes_well_needs_no_plan_for_others(
 
 
 async def test_all_attempts_share_the_time_of_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("codin.tool._attempts._FIRST_WAIT", 0.2)
+    monkeypatch.setattr("codin.tool.execution._attempts._FIRST_WAIT", 0.2)
     limits = ToolLimits(attempts=10, seconds=0.3)
     begun = time.monotonic()
     outcome = await Quick(Scripted(AWAY, limits=limits)).call("scripted", {})

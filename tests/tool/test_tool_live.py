@@ -5,8 +5,8 @@ import asyncio
 from codin.sandbox.outcome import OutputChunk
 from codin.security import LOCAL_USER, RunGrant
 from codin.tool.events import ToolOutput
-from codin.tool.live import LiveOutput
-from codin.tool.result import cut
+from codin.tool.execution.live import LiveOutput
+from codin.tool.execution.result import cut
 
 GRANT = RunGrant("t", "g", "c", "a", LOCAL_USER, frozenset(), 0.0)
 

@@ -11,7 +11,7 @@ from made_tools import Made
 
 from codin.security import DEFAULT_ROLES, LOCAL_USER, RoleAuthorizer
 from codin.tool import Tool, ToolRegistry
-from codin.tool.search import ToolSearch
+from codin.tool.finding.search import ToolSearch
 
 TOOLS: list[dict[str, Any]] = [
     {
@@ -271,7 +271,7 @@ async def test_an_embedder_that_is_closed_is_not_asked_again(
 async def test_a_query_that_is_not_embedded_in_time_is_answered_by_words(
     registry: ToolRegistry, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("codin.tool.meanings._QUERY_SECONDS", 0.05)
+    monkeypatch.setattr("codin.tool.finding.meanings._QUERY_SECONDS", 0.05)
     nearness = Nearness()
     search = ToolSearch(registry, embedder=nearness)
     await settled(search)

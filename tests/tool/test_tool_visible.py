@@ -8,7 +8,7 @@ import unicodedata
 
 import pytest
 
-from codin.tool.approval import PendingCall, call_text, visible
+from codin.tool.policies.approval import PendingCall, call_text, visible
 
 
 @pytest.mark.parametrize(

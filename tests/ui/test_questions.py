@@ -18,7 +18,7 @@ from codin.agent.planner import Planner, PlanRequest
 from codin.task.calls import _request
 from codin.testing.serving import ScriptedAgent, Served, serve_agents
 from codin.testing.team import PROBE
-from codin.tool.approval import PendingCall
+from codin.tool.policies.approval import PendingCall
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 

@@ -57,7 +57,7 @@ async def hosts(model_url: str) -> AsyncIterator[Hosts]:
     from codin.model.proxy import model_proxy
     from codin.model.upstream import HttpUpstream
     from codin.runtime import LocalRuntime
-    from codin.tool.executor import ToolExecutor
+    from codin.tool.execution.executor import ToolExecutor
     from codin.tool.registry import ToolRegistry
     from codin.tool.session import GoalSandboxes
     from codin.tool.workspace import Workspaces

@@ -26,9 +26,9 @@ _WANTED = "archive_shipment"
 async def finding(effort: object) -> AsyncIterator[list[Pair]]:
     """``find_tools`` over the registry, beside a scan of the same descriptions for the words."""
     from codin.security import DEFAULT_ROLES, LOCAL_USER, RoleAuthorizer
+    from codin.tool.finding.search import ToolSearch
     from codin.tool.invocation import Invocation, RunnableTool
     from codin.tool.registry import ToolRegistry
-    from codin.tool.search import ToolSearch
 
     class Described(RunnableTool):
         def __init__(self, spec: ToolSpec) -> None:

@@ -48,7 +48,7 @@ def asker_for(console: Console, *, as_json: bool) -> Asker | None:
 def question(request: InputRequest) -> str:
     """What is asked, with the call that it is about as it would be made, and nothing in it that a
     terminal does not show."""
-    from codin.tool.approval import call_text, visible
+    from codin.tool.policies.approval import call_text, visible
 
     if request.call is None:
         return visible(request.prompt)
@@ -60,7 +60,7 @@ def question(request: InputRequest) -> str:
 
 
 def _choices(request: InputRequest) -> str:
-    from codin.tool.approval import visible
+    from codin.tool.policies.approval import visible
 
     schema = request.answer_schema or {}
     if request.request_kind == "approval":

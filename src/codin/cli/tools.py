@@ -74,8 +74,8 @@ async def _registered(overrides: Overrides, words: str | None) -> tuple[list[Too
     from codin.gateway.sandboxes import local_provider
     from codin.gateway.tools import open_sources
     from codin.security import DEFAULT_ROLES, LOCAL_USER, OutgoingGuard, RoleAuthorizer
+    from codin.tool.finding.search import ToolSearch
     from codin.tool.registry import ToolRegistry
-    from codin.tool.search import ToolSearch
 
     settings = overrides.settings()
     registry = ToolRegistry(RoleAuthorizer(DEFAULT_ROLES))

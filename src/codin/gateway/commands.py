@@ -9,9 +9,9 @@ from codin.config import CommandSettings, Settings
 from codin.gateway.team import TeamProblem
 from codin.sandbox.base import SandboxProvider, SandboxSpec
 from codin.sandbox.errors import SandboxError
-from codin.tool.argv import Argument
 from codin.tool.base import ToolError
-from codin.tool.command import CommandTool, command_limits
+from codin.tool.commands.argv import Argument
+from codin.tool.commands.command import CommandTool, command_limits
 from codin.tool.registry import ToolRegistry
 
 _PATIENCE_SECONDS = 30.0

@@ -63,13 +63,13 @@ from codin.task.goal import ORCHESTRATOR, GoalLimits
 from codin.task.log import open_log
 from codin.task.manager import ORCHESTRATOR_INFO, TaskManager
 from codin.task.push import PushNotifications, open_push
-from codin.tool.executor import ToolExecutor
-from codin.tool.granted import Wanted
+from codin.tool.execution.executor import ToolExecutor
+from codin.tool.finding.granted import Wanted
+from codin.tool.finding.meanings import Embedder
+from codin.tool.finding.search import ToolSearch
 from codin.tool.guide import READS_FILES, DataGuide
-from codin.tool.meanings import Embedder
-from codin.tool.policy import Policies
+from codin.tool.policies.policy import Policies
 from codin.tool.registry import ToolRegistry
-from codin.tool.search import ToolSearch
 from codin.tool.session import GoalSandboxes
 from codin.tool.workspace import Workspaces
 

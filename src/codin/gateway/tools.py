@@ -20,8 +20,8 @@ from codin.sandbox.base import MIB, Mount, SandboxProvider
 from codin.security import LOCAL_USER, OutgoingGuard
 from codin.tool.base import ToolError
 from codin.tool.builtin import builtin_tools
-from codin.tool.function import FunctionTool
-from codin.tool.granted import Wanted
+from codin.tool.finding.granted import Wanted
+from codin.tool.functions.function import FunctionTool
 from codin.tool.invocation import RunnableTool
 from codin.tool.registry import ToolRegistry
 from codin.tool.source import ToolSource

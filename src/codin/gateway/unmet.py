@@ -12,7 +12,7 @@ from codin.gateway.tools import open_sources, register_tools
 from codin.sandbox.base import SandboxProvider
 from codin.security import DEFAULT_ROLES, OutgoingGuard, RoleAuthorizer
 from codin.tool.agent import AGENT_TOOL
-from codin.tool.granted import Wanted
+from codin.tool.finding.granted import Wanted
 from codin.tool.registry import FINDING, ToolRegistry, nearest, version_key
 
 _NEAR = 3

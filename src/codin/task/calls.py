@@ -12,9 +12,9 @@ from codin.security import Principal, RunGrant
 from codin.task._run_calls import Question
 from codin.task.log._json import digest
 from codin.task.log.base import EventLog, Kind
-from codin.tool.approval import Approver, PendingCall
 from codin.tool.base import ApprovalNeeded, ToolRefused
 from codin.tool.invocation import CallFinished, CallRecorder, CallStarted
+from codin.tool.policies.approval import Approver, PendingCall
 
 if TYPE_CHECKING:
     from a2a.types import Message

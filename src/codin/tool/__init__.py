@@ -34,13 +34,16 @@ from codin.tool.base import (
 
 if TYPE_CHECKING:
     from codin.tool.agent import AgentCaller, AgentTool, HandOffTool
-    from codin.tool.argv import Argument, ArgvTemplate
     from codin.tool.bound import BoundTool
     from codin.tool.builtin import builtin_tools
-    from codin.tool.command import CommandTool
+    from codin.tool.commands.argv import Argument, ArgvTemplate
+    from codin.tool.commands.command import CommandTool
     from codin.tool.context import ToolContext, calling
-    from codin.tool.executor import ExecutorSettings, ToolExecutor
-    from codin.tool.function import FunctionTool, tool
+    from codin.tool.execution.executor import ExecutorSettings, ToolExecutor
+    from codin.tool.finding.meanings import Embedder
+    from codin.tool.finding.search import ToolSearch
+    from codin.tool.functions.function import FunctionTool, tool
+    from codin.tool.functions.secret import Secret
     from codin.tool.invocation import (
         CallFinished,
         CallRecorder,
@@ -50,11 +53,8 @@ if TYPE_CHECKING:
         RunnableTool,
         ToolOutcome,
     )
-    from codin.tool.meanings import Embedder
-    from codin.tool.policy import Policies
+    from codin.tool.policies.policy import Policies
     from codin.tool.registry import ToolRegistry
-    from codin.tool.search import ToolSearch
-    from codin.tool.secret import Secret
     from codin.tool.session import GoalSandboxes
     from codin.tool.source import ToolSource
     from codin.tool.workspace import WorkspaceFile, Workspaces
@@ -65,22 +65,22 @@ _HOMES = {
         "AgentTool",
         "HandOffTool",
     ),
-    "argv": (
+    "commands.argv": (
         "Argument",
         "ArgvTemplate",
     ),
     "bound": ("BoundTool",),
     "builtin": ("builtin_tools",),
-    "command": ("CommandTool",),
+    "commands.command": ("CommandTool",),
     "context": (
         "ToolContext",
         "calling",
     ),
-    "executor": (
+    "execution.executor": (
         "ExecutorSettings",
         "ToolExecutor",
     ),
-    "function": (
+    "functions.function": (
         "FunctionTool",
         "tool",
     ),
@@ -93,11 +93,11 @@ _HOMES = {
         "RunnableTool",
         "ToolOutcome",
     ),
-    "meanings": ("Embedder",),
-    "policy": ("Policies",),
+    "finding.meanings": ("Embedder",),
+    "policies.policy": ("Policies",),
     "registry": ("ToolRegistry",),
-    "search": ("ToolSearch",),
-    "secret": ("Secret",),
+    "finding.search": ("ToolSearch",),
+    "functions.secret": ("Secret",),
     "session": ("GoalSandboxes",),
     "source": ("ToolSource",),
     "workspace": (
@@ -163,7 +163,7 @@ class _CallablePackage(ModuleType):
     # An imported subpackage becomes an attribute of its parent: `from codin import tool` gives
     # the package whatever codin's own __getattr__ says, so the package has to be the decorator.
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return import_module("codin.tool.function").tool(*args, **kwargs)
+        return import_module("codin.tool.functions.function").tool(*args, **kwargs)
 
 
 sys.modules[__name__].__class__ = _CallablePackage

@@ -25,8 +25,8 @@ from codin.runtime import LocalRuntime
 from codin.sandbox import SandboxProvider
 from codin.security import DEFAULT_ROLES, LOCAL_USER, RoleAuthorizer, RunGrant, RunGrants
 from codin.testing.scripted_model import RecordedRequest, ScriptedModel, Turn, text
-from codin.tool.executor import ToolExecutor
-from codin.tool.function import FunctionTool
+from codin.tool.execution.executor import ToolExecutor
+from codin.tool.functions.function import FunctionTool
 from codin.tool.registry import ToolRegistry
 from codin.tool.session import GoalSandboxes
 from codin.tool.workspace import Workspaces

@@ -13,7 +13,7 @@ from codin.ids import new_id
 from codin.security import Access, Principal, RunGrant
 from codin.tool.base import ToolSpec
 from codin.tool.events import ToolOutput
-from codin.tool.executor import ToolExecutor
+from codin.tool.execution.executor import ToolExecutor
 from codin.tool.invocation import CallFinished, CallRecorder, CallStarted, ToolOutcome
 from codin.tool.registry import ToolRegistry
 from codin.tool.session import GoalSandboxes

@@ -12,8 +12,8 @@ from codin.gateway.sandboxes import open_sandboxes
 from codin.gateway.team import Say
 from codin.gateway.tools import open_sources
 from codin.gateway.trust import open_trust
-from codin.tool.executor import ToolExecutor
-from codin.tool.policy import Policies
+from codin.tool.execution.executor import ToolExecutor
+from codin.tool.policies.policy import Policies
 from codin.tool.registry import ToolRegistry
 
 

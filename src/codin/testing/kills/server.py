@@ -35,7 +35,7 @@ from codin.task import EventLog, RunServices, TaskRunner
 from codin.task.manager import ORCHESTRATOR_INFO, TaskManager
 from codin.testing.kills.agents import asker, talk, talker
 from codin.testing.kills.doom import MOMENTS, Doom, doomed_log
-from codin.tool.executor import ToolExecutor
+from codin.tool.execution.executor import ToolExecutor
 from codin.tool.registry import ToolRegistry
 from codin.tool.session import GoalSandboxes
 from codin.tool.workspace import Workspaces

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from codin.tool.builtin.base import BuiltinTool, builtin_spec, look
+from codin.tool.execution.result import cut
 from codin.tool.invocation import Invocation
-from codin.tool.result import cut
 
 MAX_CHARS = 1200
 

@@ -11,8 +11,8 @@ from codin.sandbox.outcome import CodeResult
 from codin.tool.base import ToolFailed
 from codin.tool.builtin._code import PreparedCode, prepare
 from codin.tool.builtin.base import BuiltinTool, builtin_spec, files_here
+from codin.tool.execution.result import cut
 from codin.tool.invocation import Invocation
-from codin.tool.result import cut
 
 SPEC = builtin_spec(
     "run_python",

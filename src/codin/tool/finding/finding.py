@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from codin.tool.arguments import example, fit
 from codin.tool.base import Effects, InvalidArguments, ToolLimits, ToolSpec, UnknownTool
-from codin.tool.granted import GrantedTools
+from codin.tool.finding.granted import GrantedTools
+from codin.tool.finding.meanings import Embedder
+from codin.tool.finding.search import ToolSearch
 from codin.tool.invocation import Invocation, RunnableTool
-from codin.tool.meanings import Embedder
 from codin.tool.registry import CALL, DESCRIBE, FIND, FINDING, ToolRegistry, unknown
-from codin.tool.search import ToolSearch
 
 if TYPE_CHECKING:
     from codin.security import RunGrant

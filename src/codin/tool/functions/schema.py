@@ -16,7 +16,7 @@ from pydantic_core import to_jsonable_python
 
 from codin.tool.base import ToolDefinitionError
 from codin.tool.context import ToolContext
-from codin.tool.secret import secret_of
+from codin.tool.functions.secret import secret_of
 
 _SCHEMA_ERRORS = (PydanticSchemaGenerationError, PydanticUserError, PydanticInvalidForJsonSchema)
 _PLAIN = (str, int, float, bool, type(None), Any, list, dict)

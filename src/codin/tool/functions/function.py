@@ -18,7 +18,6 @@ from codin.security.errors import SecretMissing
 from codin.security.secrets import SecretRef
 from codin.tool._entry import collected, shown
 from codin.tool._failure import raise_for
-from codin.tool._shipping import check_shippable, entry_source, module_source
 from codin.tool.base import (
     Effects,
     InvalidArguments,
@@ -30,8 +29,9 @@ from codin.tool.base import (
     ToolUnavailable,
 )
 from codin.tool.context import ToolContext
+from codin.tool.functions._shipping import check_shippable, entry_source, module_source
+from codin.tool.functions.schema import signature_of
 from codin.tool.invocation import Invocation, RunnableTool
-from codin.tool.schema import signature_of
 
 
 class FunctionTool(RunnableTool):

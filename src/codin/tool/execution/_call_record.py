@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from codin.security import RunGrant
-from codin.tool.approval import PendingCall
 from codin.tool.base import ApprovalNeeded
 from codin.tool.invocation import CallFinished, CallRecorder, CallStarted, ToolOutcome
+from codin.tool.policies.approval import PendingCall
 
 
 class CallRecord:

@@ -16,7 +16,6 @@ from codin.sandbox.network.refusal import Refusal
 from codin.sandbox.outcome import ExecResult
 from codin.security.errors import SecretMissing
 from codin.security.secrets import SecretRef, read_secrets
-from codin.tool.argv import Argument, ArgvTemplate
 from codin.tool.base import (
     Effects,
     InvalidArguments,
@@ -25,6 +24,7 @@ from codin.tool.base import (
     ToolLimits,
     ToolSpec,
 )
+from codin.tool.commands.argv import Argument, ArgvTemplate
 from codin.tool.invocation import Invocation, RunnableTool
 from codin.tool.session import GOAL_LIMITS, Needs
 

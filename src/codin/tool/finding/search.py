@@ -13,7 +13,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from codin.tool.base import Tool, ToolSpec
-from codin.tool.meanings import Embedder, Meanings
+from codin.tool.finding.meanings import Embedder, Meanings
 
 if TYPE_CHECKING:
     from codin.security import Principal

@@ -16,19 +16,21 @@ from codin.ids import new_id
 from codin.runtime.base import Runtime
 from codin.sandbox.outcome import OutputChunk, Usage
 from codin.security import RunGrant
-from codin.tool._asked import Asked, asked
-from codin.tool._attempts import attempted
-from codin.tool._call_record import CallRecord
-from codin.tool._occurrences import Occurrences
-from codin.tool._slots import Slots
-from codin.tool.allowance import Allowances
-from codin.tool.approval import Approver, NobodyApproves
 from codin.tool.arguments import fit
 from codin.tool.base import ApprovalNeeded, Tool, ToolError, ToolFailed, ToolSpec
 from codin.tool.bound import BoundTool
-from codin.tool.cache import ResultCache
-from codin.tool.finding import SHOWN, ToolFinding
-from codin.tool.granted import GrantedTools
+from codin.tool.execution._asked import Asked, asked
+from codin.tool.execution._attempts import attempted
+from codin.tool.execution._call_record import CallRecord
+from codin.tool.execution._occurrences import Occurrences
+from codin.tool.execution._slots import Slots
+from codin.tool.execution.allowance import Allowances
+from codin.tool.execution.cache import ResultCache
+from codin.tool.execution.live import LiveOutput
+from codin.tool.execution.result import Told, again, cleaned, cut, presented, told
+from codin.tool.finding.finding import SHOWN, ToolFinding
+from codin.tool.finding.granted import GrantedTools
+from codin.tool.finding.meanings import Embedder
 from codin.tool.invocation import (
     CallRecorder,
     CallStarted,
@@ -38,11 +40,9 @@ from codin.tool.invocation import (
     RunnableTool,
     ToolOutcome,
 )
-from codin.tool.live import LiveOutput
-from codin.tool.meanings import Embedder
-from codin.tool.policy import Policies
+from codin.tool.policies.approval import Approver, NobodyApproves
+from codin.tool.policies.policy import Policies
 from codin.tool.registry import ToolRegistry
-from codin.tool.result import Told, again, cleaned, cut, presented, told
 from codin.tool.session import GoalSandboxes
 
 _Arguments = Mapping[str, Any] | str | None

@@ -9,8 +9,8 @@ from typing import Any
 
 from codin.tool._entry import plain
 from codin.tool.base import InvalidArguments
+from codin.tool.execution.result import cut
 from codin.tool.invocation import canonical
-from codin.tool.result import cut
 
 
 @dataclass(frozen=True, slots=True)

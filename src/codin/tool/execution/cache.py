@@ -11,7 +11,7 @@ from typing import Any
 
 from codin.security import Principal
 from codin.tool.base import ToolSpec
-from codin.tool.result import Told
+from codin.tool.execution.result import Told
 
 _Key = tuple[str, str, str, str]
 

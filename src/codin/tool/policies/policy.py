@@ -10,9 +10,9 @@ from typing import Any
 
 from codin.config import PolicySettings
 from codin.security import Principal
-from codin.tool._conditions import Condition, condition_of, words_of
 from codin.tool._sentence import shown
 from codin.tool.base import ApprovalNeeded, ToolRefused, ToolSpec
+from codin.tool.policies._conditions import Condition, condition_of, words_of
 
 _PATTERN = frozenset("*?[")
 

@@ -1,0 +1,1 @@
+"""Which tools an agent is given, and how it finds others."""

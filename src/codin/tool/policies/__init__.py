@@ -1,0 +1,1 @@
+"""What calls may do: policies as data, and approval."""
