@@ -9,7 +9,8 @@ import pytest
 
 from codin.agent.a2a import user_message
 from codin.config import load_settings
-from codin.gateway.platform import Platform, open_platform
+from codin.gateway.opening import open_platform
+from codin.gateway.platform import Platform
 from codin.model import parse
 from codin.security import LOCAL_USER
 from codin.task import TaskProjection, in_memory_client

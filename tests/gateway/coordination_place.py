@@ -14,7 +14,8 @@ from a2a_calls import V1, message, rpc
 
 from codin.config import Settings
 from codin.gateway.app import create_app
-from codin.gateway.platform import Platform, open_platform
+from codin.gateway.opening import open_platform
+from codin.gateway.platform import Platform
 from codin.gateway.server import HttpServer
 from codin.model import parse
 from codin.security import LOCAL_USER

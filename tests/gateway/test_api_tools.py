@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from codin.config import SecuritySettings, ServerSettings, Settings
-from codin.gateway.platform import open_platform
+from codin.gateway.opening import open_platform
 from codin.gateway.serving import serve
 from codin.model import parse
 from codin.security import KeyRequest, Principal

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from codin.config import AgentEntry, Settings
-from codin.gateway.platform import open_platform
+from codin.gateway.opening import open_platform
 from codin.model import ModelChoice, parse
 from codin.security import LOCAL_USER
 from codin.task.log import LogEvent

@@ -27,7 +27,8 @@ from starlette.routing import Route
 
 from codin.config import Settings
 from codin.gateway.app import create_app
-from codin.gateway.platform import Platform, open_platform
+from codin.gateway.opening import open_platform
+from codin.gateway.platform import Platform
 from codin.gateway.server import HttpServer
 from codin.model import parse
 from codin.testing.a2a_server import listening

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from codin.cli.tools import tools
 from codin.config import AgentEntry, ConfigError, McpMount, McpSettings, Settings, load_settings
-from codin.gateway.platform import open_platform
+from codin.gateway.opening import open_platform
 from codin.model import parse
 from codin.security import LOCAL_USER, Principal
 from codin.task.log.follow import follow

@@ -9,7 +9,8 @@ from a2a.types import SendMessageRequest
 from codin.agent.a2a import user_message
 from codin.config import AgentEntry, GoalSettings, Settings
 from codin.errors import InvalidInputError
-from codin.gateway.platform import Platform, open_platform
+from codin.gateway.opening import open_platform
+from codin.gateway.platform import Platform
 from codin.gateway.sending import send
 from codin.model import parse
 from codin.security import LOCAL_USER, Principal

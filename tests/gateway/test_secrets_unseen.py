@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from codin.config import load_settings
-from codin.gateway.platform import open_platform
+from codin.gateway.opening import open_platform
 from codin.model import parse
 from codin.security import LOCAL_USER
 from codin.task.log.follow import follow

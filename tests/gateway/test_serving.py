@@ -22,7 +22,7 @@ from codin.agent.cards import RESUME_EXTENSION
 from codin.config import AgentEntry, ConfigError, DatabaseSettings, ServerSettings, Settings
 from codin.errors import InvalidInputError
 from codin.gateway.errors import UnsafeAddress
-from codin.gateway.platform import open_platform
+from codin.gateway.opening import open_platform
 from codin.gateway.serving import check_server, serve
 from codin.model import parse
 from codin.security import KeyRequest, Principal

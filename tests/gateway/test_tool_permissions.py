@@ -20,7 +20,8 @@ from mcp.shared.exceptions import MCPError
 from codin.config import AgentEntry, SecuritySettings, ServerSettings, Settings
 from codin.gateway.auth import Caller
 from codin.gateway.host_api import host_api
-from codin.gateway.platform import Platform, open_platform
+from codin.gateway.opening import open_platform
+from codin.gateway.platform import Platform
 from codin.gateway.serving import serve
 from codin.model import parse
 from codin.runtime import LocalRuntime

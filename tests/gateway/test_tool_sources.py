@@ -23,7 +23,7 @@ from codin.config import (
     Settings,
     load_settings,
 )
-from codin.gateway.platform import open_platform
+from codin.gateway.opening import open_platform
 from codin.model import parse
 from codin.security import LOCAL_USER, Principal
 from codin.task.log.follow import follow

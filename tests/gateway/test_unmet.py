@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from codin.agent.base import AgentInfo
 from codin.cli.agents import agents
 from codin.config import AgentEntry, Settings
-from codin.gateway.platform import open_platform
+from codin.gateway.opening import open_platform
 from codin.gateway.unmet import unmet
 from codin.model import parse
 from codin.security import DEFAULT_ROLES, RoleAuthorizer

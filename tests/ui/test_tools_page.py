@@ -12,7 +12,8 @@ from browser_tab import Tab
 from playwright.async_api import Page, expect
 
 from codin.config import ServerSettings, Settings
-from codin.gateway.platform import Platform, open_platform
+from codin.gateway.opening import open_platform
+from codin.gateway.platform import Platform
 from codin.gateway.serving import serve
 from codin.model import parse
 from codin.security import LOCAL_USER

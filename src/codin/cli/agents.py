@@ -54,7 +54,7 @@ def logs(agent: str, lines: int, config: Path | None) -> int:
     from codin.agent.wrapping import AGENT_ID
     from codin.config import load_settings
     from codin.errors import NotFoundError
-    from codin.gateway.platform import LOGS
+    from codin.gateway.opening import LOGS
 
     folder = load_settings(config).home / LOGS
     found = read(folder, agent, lines) if AGENT_ID.fullmatch(agent) else None
@@ -94,7 +94,7 @@ async def _brought_up(overrides: Overrides) -> tuple[list[dict[str, Any]], list[
 
     from codin.agent.host.process import HostState
     from codin.gateway.coordination import coordinator_infos
-    from codin.gateway.platform import open_team
+    from codin.gateway.opening import open_team
 
     settings = overrides.settings()
     async with open_team(settings, say=lambda text: click.echo(text, err=True)) as team:

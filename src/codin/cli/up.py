@@ -53,7 +53,7 @@ def up(
 
 
 async def _serve(settings: Settings, again: Overrides | None) -> int:
-    from codin.gateway.platform import open_platform
+    from codin.gateway.opening import open_platform
     from codin.gateway.server import stop_signals
     from codin.gateway.serving import check_server, is_plain, serve, with_e2b
     from codin.model import discover

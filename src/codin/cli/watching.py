@@ -39,7 +39,7 @@ async def see_through(overrides: Overrides, begin: Begin, *, as_json: bool) -> i
     show that until its end; gives the exit code."""
     from codin.cli.asking import asker_for
     from codin.cli.render import renderer_for
-    from codin.gateway.platform import open_platform
+    from codin.gateway.opening import open_platform
     from codin.model import discover
 
     settings = overrides.settings()

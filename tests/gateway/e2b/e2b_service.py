@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from codin.config import E2bSettings, SandboxSettings, SecuritySettings, ServerSettings, Settings
-from codin.gateway.platform import Platform, open_platform
+from codin.gateway.opening import open_platform
+from codin.gateway.platform import Platform
 from codin.gateway.serving import serve, with_e2b
 from codin.model import parse
 from codin.security import KeyRequest, Principal

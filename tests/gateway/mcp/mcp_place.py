@@ -12,7 +12,8 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
 from codin.config import SecuritySettings, ServerSettings, Settings
-from codin.gateway.platform import Platform, open_platform
+from codin.gateway.opening import open_platform
+from codin.gateway.platform import Platform
 from codin.gateway.serving import serve
 from codin.model import parse
 from codin.security import KeyRequest, Principal
