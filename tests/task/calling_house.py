@@ -27,7 +27,7 @@ from codin.task.conversation import MemoryConversation
 from codin.task.manager import TaskManager
 from codin.testing.tasks import Events, SmallAgent, call_context, send_request
 from codin.tool.execution.executor import ExecutorSettings, ToolExecutor
-from codin.tool.functions.function import tool
+from codin.tool.functions.decorator import tool
 from codin.tool.invocation import RunnableTool
 from codin.tool.policies.policy import Policies
 from codin.tool.registry import ToolRegistry

@@ -32,7 +32,8 @@ from codin.security import LOCAL_USER
 from codin.task import data_parts
 from codin.task.projection import to_json
 from codin.tool.base import ToolError
-from codin.tool.functions.function import FunctionTool, tool
+from codin.tool.functions.decorator import tool
+from codin.tool.functions.function import FunctionTool
 from codin.tool.invocation import RunnableTool
 
 Stream = AsyncGenerator[AgentEvent, None]

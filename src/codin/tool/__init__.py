@@ -42,7 +42,8 @@ if TYPE_CHECKING:
     from codin.tool.execution.executor import ExecutorSettings, ToolExecutor
     from codin.tool.finding.meanings import Embedder
     from codin.tool.finding.search import ToolSearch
-    from codin.tool.functions.function import FunctionTool, tool
+    from codin.tool.functions.decorator import tool
+    from codin.tool.functions.function import FunctionTool
     from codin.tool.functions.secret import Secret
     from codin.tool.invocation import (
         CallFinished,
@@ -80,10 +81,8 @@ _HOMES = {
         "ExecutorSettings",
         "ToolExecutor",
     ),
-    "functions.function": (
-        "FunctionTool",
-        "tool",
-    ),
+    "functions.decorator": ("tool",),
+    "functions.function": ("FunctionTool",),
     "invocation": (
         "CallFinished",
         "CallRecorder",
@@ -163,7 +162,7 @@ class _CallablePackage(ModuleType):
     # An imported subpackage becomes an attribute of its parent: `from codin import tool` gives
     # the package whatever codin's own __getattr__ says, so the package has to be the decorator.
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return import_module("codin.tool.functions.function").tool(*args, **kwargs)
+        return import_module("codin.tool.functions.decorator").tool(*args, **kwargs)
 
 
 sys.modules[__name__].__class__ = _CallablePackage

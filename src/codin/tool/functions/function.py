@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import Callable, Mapping
 from copy import copy
 from functools import partial
 from pathlib import Path
-from types import GeneratorType
-from typing import Any, overload
+from typing import Any
 
 from codin.sandbox.base import Limits
-from codin.sandbox.outcome import OutputChunk
 from codin.security.errors import SecretMissing
 from codin.security.secrets import SecretRef
-from codin.tool._entry import collected, shown
 from codin.tool._failure import raise_for
 from codin.tool.base import (
     Effects,
@@ -30,6 +25,7 @@ from codin.tool.base import (
 )
 from codin.tool.context import ToolContext
 from codin.tool.functions._shipping import check_shippable, entry_source, module_source
+from codin.tool.functions._streaming import in_thread, streamed, teller
 from codin.tool.functions.schema import signature_of
 from codin.tool.invocation import Invocation, RunnableTool
 
@@ -168,7 +164,7 @@ class FunctionTool(RunnableTool):
             agent_id=call.grant.agent_id,
             tenant=call.grant.principal.tenant,
             user=call.grant.principal.subject,
-            tell=_teller(call),
+            tell=teller(call),
         )
         secrets = await self._read_secrets(call)
         run = self._run_here if self.spec.trusted else self._run_inside
@@ -196,10 +192,10 @@ class FunctionTool(RunnableTool):
             arguments[self._context] = context
         try:
             if inspect.isasyncgenfunction(fn):
-                return await _streamed(fn(**arguments), context.tell)
+                return await streamed(fn(**arguments), context.tell)
             if inspect.iscoroutinefunction(fn):
                 return await fn(**arguments)
-            work = partial(_in_thread, fn, arguments, context.tell)
+            work = partial(in_thread, fn, arguments, context.tell)
             value = await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
             return await value if inspect.isawaitable(value) else value
         except Exception as error:
@@ -267,73 +263,6 @@ class FunctionTool(RunnableTool):
                 failure = ToolUnavailable if kind == ToolUnavailable.__name__ else ToolFailed
                 raise failure(_message(self.name, kind, message, [str(line) for line in lines]))
         raise ToolFailed(f"{self.name} answered what a tool cannot answer: {str(answer)[:200]}")
-
-
-@overload
-def tool(fn: Callable[..., Any], /) -> FunctionTool: ...
-
-
-@overload
-def tool(
-    *,
-    name: str | None = None,
-    description: str | None = None,
-    trusted: bool = False,
-    limits: ToolLimits | None = None,
-    permissions: tuple[str, ...] = (),
-    effects: Effects = "repeatable",
-    tags: tuple[str, ...] = (),
-    version: str = "1",
-    deprecated: str | None = None,
-    pure: bool = False,
-    cache_seconds: float = 300.0,
-) -> Callable[[Callable[..., Any]], FunctionTool]: ...
-
-
-def tool(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
-    """Make a function a tool: ``@tool``, or ``@tool(name=..., limits=...)``.
-
-    The options are those of ``FunctionTool.from_function``.
-
-    Raises:
-        ToolDefinitionError: the function cannot be a tool.
-    """
-    if fn is not None:
-        return FunctionTool.from_function(fn, **options)
-    return partial(FunctionTool.from_function, **options)
-
-
-def _teller(call: Invocation) -> Callable[[str], None]:
-    """What tells whoever watches the call, from any thread."""
-    loop = asyncio.get_running_loop()
-
-    def tell(text: str) -> None:
-        chunk = OutputChunk("stdout", text.encode(errors="replace"))
-        loop.call_soon_threadsafe(call.emit, chunk)
-
-    return tell
-
-
-def _in_thread(
-    fn: Callable[..., Any], arguments: dict[str, Any], tell: Callable[[str], None]
-) -> Any:
-    value = fn(**arguments)
-    if not isinstance(value, GeneratorType):
-        return value
-    items = []
-    for item in value:
-        tell(shown(item))
-        items.append(item)
-    return collected(items)
-
-
-async def _streamed(items: AsyncGenerator[Any], tell: Callable[[str], None]) -> Any:
-    seen = []
-    async with aclosing(items):
-        async for item in items:
-            tell(shown(item))
-            seen.append(item)
-    return collected(seen)
 
 
 def _own_failure(name: str, error: Exception, fn: Callable[..., Any]) -> str:
