@@ -5,8 +5,8 @@ from typing import Any
 import mcp_types as types
 import pytest
 
+from codin.tool._text import clean, clean_schema
 from codin.tool.mcp.listing import Wanted, name_in, offers_of
-from codin.tool.mcp.text import clean, clean_schema
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ import anyio
 
 from codin.errors import CodinError
 from codin.security.secrets import hide
+from codin.tool._text import clean
 from codin.tool.mcp.base import Link
 from codin.tool.mcp.errors import McpUnavailable
-from codin.tool.mcp.text import clean
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup

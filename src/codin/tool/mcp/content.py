@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from codin.security.secrets import hide
+from codin.tool._text import clean
 from codin.tool.base import ToolFailed
 from codin.tool.invocation import Invocation
-from codin.tool.mcp.text import clean
 
 if TYPE_CHECKING:
     import mcp_types as types

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import jsonschema_rs
 
+from codin.tool._text import clean, clean_schema
 from codin.tool.base import Effects
-from codin.tool.mcp.text import clean, clean_schema
 
 if TYPE_CHECKING:
     import mcp_types as types

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from codin.tool._text import clean
 from codin.tool.base import InvalidArguments, ToolLimits, ToolSpec
 from codin.tool.invocation import Invocation
 from codin.tool.mcp.listing import Prompt
-from codin.tool.mcp.text import clean
 from codin.tool.mcp.tool import ServerTool
 
 if TYPE_CHECKING:

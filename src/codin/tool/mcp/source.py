@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Literal, TypeVar
 
 from codin.errors import CodinError
+from codin.tool._text import clean
 from codin.tool.base import ToolFailed, ToolLimits, ToolSpec
 from codin.tool.invocation import Invocation, RunnableTool
 from codin.tool.mcp.base import Endpoint
@@ -16,7 +17,6 @@ from codin.tool.mcp.errors import McpUnavailable, McpUnusable
 from codin.tool.mcp.listing import SCHEMA_CHARS, Listing, Offer, Wanted, read_listing
 from codin.tool.mcp.pool import ServerPool
 from codin.tool.mcp.resources import GetPrompt, ListResources, ReadResource
-from codin.tool.mcp.text import clean
 from codin.tool.mcp.tool import McpTool
 from codin.tool.source import Changed, ToolSource
 

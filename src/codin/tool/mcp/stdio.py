@@ -15,8 +15,8 @@ import anyio
 from codin.sandbox.base import MIB, Limits, Mount, Process, Sandbox, SandboxProvider, SandboxSpec
 from codin.sandbox.errors import SandboxError
 from codin.security.secrets import SecretRef, hide, read_secrets
+from codin.tool._text import clean
 from codin.tool.mcp.base import MOST_BYTES, Endpoint, Link
-from codin.tool.mcp.text import clean
 
 if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream

@@ -10,12 +10,12 @@ from pydantic import TypeAdapter
 
 from codin.errors import CodinError
 from codin.sandbox.outcome import OutputChunk
+from codin.tool._text import clean
 from codin.tool.base import ToolError, ToolFailed, ToolLimits, ToolSpec, ToolTimeout
 from codin.tool.invocation import Invocation, RunnableTool
 from codin.tool.mcp.connection import Work
 from codin.tool.mcp.content import Answer
 from codin.tool.mcp.listing import Offer
-from codin.tool.mcp.text import clean
 
 if TYPE_CHECKING:
     import mcp_types as types

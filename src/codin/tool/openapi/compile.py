@@ -10,7 +10,7 @@ from typing import Any
 from openapi_pydantic.v3 import v3_0, v3_1
 from pydantic import ValidationError
 
-from codin.tool.mcp.text import clean
+from codin.tool._text import clean
 from codin.tool.openapi.bodies import Bodies
 from codin.tool.openapi.body import is_json
 from codin.tool.openapi.document import Document

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
-from codin.tool.mcp.text import clean
+from codin.tool._text import clean
 from codin.tool.openapi.document import Document
 from codin.tool.openapi.errors import UnusableOperation
 
