@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections import Counter, defaultdict, deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from codin.agent.events import (
@@ -21,6 +22,20 @@ from codin.agent.events import (
 Json = dict[str, Any]
 
 
+@dataclass(slots=True)
+class _Text:
+    """A message in the ``pieces`` in which it was said."""
+
+    pieces: list[str]
+    final: bool
+
+    @property
+    def whole(self) -> str:
+        if len(self.pieces) > 1:
+            self.pieces = ["".join(self.pieces)]
+        return self.pieces[0] if self.pieces else ""
+
+
 class Told:
     """What a run and its earlier attempts have said; ``before`` is that of the attempt before it,
     as ``to_json`` gave it.
@@ -33,8 +48,8 @@ class Told:
 
     def __init__(self, before: Mapping[str, Any] | None = None) -> None:
         known: Mapping[str, Any] = before or {}
-        self._texts: dict[str, tuple[str, bool]] = {
-            key: (text, final) for key, text, final in known.get("texts", ())
+        self._texts: dict[str, _Text] = {
+            key: _Text([text], final) for key, text, final in known.get("texts", ())
         }
         self._calls: list[tuple[str, str]] = [(key, of) for key, of in known.get("calls", ())]
         self._ended: set[str] = set(known.get("ended", ()))
@@ -48,14 +63,14 @@ class Told:
             self._calls_left[of].append(key)
         self._thoughts_left = self._thoughts
         self._others_left = Counter(self._others)
-        self._held: dict[str, str] = {}
+        self._held: dict[str, list[str]] = {}
         self._names: dict[str, str] = {}
         self._call_names: dict[str, str] = {}
 
     def to_json(self) -> Json:
         """All of it, as JSON data."""
         return {
-            "texts": [[key, *text] for key, text in self._texts.items()],
+            "texts": [[key, text.whole, text.final] for key, text in self._texts.items()],
             "calls": [list(call) for call in self._calls],
             "ended": sorted(self._ended),
             "thoughts": self._thoughts,
@@ -81,31 +96,36 @@ class Told:
     def rest(self) -> list[TextFinal]:
         """What is left to be said when the run has ended: texts that take the place of earlier ones
         and that nobody has said to be whole."""
-        left = [(key, text) for key, text in self._held.items() if self._texts[key][0] != text]
+        held = [(key, "".join(pieces)) for key, pieces in self._held.items()]
         self._held.clear()
-        return [TextFinal(message_id=key, text=text) for key, text in left]
+        return [
+            TextFinal(message_id=key, text=text)
+            for key, text in held
+            if self._texts[key].whole != text
+        ]
 
     @property
     def texts(self) -> dict[str, str]:
         """The messages that have been said, by id."""
-        return {key: text for key, (text, _) in self._texts.items()}
+        return {key: text.whole for key, text in self._texts.items()}
 
     def _delta(self, event: TextDelta) -> TextDelta | None:
         key = self._name(event.message_id)
         if event.message_id in self._names:
             # It takes the place of a text that has been said, once all of it is known.
-            self._held[key] = self._held.get(key, "") + event.text
+            self._held.setdefault(key, []).append(event.text)
             return None
-        text, _ = self._texts.get(key, ("", False))
-        self._texts[key] = text + event.text, False
+        text = self._texts.setdefault(key, _Text([], final=False))
+        text.pieces.append(event.text)
+        text.final = False
         return event
 
     def _final(self, event: TextFinal) -> TextFinal | None:
         key = self._name(event.message_id)
         known = self._texts.get(key)
         self._held.pop(key, None)
-        self._texts[key] = event.text, True
-        if known == (event.text, True):
+        self._texts[key] = _Text([event.text], final=True)
+        if known is not None and known.final and known.whole == event.text:
             return None
         return event.model_copy(update={"message_id": key})
 

@@ -83,21 +83,21 @@ class Run:
         self.calls: RunCalls | None = None
         self.begun = 0
         self._journal = journal
-        self._texts: dict[str, str] = {}
+        self._texts: dict[str, list[str]] = {}
 
     @property
     def text(self) -> str:
         """The last message that was said in it."""
-        return next(reversed(self._texts.values()), "")
+        return "".join(next(reversed(self._texts.values()), ()))
 
     async def emit(self, event: AgentEvent) -> None:
         """Say what an agent said. Waits while the log is behind."""
         match event:
             case TextDelta(message_id=key, text=text):
-                self._texts[key] = self._texts.get(key, "") + text
+                self._texts.setdefault(key, []).append(text)
             case TextFinal(message_id=key, text=text):
                 self._texts.pop(key, None)
-                self._texts[key] = text
+                self._texts[key] = [text]
         await self._journal.put(event)
 
     async def say(self, payload: Mapping[str, Any], *, steps: Sequence[StepRow] = ()) -> None:
@@ -123,7 +123,7 @@ class Run:
 
     def recall(self, texts: Mapping[str, str]) -> None:
         """These messages were said in it before, by id."""
-        self._texts = {**texts, **self._texts}
+        self._texts = {**{key: [text] for key, text in texts.items()}, **self._texts}
 
     async def keep(self, kept: Kept) -> None:
         """Keep what is needed to go on when the run's question is answered.
