@@ -102,9 +102,11 @@ async def test_a_call_is_shown_as_it_would_be_made_and_approved(served: Served, 
     assert await question.locator("code").text_content() == f"pay{PROBE}"
     await expect(question.locator(".why")).to_have_text(f"pay: Ann asks. {PROBE}")
     assert await question.locator("img, script, svg, a, [onerror]").count() == 0
+    await expect(page.locator(".step")).to_have_attribute("data-state", "input-required")
     await page.reload()
     await question.get_by_role("button", name="Approve").click()
     await answered(tab, "yes")
+    await expect(page.locator(".step")).to_have_attribute("data-state", "completed")
 
 
 @pytest.mark.parametrize(("why", "said"), [("", "no"), (" use 90 ", "no: use 90")])

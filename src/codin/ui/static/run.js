@@ -2,6 +2,7 @@
 
 const MAX_TEXT = 200_000;
 
+const WAITING = /-required$/;
 export const ENDED = new Set(["completed", "failed", "canceled", "rejected"]);
 
 /** A2A's state name as the page says it: TASK_STATE_INPUT_REQUIRED is "input-required". */
@@ -106,6 +107,9 @@ export class Run {
     const state = plainState(status.state);
     const parts = status.message?.parts ?? [];
     const typed = parts.some((part) => dataOf(part)?.type);
+    const step = this.steps.get(at.step);
+    if (step && WAITING.test(state)) step.state = state;
+    else if (step && WAITING.test(step.state)) step.state = "working";
     if (ENDED.has(state)) this.#endItems(at.task);
     if (!typed && ENDED.has(state) && state !== "completed" && textOf(status.message)) {
       this.#item(`end:${at.seq}`, at, { type: "error", text: textOf(status.message) });
