@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
+from codin.gateway.mcp.approving import Ask, ClientApproves
 from codin.gateway.mcp.changes import SETTLE_SECONDS, Told, ToolChanges
 from codin.ids import new_id
 from codin.security import Access, Principal, RunGrant
@@ -53,7 +54,10 @@ class ToolFace:
         self._calls: dict[Principal, int] = {}
         self._idle: dict[Principal, asyncio.TimerHandle] = {}
         self._closing: set[asyncio.Task[None]] = set()
-        self._executor = executor.beside(recorder=_Audited(access), sink=self._emit)
+        self._asks: dict[str, Ask] = {}
+        self._executor = executor.beside(
+            recorder=_Audited(access), sink=self._emit, approver=ClientApproves(self._asks)
+        )
         self._changes = ToolChanges(self.specs, settle_seconds=settle_seconds)
         registry.listen(self._changes.changed)
 
@@ -72,16 +76,21 @@ class ToolFace:
         name: str,
         arguments: Mapping[str, Any] | None,
         emit: Emit | None = None,
+        ask: Ask | None = None,
     ) -> ToolOutcome:
-        """Call the tool ``name``; ``emit`` is told what it prints meanwhile."""
+        """Call the tool ``name``; ``emit`` is told what it prints meanwhile, and ``ask`` is asked
+        when the call has to be approved."""
         call_id = f"mcp_{new_id()}"
         if emit is not None:
             self._listening[call_id] = emit
+        if ask is not None:
+            self._asks[call_id] = ask
         self._busy(principal)
         try:
             return await self._executor.call(_grant(principal), name, arguments, call_id=call_id)
         finally:
             self._listening.pop(call_id, None)
+            self._asks.pop(call_id, None)
             self._done(principal)
 
     async def aclose(self) -> None:

@@ -19,6 +19,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from codin.gateway.auth import principal_of
 from codin.gateway.errors import LimitReached
+from codin.gateway.mcp.approving import AskingRequest
 from codin.gateway.quota import turn_of
 from codin.gateway.responses import LIMITED
 from codin.security import LOCAL_USER, Principal
@@ -103,15 +104,19 @@ class _Handlers:
 
     async def call_tool(
         self, context: ServerRequestContext[Any, Any], params: types.CallToolRequestParams
-    ) -> types.CallToolResult:
+    ) -> types.CallToolResult | types.InputRequiredResult:
         told = 0
+        principal = self._who(context)
+        ask = AskingRequest(context, params, principal)
 
         async def emit(output: ToolOutput) -> None:
             nonlocal told
             told += 1
             await context.session.report_progress(told, None, output.text[-_MOST_PROGRESS:])
 
-        outcome = await self._face.call(self._who(context), params.name, params.arguments, emit)
+        outcome = await self._face.call(principal, params.name, params.arguments, emit, ask)
+        if ask.question is not None:
+            return ask.question
         if isinstance(outcome.error, UnknownTool):
             # a fault of the protocol, not of a tool (MCP 2026-07-28, server/tools, error handling)
             raise MCPError(types.INVALID_PARAMS, outcome.text)

@@ -108,12 +108,13 @@ class ToolExecutor:
         self._occurrences: Occurrences | None = Occurrences(clock)
         self._cache = ResultCache()
 
-    def beside(self, *, recorder: CallRecorder, sink: EventSink) -> ToolExecutor:
+    def beside(
+        self, *, recorder: CallRecorder, sink: EventSink, approver: Approver | None = None
+    ) -> ToolExecutor:
         """This executor for callers whose calls are in no run that could be repeated: each call has
-        an idempotency key of its own, and there is nobody to approve one. Policies, limits and kept
-        results are common to both."""
+        an idempotency key of its own. Policies, limits and kept results are common to both."""
         other = copy(self)
-        own = {"_recorder": recorder, "_sink": sink, "_approver": NobodyApproves()}
+        own = {"_recorder": recorder, "_sink": sink, "_approver": approver or NobodyApproves()}
         vars(other).update(own, _occurrences=None)
         return other
 
