@@ -426,9 +426,90 @@ async def test_of_two_agents_that_ask_one_is_asked_after_the_other(tmp_path: Pat
             task = await place.send("boss", "Paris", task_id=task.id)
         assert (state(task), texts(task)) == ("COMPLETED", ["Paris it is, Paris it is"])
         states = [row.state for row in await place.log.steps(LOCAL_USER, task.id)]
-        assert sorted(states) == ["canceled", "completed", "completed"]
+        assert states == ["completed", "completed"]
+        assert len((await place.log.tasks(LOCAL_USER)).tasks) == 3
+
+
+async def test_what_called_agents_did_before_they_asked_is_done_once(tmp_path: Path) -> None:
+    async def below(task: Task) -> Stream:
+        if task.state is None:
+            noted = await use(task, "note", text=task.text)
+            yield ArtifactProduced(artifact_id="a", name="a.txt", text=noted)
+            yield InputRequest(request_id="q", prompt=f"{task.text}?", state="asked")
+        else:
+            yield ArtifactProduced(artifact_id="b", name="b.txt", text="b")
+            yield TextFinal(message_id="m", text="done")
+
+    async def both(task: Task) -> Stream:
+        said = await asyncio.gather(*(use(task, "ask_below", request=one) for one in "ab"))
+        yield TextFinal(message_id="m", text="; ".join(said))
+
+    till = Till()
+    agents = (colleague("boss", both, asked=("agent:below",)), agent(below, "below"))
+    async with house(tmp_path, till, *agents) as place:
+        task = await place.send("boss", "go")
+        task = await place.send("boss", "yes", task_id=task.id)
+        task = await place.send("boss", "yes", task_id=task.id)
+        assert state(task) == "COMPLETED"
+        assert sorted(till.noted) == ["a", "b"]
+        [said] = texts(task)
+        assert said.count("a.txt") == said.count("b.txt") == said.count("done") == 2
+
+
+async def test_what_a_run_does_not_come_back_to_is_canceled(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    async def other(task: Task) -> Stream:
+        asked.append("again")
+        request = "a" if len(asked) == 1 else "Paris"
+        yield TextFinal(message_id="m", text=await use(task, "ask_below", request=request))
+
+    agents = (colleague("boss", other, asked=("agent:below",)), agent(asking_writer, "below"))
+    async with house(tmp_path, Till(), *agents) as place:
+        task = await place.send("boss", "go")
+        task = await place.send("boss", "Rome", task_id=task.id)
+        assert (state(task), texts(task)) == ("COMPLETED", ["Paris it is"])
+        states = [row.state for row in await place.log.steps(LOCAL_USER, task.id)]
+        assert sorted(states) == ["canceled", "completed"]
         tasks = (await place.log.tasks(LOCAL_USER)).tasks
         assert not [row for row in tasks if row.state == "TASK_STATE_INPUT_REQUIRED"]
+
+
+@pytest.mark.parametrize("while_asked", [False, True])
+async def test_cancelling_cancels_what_waits_below(tmp_path: Path, while_asked: bool) -> None:
+    going_on = asyncio.Event()
+
+    async def both(task: Task) -> Stream:
+        if while_asked:
+            said = await use(task, "ask_below", request="a")
+        else:
+            said = await asyncio.gather(use(task, "ask_below", request="a"), use(task, "wait"))
+        yield TextFinal(message_id="m", text=str(said))
+
+    @tool(trusted=True)
+    async def wait() -> str:
+        """Wait."""
+        going_on.set()
+        await asyncio.Event().wait()
+        return ""
+
+    made: Any = [wait]
+    agents = (colleague("boss", both, asked=("agent:below", "wait")), agent(asking_writer, "below"))
+    async with open_house(tmp_path, *agents, tools=made) as place:
+        sending = asyncio.create_task(place.send("boss", "go"))
+        if while_asked:
+            assert state(await sending) == "INPUT_REQUIRED"
+        else:
+            await going_on.wait()
+            while "TASK_STATE_INPUT_REQUIRED" not in {
+                row.state for row in (await place.log.tasks(LOCAL_USER)).tasks
+            }:
+                await asyncio.sleep(0.02)
+        roots = [row for row in (await place.log.tasks(LOCAL_USER)).tasks if row.parent_id is None]
+        await place.cancel("boss", roots[0].task_id)
+        await sending
+        states = {row.state for row in (await place.log.tasks(LOCAL_USER)).tasks}
+        assert states == {"TASK_STATE_CANCELED"}
 
 
 async def test_the_record_of_a_call_that_waits_says_so(tmp_path: Path) -> None:

@@ -23,16 +23,15 @@ class Pause:
     """A run that was ended because a call of its asks something: when it is answered, the run is
     made again.
 
-    ``key`` is the call's idempotency key, and ``about`` what the call itself wants to know again.
-    ``message`` (A2A's JSON), its ``turn`` and ``state`` are what the run was begun with; ``told``
-    is what it said until then, ``models`` what models answered it.
+    ``key`` is the call's idempotency key. ``message`` (A2A's JSON), its ``turn`` and ``state`` are
+    what the run was begun with; ``told`` is what it said until then, ``models`` what models
+    answered it.
     """
 
     key: str
     message: Json
     turn: int
     state: str | None = None
-    about: Json = field(default_factory=dict)
     told: Json = field(default_factory=dict)
     models: Json = field(default_factory=dict)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from codin.agent.events import InputRequest
 from codin.tool.base import RunEnded
@@ -17,24 +17,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a call asks before it goes on. ``about`` is given back with the answer."""
+    """What the call ``key`` asks before it goes on."""
 
     key: str
     request: InputRequest
-    about: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The answer to a question of the call ``key``."""
+    """The answer to the question of the call ``key``."""
 
     key: str
     message: Message
-    about: Mapping[str, Any]
 
 
 class RunCalls:
-    """The calls of one run.
+    """The calls of one run, which is ``left`` once it is ended for the ``question`` of one.
 
     ``finished`` are those that an earlier attempt of the run has made, by idempotency key, and
     ``reply`` is the answer to what one of that asked. A call that asks stops the run: no other
@@ -48,6 +46,7 @@ class RunCalls:
         self.question: Question | None = None
         self._finished = finished or {}
         self._reply = reply
+        self.left = False
         self._under_way: set[str] = set()
         self._closing = False
         self._changed = asyncio.Event()
@@ -94,7 +93,7 @@ class RunCalls:
         try:
             await self._over.wait()
         finally:
-            if not self._closing:
+            if not self.left:
                 self.question = None
                 self._tell()
         raise _ended()
@@ -105,9 +104,10 @@ class RunCalls:
             await self._wait()
         return self.question
 
-    def close(self) -> None:
-        """The run is being ended: no call begins any more, and none takes its question back."""
-        self._closing = True
+    def close(self, *, left: bool) -> None:
+        """The run is being ended: no call begins any more. One that is ``left`` goes on when its
+        question is answered, which none takes back now."""
+        self._closing, self.left = True, left
 
     def over(self) -> None:
         """The run has ended: nobody waits any longer."""

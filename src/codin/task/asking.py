@@ -62,7 +62,7 @@ class AskingWork(AgentWork):
 
     async def _begun_again(self, run: Run, pause: Pause) -> RunCalls:
         """Set ``run`` to what it was when it was begun; its message was the answer."""
-        reply = Reply(pause.key, run.message, pause.about)
+        reply = Reply(pause.key, run.message)
         first = _message(pause.message)
         before = takewhile(lambda said: said.message_id != first.message_id, run.history)
         run.message, run.history = first, tuple(before)
@@ -80,7 +80,7 @@ class AskingWork(AgentWork):
             return asking.result() if self._left else working.result()
         finally:
             asking.cancel()
-            calls.close()
+            calls.close(left=self._left)
             await stopped(working, run.task_id, calls.over)
             calls.over()
 
@@ -90,7 +90,6 @@ class AskingWork(AgentWork):
             to_json(run.message),
             run.turn,
             run.state,
-            dict(question.about),
             self._said.to_json(),
             models,
         )

@@ -26,8 +26,9 @@ from codin.agent.events import (
 from codin.agent.plan import Step
 from codin.ids import new_id
 from codin.task.chain import CallLimits, CallRefused, callers, check
-from codin.task.dispatch import Attempt, Dispatcher, Handlers
+from codin.task.dispatch import Attempt, Dispatcher, Handlers, unheard
 from codin.task.errors import TaskEnded
+from codin.task.log._json import digest
 from codin.task.log.base import StepRow, StepState
 from codin.task.log.follow import follow
 from codin.task.projection import to_json
@@ -42,6 +43,9 @@ How = Literal["tool", "handoff", "route"]
 """How an agent came to call another: as a tool, by handing its task to it, or as a router."""
 
 Heard = Callable[[AgentEvent], Awaitable[None]]
+
+TOOL_STEP = "tool-"
+"""What the steps begin with that are calls of agents as tools."""
 
 _SHOWN_CHARS = 2_000
 
@@ -86,8 +90,11 @@ class AgentCalls:
         self._handlers = handlers
         self._limits = limits
 
-    async def begin(self, run: Run, caller: str, agent_id: str, how: How, message: Message) -> Call:
-        """A call that may be made, written down as a step of the caller's task.
+    async def begin(
+        self, run: Run, caller: str, agent_id: str, how: How, message: Message, *, key: str = ""
+    ) -> Call:
+        """A call that may be made, to be written down as a step of the caller's task; the call of a
+        tool is found again by its ``key``.
 
         Raises:
             CallRefused: it may not.
@@ -102,7 +109,8 @@ class AgentCalls:
                 "codin.toml)"
             )
         root.begun += 1
-        row = StepRow(f"{how}-{new_id()[:12]}", agent_id, _shown(message), title=f"for {caller}")
+        step_id = step_of(key) if key else f"{how}-{new_id()[:12]}"
+        row = StepRow(step_id, agent_id, _shown(message), title=f"for {caller}")
         return Call(run, caller, how, row)
 
     async def admit(self, run: Run, agent_id: str, message: Message) -> None:
@@ -151,25 +159,27 @@ class AgentCalls:
         Raises:
             A2AError: the agent does not take the answer.
         """
-        principal, child_id = call.run.principal, call.row.child_id
+        child_id = call.row.child_id
         assert child_id is not None
-        child = await self._runner.log.task(principal, child_id)
+        child = await self._runner.log.task(call.run.principal, child_id)
         if child.interrupted:
             message = user_message(parts=list(answer.parts), task_id=child_id)
             return await self.follow(call, message, heard, history)
         # Somebody has answered the agent's own task: what came of it is the answer.
-        async for _ in follow(self._runner.log, principal, child_id, until=STOPPED):
-            pass
         call, attempt = await self.look(call)
         text = TextFinal(message_id=f"{child_id}-answer", text=attempt.text)
         await heard(text)
         return call, attempt
 
-    async def look(self, call: Call) -> tuple[Call, Attempt]:
-        """What the call's task has come to, as it stands."""
-        assert call.row.child_id is not None
-        attempt = await Dispatcher(call.run, self._handlers).look(call.step, call.row.child_id)
-        await call.run.adopt(call.row.child_id, step=call.row.step_id, agent=call.row.agent)
+    async def look(self, call: Call, heard: Heard = unheard) -> tuple[Call, Attempt]:
+        """What the call's task has come to once it is at work no more; ``heard`` is told what its
+        agent has said."""
+        principal, child_id = call.run.principal, call.row.child_id
+        assert child_id is not None
+        async for _ in follow(self._runner.log, principal, child_id, until=STOPPED):
+            pass
+        attempt = await Dispatcher(call.run, self._handlers).look(call.step, child_id, heard)
+        await call.run.adopt(child_id, step=call.row.step_id, agent=call.row.agent)
         return await self._marked(call, attempt.end), attempt
 
     async def drop(self, call: Call) -> None:
@@ -196,6 +206,11 @@ class AgentCalls:
                 return await call.mark("canceled", error=reason_of(end))
             case _:
                 return await call.mark("failed", error=reason_of(end))
+
+
+def step_of(key: str) -> str:
+    """The step of the call of an agent that is a tool, by its idempotency key."""
+    return f"{TOOL_STEP}{digest(key)[:12]}"
 
 
 def reason_of(end: EndEvent) -> str:

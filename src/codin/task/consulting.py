@@ -12,8 +12,9 @@ from codin.agent.events import AgentEvent, ArtifactProduced, Completed, InputReq
 from codin.errors import CodinError
 from codin.ids import new_id
 from codin.security import RunGrant
-from codin.task._run_calls import Question, Reply
-from codin.task.calling import AgentCalls, Call, reason_of
+from codin.task._run_calls import Question
+from codin.task.calling import TOOL_STEP, AgentCalls, Call, reason_of, step_of
+from codin.task.log.base import StepRow
 from codin.task.runner import TaskRunner
 from codin.task.work import Run
 from codin.tool.base import RunEnded, ToolFailed
@@ -76,13 +77,19 @@ class Consultations:
                 self._running.pop(run.task_id, None)
 
     async def end(self, grant: RunGrant) -> None:
-        """Stop what the run of ``grant`` has called and not waited for."""
+        """Stop what the run of ``grant`` has called and not waited for, but what waits for an
+        answer with it."""
         left = self._running.pop(grant.task_id, None)
         for working in left or ():
             if not working.cancelling():  # a second one would break into its clearing up
                 working.cancel()
         if left:
             await asyncio.wait(left)
+        run = self._runner.run_of(grant)
+        if run is not None and run.kept.pause and run.calls and not run.calls.left:
+            # It went another way than before, past what had asked then.
+            for row in await self._steps(run):
+                await self._calls.drop(Call(run, grant.agent_id, "tool", row))
 
     async def _asking(
         self, run: Run, caller: str, agent_id: str, message: Message, key: str
@@ -90,14 +97,16 @@ class Consultations:
         from a2a.utils.errors import A2AError
 
         heard = _Heard()
-        reply = run.calls.reply_to(key) if run.calls is not None else None
         try:
-            if reply is None:
-                call = await self._calls.begin(run, caller, agent_id, "tool", message)
+            call = await self._begun(run, caller, key)
+            if call is None:
+                call = await self._calls.begin(run, caller, agent_id, "tool", message, key=key)
                 call, attempt = await self._calls.follow(call, message, heard)
             else:
-                call = await self._paused(run, caller, reply)
-                call, attempt = await self._calls.answered(call, reply.message, heard)
+                call, attempt = await self._calls.look(call, heard)
+                reply = run.calls.reply_to(key) if run.calls is not None else None
+                if reply is not None and isinstance(attempt.end, InputRequest):
+                    call, attempt = await self._calls.answered(call, reply.message, heard)
         except (CodinError, A2AError) as error:
             raise ToolFailed(f"{agent_id} could not be asked: {error}") from error
         if isinstance(attempt.end, InputRequest):
@@ -120,18 +129,26 @@ class Consultations:
                 "during this call. Call it again with the answer in the request"
             )
         request = asked.model_copy(update={"prompt": f"{agent} asks: {asked.prompt}"})
-        question = Question(key, request, {"step": call.row.step_id})
         try:
-            await calls.ask(question)
+            await calls.ask(Question(key, request))
         finally:
-            if calls.question is not question:
-                await self._calls.drop(call)  # it was given up, or another call asks
+            if not calls.left:
+                await self._calls.drop(call)
 
-    async def _paused(self, run: Run, caller: str, reply: Reply) -> Call:
-        """The call that asked what ``reply`` answers."""
+    async def _begun(self, run: Run, caller: str, key: str) -> Call | None:
+        """The call as an attempt of the run before this one has begun it, if it is not over."""
+        rows = await self._steps(run) if run.kept.pause else ()
+        found = next((row for row in rows if row.step_id == step_of(key)), None)
+        return None if found is None else Call(run, caller, "tool", found)
+
+    async def _steps(self, run: Run) -> list[StepRow]:
+        """The calls of agents that are not over."""
         rows = await self._runner.log.steps(run.principal, run.task_id)
-        [row] = [row for row in rows if row.step_id == reply.about["step"]]
-        return Call(run, caller, "tool", row)
+        return [
+            row
+            for row in rows
+            if row.step_id.startswith(TOOL_STEP) and row.state == "working" and row.child_id
+        ]
 
 
 def _request(run: Run, request: str, data: Any) -> Message:

@@ -61,7 +61,7 @@ class Attempt:
                 self.end = event
 
 
-async def _unheard(event: AgentEvent) -> None:
+async def unheard(event: AgentEvent) -> None:
     """Take no notice of an event."""
 
 
@@ -81,7 +81,7 @@ class Dispatcher:
         step: Step,
         message: Message,
         begun: Callable[[str], Awaitable[None]],
-        said: Callable[[AgentEvent], Awaitable[None]] = _unheard,
+        said: Callable[[AgentEvent], Awaitable[None]] = unheard,
     ) -> Attempt:
         """Send ``message`` to the step's agent and follow its task to the end. ``begun`` is told
         the task's id, ``said`` what the agent says. Cancelling it cancels the task, and waits for
@@ -109,8 +109,14 @@ class Dispatcher:
             raise
         return attempt
 
-    async def look(self, step: Step, child_id: str) -> Attempt:
-        """What a step's task has come to, as it stands.
+    async def look(
+        self,
+        step: Step,
+        child_id: str,
+        said: Callable[[AgentEvent], Awaitable[None]] = unheard,
+    ) -> Attempt:
+        """What a step's task has come to, as it stands. ``said`` is told what its agent has said so
+        far.
 
         Raises:
             A2AError: there is no such task.
@@ -121,6 +127,7 @@ class Dispatcher:
         attempt = Attempt(child_id)
         for event in EventDecoder().decode(StreamResponse(task=task)):
             attempt.apply(event)
+            await said(event)
         return attempt
 
     async def _take(
