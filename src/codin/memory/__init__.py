@@ -1,4 +1,4 @@
-"""What is remembered between tasks: conversations and notes, each under a scope."""
+"""What is remembered between tasks: conversations, notes and chunks of text, each under a scope."""
 
 from __future__ import annotations
 
@@ -6,6 +6,12 @@ from typing import TYPE_CHECKING
 
 from codin.lazy import lazy_names
 from codin.memory.base import (
+    Chunk,
+    Chunks,
+    Contents,
+    Embedder,
+    EmbeddingError,
+    FoundChunk,
     History,
     MemoryFailure,
     MemoryMessage,
@@ -22,6 +28,12 @@ if TYPE_CHECKING:
 _HOMES = {"inmemory": ("InMemoryMemory",), "sqlite": ("SQLiteMemory",)}
 
 __all__ = [
+    "Chunk",
+    "Chunks",
+    "Contents",
+    "Embedder",
+    "EmbeddingError",
+    "FoundChunk",
     "History",
     "InMemoryMemory",
     "MemoryFailure",
