@@ -9,19 +9,21 @@ from pathlib import Path
 import pytest
 
 from codin.memory import InMemoryMemory, MemoryFailure, MemorySystem, SQLiteMemory
+from codin.testing.hashing_embedder import HashingEmbedder
 from codin.testing.memory_conformance import ANNA, MemoryConformance, said
 
 
 class TestInMemoryMemory(MemoryConformance):
     @pytest.fixture
     def memory(self) -> MemorySystem:
-        return InMemoryMemory()
+        return InMemoryMemory(embedder=HashingEmbedder())
 
 
 class TestSQLiteMemory(MemoryConformance):
     @pytest.fixture
     async def memory(self, tmp_path: Path) -> AsyncIterator[MemorySystem]:
-        async with SQLiteMemory(tmp_path / "new" / "memory.db") as memory:
+        path = tmp_path / "new" / "memory.db"
+        async with SQLiteMemory(path, embedder=HashingEmbedder()) as memory:
             yield memory
 
     async def test_it_is_there_after_a_restart(self, tmp_path: Path) -> None:
