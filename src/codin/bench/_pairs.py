@@ -31,6 +31,9 @@ class Aim:
     reached: Callable[[float, float], bool]
 
 
+NO_AIM = Aim("", lambda *_: True)
+
+
 def at_most(limit: float, unit: str) -> Aim:
     """No more than so much."""
     return Aim(f"at most {limit:g} {unit}", lambda value, _: value <= limit)

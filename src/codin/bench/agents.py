@@ -21,7 +21,7 @@ from codin.agent.host import AgentHost
 from codin.agent.host.packages import own_requirements
 from codin.agent.response import AgentResponse
 from codin.bench._hosts import Hosts, hosts
-from codin.bench._pairs import Aim, Pair, at_least, measured, over_baseline
+from codin.bench._pairs import NO_AIM, Pair, at_least, measured, over_baseline
 from codin.bench._turns import SAID
 from codin.bench._warm import descendants, resident
 from codin.bench.base import Aimed, BenchError, BenchReport, Unavailable
@@ -32,7 +32,6 @@ NAMES = ("langgraph", "adk", "agno", "crewai")
 IN_PROCESS_MS = 5.0
 IN_HOST_MS = 10.0
 EVENTS = 5_000.0
-_NO_AIM = Aim("", lambda *_: True)
 _SECONDS = 300.0
 
 
@@ -117,8 +116,8 @@ class _Subject:
                 self._alone,
                 over_baseline(IN_HOST_MS, "ms"),
             ),
-            Pair(f"{self.name} host ready", "ms", self._ready, "import", self._import, _NO_AIM),
-            Pair(f"{self.name} host rss", "MB", self._rss, "import", self._import_rss, _NO_AIM),
+            Pair(f"{self.name} host ready", "ms", self._ready, "import", self._import, NO_AIM),
+            Pair(f"{self.name} host rss", "MB", self._rss, "import", self._import_rss, NO_AIM),
         ]
 
     async def _turn(self, way: str) -> float:

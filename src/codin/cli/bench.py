@@ -89,6 +89,23 @@ def tools(rounds: int | None, quick: bool, as_json: bool) -> int:
     return ExitCode.OK
 
 
+@bench.command()
+@click.option("--rounds", type=click.IntRange(1), help="Of which the medians are given.")
+@click.option("--quick", is_flag=True, help="Only see that it works: the figures say nothing.")
+@json_option
+def memory(rounds: int | None, quick: bool, as_json: bool) -> int:
+    """Searches among 100,000 chunks beside numpy and FTS5 alone. Takes two minutes."""
+    from dataclasses import replace
+
+    from codin.bench.memory import QUICK, Effort, run
+
+    effort = QUICK if quick else Effort()
+    if rounds is not None:
+        effort = replace(effort, rounds=rounds)
+    _show(run(effort, _say), as_json=as_json)
+    return ExitCode.OK
+
+
 def _say(text: str) -> None:
     click.echo(text, err=True)
 

@@ -23,6 +23,7 @@ from codin.memory.chunks import (
     FoundChunk,
     Mode,
     Scalar,
+    Vector,
     Where,
 )
 from codin.memory.embedder import GIVEN, Embedder, Space, embedded, unit_rows
@@ -123,7 +124,7 @@ class ChunkStore(Chunks):
         scope: Scope,
         query: str | None = None,
         *,
-        vector: Sequence[float] | None = None,
+        vector: Vector | None = None,
         mode: Mode = "hybrid",
         limit: int = 10,
         where: Where | None = None,
@@ -177,7 +178,7 @@ class ChunkStore(Chunks):
         return vectors
 
     async def _wanted(
-        self, query: str | None, vector: Sequence[float] | None, mode: Mode
+        self, query: str | None, vector: Vector | None, mode: Mode
     ) -> tuple[str | None, NDArray[float32] | None]:
         """The words and the vector that count in ``mode``."""
         if mode not in get_args(Mode):

@@ -5,15 +5,20 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from codin.ids import new_id
 from codin.security import Scope
+
+if TYPE_CHECKING:
+    from numpy import floating
+    from numpy.typing import NDArray
 
 Scalar = str | int | float | bool | None
 Where = Mapping[str, Scalar | Collection[Scalar]]
 """What metadata has to be: for each key the value, or one of several."""
 
+Vector: TypeAlias = "Sequence[float] | NDArray[floating[Any]]"
 Mode = Literal["hybrid", "vector", "text"]
 
 DEFAULT_COLLECTION = "default"
@@ -35,7 +40,7 @@ class Chunk:
     text: str
     id: str = field(default_factory=new_id)
     metadata: Mapping[str, Scalar] = field(default_factory=dict)
-    vector: Sequence[float] | None = None
+    vector: Vector | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +100,7 @@ class Chunks(ABC):
         scope: Scope,
         query: str | None = None,
         *,
-        vector: Sequence[float] | None = None,
+        vector: Vector | None = None,
         mode: Mode = "hybrid",
         limit: int = 10,
         where: Where | None = None,
