@@ -1,0 +1,73 @@
+"""`codin bench memory`: what it prints, and that answers are looked at.
+
+Nothing here is about speed: what a busy machine measures proves nothing.
+"""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from codin.bench import BenchError, _memory_sqlite, memory
+from codin.bench._memory_corpus import corpus
+from codin.bench._memory_plain import FOUND, Plain
+from codin.bench.memory import QUICK, bench_memory
+
+pytestmark = pytest.mark.slow
+
+
+def test_it_measures_and_prints_what_programs_read(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "codin", "bench", "memory", "--quick", "--json"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["bench"] == "memory"
+    rows = {row["metric"]: row for row in report["results"]}
+    assert rows.keys() == {name for names in memory._GROUPS.values() for name in names}
+    for row in rows.values():
+        assert row["value"] > 0
+        assert row["baseline_value"] > 0
+    assert rows["vector sqlite"]["unit"] == rows["hybrid sqlite"]["unit"] == "ms"
+    assert rows["recall sqlite"]["value"] >= 0.99
+    assert rows["recall sqlite"]["reached"]
+
+
+async def test_what_is_not_found_is_no_figure(monkeypatch):
+    monkeypatch.setattr(_memory_sqlite, "FOUND", QUICK.chunks + 1)
+    with pytest.raises(ValueError, match="at most 1,000"):
+        await bench_memory(QUICK, lambda _: None)
+    monkeypatch.setattr(_memory_sqlite, "FOUND", 11)
+    with pytest.raises(BenchError, match="a wrong answer: 10 texts, not 11"):
+        await bench_memory(QUICK, lambda _: None)
+
+
+async def test_what_is_missed_lowers_the_recall(tmp_path):
+    data = corpus(500, 5)
+    plain = Plain(tmp_path, data)
+
+    class Forgetful:
+        async def found(self, mode, number):
+            near = plain.near(data.wanted[number])
+            return [("", one) for one in near[: FOUND // 2]]
+
+    assert await _memory_sqlite._recall(Forgetful(), plain, data) == 0.5
+    plain.close()
+
+
+def test_the_plain_ways_find_what_they_should(tmp_path):
+    data = corpus(500, 5)
+    plain = Plain(tmp_path, data)
+    plain.fill()
+    for number in range(5):
+        cosines = data.vectors @ data.wanted[number]
+        assert plain.near(data.wanted[number]) == list((-cosines).argsort()[:FOUND])
+        [first, *_] = plain.texts(plain.said(data.queries[number]))
+        assert set(data.queries[number].split()) & set(first.split())
+    plain.close()
