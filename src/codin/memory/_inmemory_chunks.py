@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,7 @@ class _Words:
 
     def __init__(self) -> None:
         self._db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        weakref.finalize(self, self._db.close)
         self._db.execute(f"CREATE VIRTUAL TABLE word USING fts5(words, {TOKENIZER})")
 
     def add(self, number: int, text: str) -> None:
@@ -145,7 +147,9 @@ class InMemoryChunks(ChunkStore):
         found.put(scope, writing)
 
     async def _remove(self, scope: Scope, collection: str, ids: Sequence[str], now: float) -> int:
-        found = self._collections.get((scope.tenant, scope.user, collection), _Collection())
+        found = self._collections.get((scope.tenant, scope.user, collection))
+        if found is None:
+            return 0
         gone = [found.remove((scope, one)) for one in ids]
         return sum(kept is not None and kept.there(now) for kept in gone)
 
