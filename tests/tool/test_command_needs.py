@@ -192,8 +192,7 @@ async def test_settings(tmp_path: Path, house: House, provider: LocalSandboxProv
     assert command.network == ("api.example.org:443",)
     registry = ToolRegistry(RoleAuthorizer(DEFAULT_ROLES))
     async with open_sources(registry, settings, OutgoingGuard(), provider):
-        (made,) = registry.list(LOCAL_USER)
-        house.registry.register(made)
+        house.registry.register(registry.get(LOCAL_USER, "show"))
         assert (await house.call("show")).value == "[secret]-plain"
 
 
@@ -218,7 +217,8 @@ async def test_packages_are_got_before_a_call(
 
     monkeypatch.setattr(provider, "create", create)
     monkeypatch.setattr("codin.gateway.commands._PATIENCE_SECONDS", 0.1)
-    async with open_sources(registry, settings, OutgoingGuard(), provider) as sources:
+    again = ToolRegistry(RoleAuthorizer(DEFAULT_ROLES))
+    async with open_sources(again, settings, OutgoingGuard(), provider) as sources:
         assert begun.is_set()
         told = {problem.message for problem in sources.problems}
         assert "its packages are still being got" in told

@@ -222,7 +222,7 @@ async def test_a_call_that_changes_something_can_be_told_from_another(place: Pla
         place.house.expires_at += 1
         await place.house.call("api_post", id="1")
     keys = [request.headers.get("idempotency-key") for request in place.api.requests]
-    assert keys[0].startswith("codin:task-1:api_post:")
+    assert keys[0].startswith("codin:task-1:0:api_post:")
     assert keys[0] != keys[1]
     assert keys[2] is None, "what changes nothing may be sent as often as one likes"
     assert keys[3] == keys[0], "the first call of the run that comes after a crash"
