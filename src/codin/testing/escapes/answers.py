@@ -232,6 +232,7 @@ ATTEMPTS = (
         "while True: put(frame({'t': 'item', 'id': request(), 'value': 'x' * 9000}))",
         "OutputLimit",
         "WorkerProtocolError",
+        "SandboxTimeout",  # where the machine is too busy for it to send that much
     ),
     _answers(
         "frame-descriptors",
