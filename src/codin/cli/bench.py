@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -18,91 +20,78 @@ def bench() -> None:
     """Measure a part of the platform beside what people would use instead."""
 
 
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _effort(command: F) -> F:
+    """Add the options that all have: ``--rounds``, ``--quick`` and ``--json``."""
+    quick = "Only see that it works: the figures say nothing."
+    for option in (
+        json_option,
+        click.option("--quick", is_flag=True, help=quick),
+        click.option("--rounds", type=click.IntRange(1), help="Of which the medians are given."),
+    ):
+        command = option(command)
+    return command
+
+
 @bench.command()
-@click.option("--rounds", type=click.IntRange(1), help="Of which the medians are given.")
-@click.option("--quick", is_flag=True, help="Only see that it works: the figures say nothing.")
-@json_option
-def gateway(rounds: int | None, quick: bool, as_json: bool) -> int:
+@_effort
+def gateway(**given: Any) -> int:
     """The gateway beside a plain server of the A2A SDK with the same agent. Takes some minutes."""
-    from dataclasses import replace
+    from codin.bench import gateway as measured
 
-    from codin.bench.gateway import QUICK, Effort, run
-
-    effort = QUICK if quick else Effort()
-    if rounds is not None:
-        effort = replace(effort, rounds=rounds)
-    _show(run(effort, _say), as_json=as_json)
-    return ExitCode.OK
+    return _measured(measured, **given)
 
 
 @bench.command()
-@click.option("--rounds", type=click.IntRange(1), help="Of which the medians are given.")
-@click.option("--quick", is_flag=True, help="Only see that it works: the figures say nothing.")
-@json_option
-def sandbox(rounds: int | None, quick: bool, as_json: bool) -> int:
+@_effort
+def sandbox(**given: Any) -> int:
     """Sandboxes beside plain processes, docker run and docker exec. Takes some minutes."""
-    from dataclasses import replace
+    from codin.bench import sandbox as measured
 
-    from codin.bench.sandbox import QUICK, Effort, run
-
-    effort = QUICK if quick else Effort()
-    if rounds is not None:
-        effort = replace(effort, rounds=rounds)
-    _show(run(effort, _say), as_json=as_json)
-    return ExitCode.OK
+    return _measured(measured, **given)
 
 
 @bench.command()
-@click.option("--rounds", type=click.IntRange(1), help="Of which the medians are given.")
-@click.option("--quick", is_flag=True, help="Only see that it works: the figures say nothing.")
+@_effort
 @click.option("--framework", "names", multiple=True, help="Only this one; may be repeated.")
-@json_option
-def agents(rounds: int | None, quick: bool, names: tuple[str, ...], as_json: bool) -> int:
+def agents(names: tuple[str, ...], **given: Any) -> int:
     """Agents in process and in hosts beside their frameworks alone. Takes some minutes."""
-    from dataclasses import replace
+    from codin.bench import agents as measured
 
-    from codin.bench.agents import NAMES, QUICK, Effort, run
-
-    if unknown := set(names) - set(NAMES):
-        raise click.UsageError(f"{', '.join(sorted(unknown))}: choose of {', '.join(NAMES)}")
-    effort = QUICK if quick else Effort()
-    if rounds is not None:
-        effort = replace(effort, rounds=rounds)
-    _show(run(effort, _say, names or NAMES), as_json=as_json)
-    return ExitCode.OK
+    if unknown := set(names) - set(measured.NAMES):
+        known = ", ".join(measured.NAMES)
+        raise click.UsageError(f"{', '.join(sorted(unknown))}: choose of {known}")
+    return _measured(measured, names or measured.NAMES, **given)
 
 
 @bench.command()
-@click.option("--rounds", type=click.IntRange(1), help="Of which the medians are given.")
-@click.option("--quick", is_flag=True, help="Only see that it works: the figures say nothing.")
-@json_option
-def tools(rounds: int | None, quick: bool, as_json: bool) -> int:
+@_effort
+def tools(**given: Any) -> int:
     """Calls of tools beside calling the same thing without the platform. Takes a minute."""
-    from dataclasses import replace
+    from codin.bench import tools as measured
 
-    from codin.bench.tools import QUICK, Effort, run
-
-    effort = QUICK if quick else Effort()
-    if rounds is not None:
-        effort = replace(effort, rounds=rounds)
-    _show(run(effort, _say), as_json=as_json)
-    return ExitCode.OK
+    return _measured(measured, **given)
 
 
 @bench.command()
-@click.option("--rounds", type=click.IntRange(1), help="Of which the medians are given.")
-@click.option("--quick", is_flag=True, help="Only see that it works: the figures say nothing.")
-@json_option
-def memory(rounds: int | None, quick: bool, as_json: bool) -> int:
+@_effort
+def memory(**given: Any) -> int:
     """Searches among 100,000 chunks beside numpy and FTS5 alone. Takes two minutes."""
-    from dataclasses import replace
+    from codin.bench import memory as measured
 
-    from codin.bench.memory import QUICK, Effort, run
+    return _measured(measured, **given)
 
-    effort = QUICK if quick else Effort()
+
+def _measured(
+    measured: Any, *chosen: object, rounds: int | None, quick: bool, as_json: bool
+) -> int:
+    """Have a module of ``codin.bench`` measure, and show what it found."""
+    effort = measured.QUICK if quick else measured.Effort()
     if rounds is not None:
         effort = replace(effort, rounds=rounds)
-    _show(run(effort, _say), as_json=as_json)
+    _show(measured.run(effort, _say, *chosen), as_json=as_json)
     return ExitCode.OK
 
 

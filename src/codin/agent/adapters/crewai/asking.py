@@ -133,8 +133,9 @@ def _asking(own: Any) -> Any:
         before = getattr(self, "tool_result", None) is None
         return _words(asker.ask(f"{prompt}\n{called}", "approval" if before else "input"))
 
-    request_human_input.codin_asks = True  # type: ignore[attr-defined]
-    return request_human_input
+    marked: Any = request_human_input
+    marked.codin_asks = True
+    return marked
 
 
 def _words(given: Any) -> str:

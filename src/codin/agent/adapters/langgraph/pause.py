@@ -184,7 +184,8 @@ def _serde(inner: Any) -> Any:
 
         def dumps_typed(self, value: Any) -> tuple[str, bytes]:
             try:
-                return inner.dumps_typed(value)  # type: ignore[no-any-return]
+                typed: tuple[str, bytes] = inner.dumps_typed(value)
+                return typed
             except (TypeError, ValueError):
                 key = str(len(self._held)).encode()
                 self._held[key] = value
@@ -195,7 +196,8 @@ def _serde(inner: Any) -> Any:
 
         def stored(self, value: Any) -> tuple[str, bytes]:
             try:
-                return inner.dumps_typed(value)  # type: ignore[no-any-return]
+                typed: tuple[str, bytes] = inner.dumps_typed(value)
+                return typed
             except (TypeError, ValueError) as error:
                 raise AgentError(
                     f"the graph cannot wait for an answer, for its state cannot be stored: {error};"

@@ -201,14 +201,16 @@ class Conversation:
         return self._asked(request, Waiting(self.task_id, tuple(wanted)).state())
 
     def _remember(self, response: StreamResponse | None) -> None:
-        match response.WhichOneof("payload") if response is not None else None:
+        if response is None:
+            return
+        match response.WhichOneof("payload"):
             case "task":
-                self.task_id = response.task.id  # type: ignore[union-attr]
+                self.task_id = response.task.id
             case "status_update":
-                self.task_id = response.status_update.task_id  # type: ignore[union-attr]
+                self.task_id = response.status_update.task_id
             case "artifact_update":
-                self.task_id = response.artifact_update.task_id  # type: ignore[union-attr]
-            case None if response is not None:
+                self.task_id = response.artifact_update.task_id
+            case None:
                 self.garbled = True
 
     async def _take_up(self, run: Run) -> None:
