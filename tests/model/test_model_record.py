@@ -61,21 +61,28 @@ async def asking(
         await upstream.aclose()
 
 
-def again(record: ModelRecord, asker: Asker) -> None:
+class Kept(list[dict[str, Any]]):
+    """What a run's log has of its answers."""
+
+    async def __call__(self, answer: dict[str, Any]) -> None:
+        self.append(json.loads(json.dumps(answer)))
+
+
+def again(record: ModelRecord, asker: Asker, kept: Kept) -> None:
     """The run of task-1 ends, and is made again in another process."""
-    kept = json.loads(json.dumps(record.close("task-1")))
-    record.open("task-1", kept)
+    record.close("task-1")
+    record.open("task-1", kept, kept)
     asker.token = "task-1.b"
 
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_the_same_request_gets_the_same_answers_in_their_order(stream: bool) -> None:
-    record = ModelRecord()
+    record, kept = ModelRecord(), Kept()
     model = ScriptedModel([text("one"), text("two ä"), text("three"), text("four")])
     async with asking(model, record) as asker:
-        record.open("task-1")
+        record.open("task-1", (), kept)
         first = [await asker.post(ask(words, stream=stream)) for words in ("x", "x", "y")]
-        again(record, asker)
+        again(record, asker, kept)
         second = [await asker.post(ask(words, stream=stream)) for words in ("y", "x", "x")]
         assert [one.content for one in second] == [first[i].content for i in (2, 0, 1)]
         assert second[0].headers["content-type"] == first[0].headers["content-type"]
@@ -83,48 +90,47 @@ async def test_the_same_request_gets_the_same_answers_in_their_order(stream: boo
         assert len(asker.meter.usage("task-1")) == 3, "nothing is metered that no model did"
         new = await asker.post(ask("x", stream=stream))
         assert "four" in new.text
-        again(record, asker)
+        again(record, asker, kept)
         third = [await asker.post(ask("x", stream=stream)) for _ in range(3)]
         assert "four" in third[-1].text
         assert len(model.requests) == 4
 
 
 async def test_runs_do_not_get_each_others_answers() -> None:
-    record = ModelRecord()
+    record, kept = ModelRecord(), Kept()
     model = ScriptedModel([text("one"), text("two"), text("three")])
     async with asking(model, record) as asker:
-        record.open("task-1")
+        record.open("task-1", (), kept)
         await asker.post(ask("x"))
-        kept = record.close("task-1")
+        record.close("task-1")
         asker.token = "task-2"
         assert "two" in (await asker.post(ask("x"))).text
         record.open("task-1", kept)
         assert "three" in (await asker.post(ask("x"))).text
-        assert record.close("task-2") == {}
 
 
 async def test_what_failed_or_was_not_sent_whole_is_asked_again() -> None:
-    record = ModelRecord()
+    record, kept = ModelRecord(), Kept()
     model = ScriptedModel([error(500, "no"), hang(), text("one")])
     async with asking(model, record) as asker:
-        record.open("task-1")
+        record.open("task-1", (), kept)
         assert (await asker.post(ask("x"))).status_code >= 400
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.3):
                 await asker.post(ask("x", stream=True))
-        again(record, asker)
+        again(record, asker, kept)
         assert "one" in (await asker.post(ask("x"))).text
 
 
 async def test_no_more_is_kept_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(record_module, "MAX_BYTES", 1000)
-    record = ModelRecord()
+    record, kept = ModelRecord(), Kept()
     model = ScriptedModel([text("a"), text("b" * 2000), text("c")])
     async with asking(model, record) as asker:
-        record.open("task-1")
+        record.open("task-1", (), kept)
         await asker.post(ask("x"))
         await asker.post(ask("y"))
-        again(record, asker)
+        again(record, asker, kept)
         assert '"a"' in (await asker.post(ask("x"))).text
         assert '"c"' in (await asker.post(ask("y"))).text
 
@@ -139,16 +145,16 @@ async def test_answers_of_a_providers_own_api_are_kept_too() -> None:
         return JSONResponse({"number": len(asked)})
 
     provider = Starlette(routes=[Route("/{path:path}", answer, methods=["POST"])])
-    record = ModelRecord()
+    record, kept = ModelRecord(), Kept()
     async with listening(provider) as url:
         google = NativeApi(
             "Google", url, "x-goog-api-key", re.compile(r"v1beta/models/\w+:\w+"), "k"
         )
         async with asking(ScriptedModel(), record, {"google": google}) as asker:
-            record.open("task-1")
+            record.open("task-1", (), kept)
             paths = [f"/google/v1beta/models/m:{m}" for m in ("generate", "stream")]
             first = [await asker.post({}, f"{path}?key=task-1.a") for path in paths]
-            again(record, asker)
+            again(record, asker, kept)
             second = [await asker.post({}, f"{path}?key=task-1.b") for path in paths]
             assert [one.content for one in second] == [one.content for one in first]
             assert len(asked) == 2

@@ -479,7 +479,7 @@ async def test_files_that_were_made_are_told(make: Make, log: SqliteEventLog) ->
     assert (await events_of(log, task.id))[-1].state == "TASK_STATE_COMPLETED"
 
 
-async def test_a_dead_process_leaves_failed_tasks(
+async def test_what_does_not_say_what_it_was_begun_with_is_ended(
     make: Make, log: SqliteEventLog, tmp_path: Path
 ) -> None:
     from codin.testing.log_conformance import artifact, begin, status
@@ -497,7 +497,7 @@ async def test_a_dead_process_leaves_failed_tasks(
     for task_id in ("goal", "child"):
         events = await events_of(log, task_id)
         assert events[-1].state == "TASK_STATE_FAILED"
-        assert "interrupted by a restart" in str(events[-1].body)
+        assert "it does not say what it was begun with" in str(events[-1].body)
     kinds = [event.kind for event in await events_of(log, "goal")]
     assert kinds == ["task", "status", "child", "child", "child", "child", "status"]
     assert [row.state for row in await log.steps(LOCAL_USER, "goal")] == ["failed", "skipped"]

@@ -1,5 +1,5 @@
-"""Tasks whose process is killed, paused or cut off from the log: others end them, once, and nobody
-has to ask for it."""
+"""Tasks whose process is killed, paused or cut off from the log: others go on with them, or end
+them, once, and nobody has to ask for it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from codin.agent.base import Task as AgentTask
-from codin.agent.events import AgentEvent, InputRequest, TextFinal
+from codin.agent.events import AgentEvent, InputRequest, TextDelta, TextFinal
 from codin.memory.inmemory import InMemoryMemory
-from codin.security import LOCAL_USER, RunGrants, Scope
+from codin.model.record import ModelRecord
+from codin.security import LOCAL_USER, Principal, RunGrants, Scope
 from codin.task import (
     AgentRequestHandler,
     AgentWork,
@@ -27,11 +28,14 @@ from codin.task import (
     SqliteEventLog,
     TaskRunner,
 )
+from codin.task.asking import AskingWork
 from codin.task.conversation import MemoryConversation
-from codin.task.log.base import Adopt, StepRow
+from codin.task.log.base import Adopt, Lease, StepRow, TaskRow
 from codin.task.log.follow import follow
+from codin.task.owner import new_owner
+from codin.task.projection import data_parts
 from codin.task.recovery import Recovery
-from codin.task.states import CANCELED, FAILED, INPUT_REQUIRED, WORKING
+from codin.task.states import CANCELED, COMPLETED, FAILED, INPUT_REQUIRED, WORKING
 from codin.testing.log_conformance import ANN, begin, status
 from codin.testing.tasks import SmallAgent, call_context, send_request
 
@@ -102,7 +106,9 @@ async def log(place: Place) -> AsyncIterator[EventLog]:
 @pytest.fixture
 async def watchers(log: EventLog) -> AsyncIterator[list[TaskRunner]]:
     """Two gateways, as it were, that have no runs of their own."""
-    runners = [TaskRunner(log, lease_seconds=LEASE, pulse_seconds=PULSE) for _ in range(2)]
+    runners = [
+        TaskRunner(log, lease_seconds=LEASE, pulse_seconds=PULSE, works=painting) for _ in range(2)
+    ]
     for runner in runners:
         assert await runner.recover() == []
     yield runners
@@ -155,24 +161,37 @@ async def end_of(log: EventLog, task_id: str) -> dict[str, Any]:
         ]
 
 
-def painter(runner: TaskRunner) -> AgentRequestHandler:
-    async def paint(task: AgentTask) -> AsyncGenerator[AgentEvent, None]:
-        yield TextFinal(message_id="m", text=f"painted {task.text}")
+async def paint(task: AgentTask) -> AsyncGenerator[AgentEvent, None]:
+    yield TextFinal(message_id="m", text=f"painted {task.text}")
 
+
+def painting(principal: Principal, agent_id: str) -> AgentWork:
     agent = SmallAgent(paint)
-    work = AgentWork(agent, agent.info, RunServices(grants=RunGrants()))
-    return AgentRequestHandler(agent.id, lambda _: work, runner)
+    return AgentWork(agent, agent.info, RunServices(grants=RunGrants()))
 
 
-async def test_what_a_killed_process_left_is_ended(
+def painter(runner: TaskRunner) -> AgentRequestHandler:
+    return AgentRequestHandler("small", lambda _: painting(LOCAL_USER, "small"), runner)
+
+
+async def test_what_a_killed_process_left_goes_on(
     place: Place, log: EventLog, watchers: list[TaskRunner]
 ) -> None:
     async with owning(place) as owner:
         owner.send(signal.SIGKILL)
         await log.request_cancel(LOCAL_USER, owner.tasks["silent"])
-        talked = await end_of(log, owner.tasks["talk"])
-        assert talked["state"] == FAILED
-        assert "the process that ran it has ended" in str(talked)
+        assert (await end_of(log, owner.tasks["talk"]))["state"] == COMPLETED
+        events = await log.read(LOCAL_USER, owner.tasks["talk"])
+        begun = [event.body for event in events if event.kind == "begun"]
+        assert [one["attempt"] for one in begun] == [1, 2]
+        assert "painted talk" in str(events)
+        assert [
+            one["attempt"]
+            for event in events
+            if event.kind == "status"
+            for one in data_parts(event.body)
+            if one["type"] == "attempt"
+        ] == [2]
         assert (await end_of(log, owner.tasks["silent"]))["state"] == CANCELED
         waiting = await log.task(LOCAL_USER, owner.tasks["ask"])
         assert waiting.state == INPUT_REQUIRED
@@ -188,7 +207,7 @@ async def test_a_paused_process_is_fenced_when_it_comes_back(
         owner.send(signal.SIGSTOP)
         try:
             for text in ("talk", "silent"):
-                assert (await end_of(log, owner.tasks[text]))["state"] == FAILED
+                assert (await end_of(log, owner.tasks[text]))["state"] == COMPLETED
             ended = await log.tasks(LOCAL_USER)
         finally:
             owner.send(signal.SIGCONT)
@@ -264,6 +283,15 @@ async def test_a_cancel_that_meets_a_question_ends_the_task(
     await runner.aclose()
 
 
+def recovery(log: EventLog, lease_seconds: float) -> Recovery:
+    """That of a process that can go on with nothing."""
+
+    async def nothing(row: TaskRow, lease: Lease) -> str:
+        return "there is no such agent"
+
+    return Recovery(log, nothing, owner=new_owner(), lease_seconds=lease_seconds)
+
+
 async def test_steps_end_before_their_goal(log: EventLog) -> None:
     goal = await begin(log, "goal", ttl=0.2)
     states = {"done": "COMPLETED", "busy": "WORKING", "asking": "INPUT_REQUIRED"}
@@ -277,7 +305,7 @@ async def test_steps_end_before_their_goal(log: EventLog) -> None:
     working = [StepRow("busy", "a", "do", state="working", child_id="busy")]
     await log.append(goal, [status("WORKING")], steps=working)
     await asyncio.sleep(0.3)
-    assert await Recovery(log, lease_seconds=LEASE).lost() == ["goal"]
+    assert await recovery(log, LEASE).lost() == ["goal"]
     *_, before, last = await log.read(ANN, "goal")
     assert (before.kind, before.body["task_id"]) == ("child", "busy")
     assert before.body["body"]["status"]["state"] == FAILED
@@ -295,7 +323,7 @@ async def test_many_are_shared_among_those_who_take_over(log: EventLog) -> None:
     for number in range(250):
         await begin(log, f"t{number}", ttl=0.01)
     await asyncio.sleep(0.1)
-    recoveries = [Recovery(log, lease_seconds=30) for _ in range(3)]
+    recoveries = [recovery(log, 30) for _ in range(3)]
     ended = await asyncio.gather(*(recovery.lost() for recovery in recoveries))
     assert sorted(task_id for some in ended for task_id in some) == sorted(
         f"t{number}" for number in range(250)
@@ -323,18 +351,16 @@ def fail(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> Fail:
     return once
 
 
-async def test_a_task_that_was_written_without_an_acknowledgement_is_ended(
+async def test_a_task_that_was_written_without_an_acknowledgement_is_done(
     log: EventLog, fail: Fail
 ) -> None:
-    runner = TaskRunner(log, lease_seconds=30, pulse_seconds=PULSE)
+    runner = TaskRunner(log, lease_seconds=30, pulse_seconds=PULSE, works=painting)
     await runner.recover()
     fail("create")
     with pytest.raises(LogError):
         await painter(runner).on_message_send(send_request("red"), call_context())
     [row] = await log.unfinished()
-    end = await end_of(log, row.task_id)
-    assert end["state"] == FAILED
-    assert "the task log could not be reached" in str(end)
+    assert (await end_of(log, row.task_id))["state"] == COMPLETED
     await runner.aclose()
 
 
@@ -363,7 +389,7 @@ async def test_an_answer_without_an_acknowledgement_can_be_given_again(
     await runner.aclose()
 
 
-async def test_a_run_that_the_log_failed_is_ended_once_it_is_back(
+async def test_a_run_that_the_log_failed_goes_on_once_it_is_back(
     log: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     away = True
@@ -378,7 +404,7 @@ async def test_a_run_that_the_log_failed_is_ended_once_it_is_back(
 
         monkeypatch.setattr(log, name, maybe)
 
-    runner = TaskRunner(log, lease_seconds=30, pulse_seconds=PULSE)
+    runner = TaskRunner(log, lease_seconds=30, pulse_seconds=PULSE, works=painting)
     for name in ("append", "release", "claim_lost"):
         breaking(name)
     request = send_request("red")
@@ -386,7 +412,7 @@ async def test_a_run_that_the_log_failed_is_ended_once_it_is_back(
     task: Any = await painter(runner).on_message_send(request, call_context())
     await asyncio.sleep(3 * PULSE)
     away = False
-    assert (await end_of(log, task.id))["state"] == FAILED
+    assert (await end_of(log, task.id))["state"] == COMPLETED
     await runner.aclose()
 
 
@@ -414,3 +440,72 @@ async def test_a_run_in_other_hands_is_not_remembered(log: EventLog) -> None:
         scope = Scope.of(LOCAL_USER, agent=agent.id, session="c")
         assert await memory.history.list(scope) == []
         assert (await log.task(LOCAL_USER, task.id)).owner == "thief"
+
+
+async def test_what_a_process_hands_over_goes_on_in_another(log: EventLog) -> None:
+    begun = asyncio.Event()
+
+    async def slow(task: AgentTask) -> AsyncGenerator[AgentEvent, None]:
+        try:
+            yield TextDelta(message_id="m", text="half ")
+            begun.set()
+            await asyncio.sleep(60)
+        finally:
+            stopped.append(task.id)
+
+    stopped: list[str] = []
+    runner = TaskRunner(log, lease_seconds=30, pulse_seconds=PULSE)
+    agent = SmallAgent(slow)
+    work = AgentWork(agent, agent.info, RunServices(grants=RunGrants()))
+    handler = AgentRequestHandler(agent.id, lambda _: work, runner)
+    request = send_request("red")
+    request.configuration.return_immediately = True
+    task: Any = await handler.on_message_send(request, call_context())
+    await begun.wait()
+    await runner.aclose(hand_over=True)
+    assert stopped == [task.id], "it was stopped here"
+    row = await log.task(LOCAL_USER, task.id)
+    assert (row.state, row.owner) == (WORKING, None)
+    other = TaskRunner(log, lease_seconds=30, pulse_seconds=PULSE, works=painting)
+    assert await other.recover() == [task.id]
+    assert (await end_of(log, task.id))["state"] == COMPLETED
+    await other.aclose()
+
+
+async def test_a_run_that_only_ends_its_processes_is_ended(log: EventLog) -> None:
+    async def deadly(task: AgentTask) -> AsyncGenerator[AgentEvent, None]:
+        yield TextFinal(message_id="m", text="here it comes")
+        begun.set()
+        await asyncio.sleep(60)
+
+    agent = SmallAgent(deadly)
+    work = AskingWork(
+        *(agent, agent.info, RunServices(grants=RunGrants())), log=log, record=ModelRecord()
+    )
+    task: Any = None
+    attempts = 0
+    while attempts < 10:
+        attempts += 1
+        begun = asyncio.Event()
+        runner = TaskRunner(
+            log, lease_seconds=30, pulse_seconds=PULSE, works=lambda principal, agent_id: work
+        )
+        if task is None:
+            handler = AgentRequestHandler(agent.id, lambda _: work, runner)
+            request = send_request("red")
+            request.configuration.return_immediately = True
+            task = await handler.on_message_send(request, call_context())
+        else:
+            await runner.recover()
+        if (await log.task(LOCAL_USER, task.id)).ended:
+            await runner.aclose()
+            break
+        await asyncio.wait_for(begun.wait(), 5)
+        await asyncio.sleep(0.1)
+        await runner.aclose(hand_over=True)
+    assert attempts == 5
+    end = await end_of(log, task.id)
+    assert end["state"] == FAILED
+    assert "got no further" in str(end)
+    texts = [event for event in await log.read(LOCAL_USER, task.id) if event.kind == "artifact"]
+    assert len(texts) == 1, "what was said is said once"

@@ -63,7 +63,9 @@ class CommandSettings(Section):
     in a list of their own go together. ``stdin`` is the argument that it reads. What it prints is
     the result: text, or data with ``output = "json"``. ``exit_codes`` are those of success,
     ``seconds`` what a call may take, ``result_chars`` how long its result may be. ``effects`` says
-    what repeating a call does: nothing to the world, the same again, or something twice.
+    what repeating a call does: nothing to the world, the same again, or something twice;
+    ``if_interrupted`` whether one that was under way when its process ended is repeated, asked for,
+    or fails.
 
     ``env`` are variables that it sees (a text, or where a secret is), ``requirements`` the Python
     packages that it has, and ``network`` the ``host:port`` that it reaches. With any of these each
@@ -79,6 +81,7 @@ class CommandSettings(Section):
     seconds: float = Field(default=60.0, gt=0)
     result_chars: int = Field(default=8_000, ge=100)
     effects: Literal["none", "repeatable", "once"] = "once"
+    if_interrupted: Literal["repeat", "ask", "fail"] | None = None
     permissions: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     version: str = "1"

@@ -85,6 +85,7 @@ def _command(name: str, command: CommandSettings) -> CommandTool:
         exit_codes=command.exit_codes,
         limits=command_limits(command.seconds, command.result_chars),
         effects=command.effects,
+        if_interrupted=command.if_interrupted,
         permissions=command.permissions,
         tags=command.tags,
         version=command.version,

@@ -6,12 +6,16 @@ import base64
 import hashlib
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 MAX_BYTES = 8 * 1024 * 1024
 """Bytes of answers that are kept of one run; a run that is made again asks for the others anew."""
+
+Json = dict[str, Any]
+Keep = Callable[[Json], Awaitable[None]]
+"""Writes down an answer, as JSON data, so that an attempt of the run after this one has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +26,20 @@ class Answer:
     body: bytes
 
 
+async def _nowhere(answer: Json) -> None:
+    """Write nothing down."""
+
+
 @dataclass(slots=True)
 class _Run:
+    keep: Keep
     answers: defaultdict[str, list[Answer]] = field(default_factory=lambda: defaultdict(list))
     taken: Counter[str] = field(default_factory=Counter)
     size: int = 0
+
+    def add(self, key: str, answer: Answer) -> None:
+        self.answers[key].append(answer)
+        self.size += len(answer.body)
 
 
 class ModelRecord:
@@ -36,25 +49,21 @@ class ModelRecord:
     def __init__(self) -> None:
         self._runs: dict[str, _Run] = {}
 
-    def open(self, task_id: str, before: Mapping[str, Any] | None = None) -> None:
-        """Keep the answers of a task's run from now on; ``before`` is what ``close`` gave of the
-        attempt that is made again."""
-        run = self._runs[task_id] = _Run()
-        for asked, answers in (before or {}).items():
-            run.answers[asked] = [Answer(kind, _unpacked(body)) for kind, body in answers]
-            run.size += sum(len(answer.body) for answer in run.answers[asked])
+    def open(
+        self, task_id: str, before: Iterable[Mapping[str, Any]] = (), keep: Keep = _nowhere
+    ) -> None:
+        """Give each answer of a task's run to ``keep`` from now on; ``before`` are those of the
+        attempts before it, in their order."""
+        run = self._runs[task_id] = _Run(keep)
+        for one in before:
+            run.add(one["asked"], Answer(one["media_type"], _unpacked(one["body"])))
 
-    def close(self, task_id: str) -> dict[str, Any]:
-        """The answers of the run, as JSON data; it is forgotten here."""
-        run = self._runs.pop(task_id, None) or _Run()
-        return {
-            asked: [[answer.media_type, _packed(answer.body)] for answer in answers]
-            for asked, answers in run.answers.items()
-            if answers
-        }
+    def close(self, task_id: str) -> None:
+        """Forget the run."""
+        self._runs.pop(task_id, None)
 
     def known(self, task_id: str, asked: bytes) -> Answer | None:
-        """The answer that the run got to ``asked`` in the attempt before; each is given once."""
+        """The answer that the run got to ``asked`` in an attempt before; each is given once."""
         run = self._runs.get(task_id)
         if run is None:
             return None
@@ -65,24 +74,22 @@ class ModelRecord:
         run.taken[key] += 1
         return answers[number]
 
-    def keep(self, task_id: str, asked: bytes, answer: Answer) -> None:
+    async def keep(self, task_id: str, asked: bytes, answer: Answer) -> None:
         """The run got ``answer`` to ``asked``."""
         run = self._runs.get(task_id)
         if run is None:
             return
-        run.size += len(answer.body)
-        if run.size <= MAX_BYTES:
-            key = _key(asked)
-            run.answers[key].append(answer)
-            run.taken[key] += 1
+        key = _key(asked)
+        run.add(key, answer)
+        run.taken[key] += 1
+        if run.size > MAX_BYTES:  # nor is what comes after it: answers are given in their order
+            return
+        body = base64.b64encode(zlib.compress(answer.body)).decode()
+        await run.keep({"asked": key, "media_type": answer.media_type, "body": body})
 
 
 def _key(asked: bytes) -> str:
     return hashlib.sha256(asked).hexdigest()
-
-
-def _packed(body: bytes) -> str:
-    return base64.b64encode(zlib.compress(body)).decode()
 
 
 def _unpacked(text: str) -> bytes:

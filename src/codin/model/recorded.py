@@ -13,12 +13,17 @@ from starlette.responses import Response, StreamingResponse
 from codin.model.base import CallContext, ChatMessage, ModelClient
 from codin.model.record import Answer, ModelRecord
 
+_DONE = b"[DONE]"
+"""By this clients of OpenAI's API see the end of a stream; others see it by there being no more."""
+
 
 async def answered(
     record: ModelRecord, task_id: str, asked: bytes, ask: Callable[[], Awaitable[Response]]
 ) -> Response:
-    """The answer of ``record`` to the HTTP request ``asked``, or what ``ask`` gives, which is kept
-    once all of it has been sent."""
+    """The answer of ``record`` to the HTTP request ``asked``, or what ``ask`` gives.
+
+    That is kept before its end is sent: what comes of an answer must not be known before it is.
+    """
     known = record.known(task_id, asked)
     if known is not None:
         return Response(known.body, media_type=known.media_type)
@@ -30,15 +35,22 @@ async def answered(
         pieces = response.body_iterator
 
         async def passed() -> AsyncIterator[Any]:
-            body = bytearray()
+            body, last = bytearray(), b""
             async for piece in pieces:
-                body += piece.encode() if isinstance(piece, str) else piece
-                yield piece
-            record.keep(task_id, asked, Answer(media_type, bytes(body)))
+                if last:
+                    yield last
+                last = piece.encode() if isinstance(piece, str) else bytes(piece)
+                body += last
+                if _DONE not in last:
+                    yield last
+                    last = b""
+            await record.keep(task_id, asked, Answer(media_type, bytes(body)))
+            if last:
+                yield last
 
         response.body_iterator = passed()
     else:
-        record.keep(task_id, asked, Answer(media_type, bytes(response.body)))
+        await record.keep(task_id, asked, Answer(media_type, bytes(response.body)))
     return response
 
 
@@ -66,7 +78,7 @@ class RecordedModel(ModelClient):
             return type_.validate_json(known.body)
         given = await self._model.generate(messages, context=context, output=output, **options)
         answer = Answer("application/json", type_.dump_json(given))
-        self._record.keep(context.task_id, asked, answer)
+        await self._record.keep(context.task_id, asked, answer)
         return given
 
     def stream(

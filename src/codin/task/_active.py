@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable
 from codin.agent.events import Canceled, EndEvent, Failed
 from codin.agent.response import failure
 from codin.task.errors import FencedError
-from codin.task.journal import Journal
 from codin.task.work import Run, Work
 
 _log = logging.getLogger(__name__)
@@ -23,14 +22,13 @@ class ActiveRun:
 
     driver: asyncio.Task[None]
 
-    def __init__(self, run: Run, work: Work, journal: Journal, *, grace_seconds: float) -> None:
+    def __init__(self, run: Run, work: Work, *, grace_seconds: float) -> None:
         self.run = run
         self._work = work
-        self._journal = journal
+        self._journal = run.journal
         self._grace = grace_seconds
         self._stop_reason: str | None = None
         self._turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._lost = False
         self._timed_out = False
 
     def stop(self, reason: str) -> None:
@@ -40,10 +38,18 @@ class ActiveRun:
             self._go_on()
 
     def lose(self) -> None:
-        """Ask for the end of the work, of which nothing more is to be told: the task is in other
-        hands now."""
-        self._lost = True
+        """Ask for the end of the work, of which nothing more is to be told: the task goes on in
+        other hands."""
+        if self._turn.done():
+            return  # it is ending; if it may not, the log says so
+        self.run.lost = True
+        self._journal.close()
         self._go_on()
+
+    async def leave(self) -> None:
+        """Stop the work without a word, and return when another process may go on with it."""
+        self.lose()
+        await asyncio.wait([self.driver])
 
     async def cancel(self, reason: str) -> None:
         """Stop the work, and return when its end is in the log."""
@@ -60,15 +66,15 @@ class ActiveRun:
         loop = asyncio.get_running_loop()
         seconds = self._work.seconds
         timer = None if seconds is None else loop.call_later(seconds, self._time_out)
-        self._journal.open(self._go_on)
+        self._journal.open(self._broken)
         performing = asyncio.create_task(self._work.perform(self.run))
         performing.add_done_callback(self._go_on)
         try:
             await self._turn
             halted = await self._halt(performing)
-            if self._lost:
-                raise FencedError(f"task {self.run.task_id} is in other hands now: it was stopped")
             self._journal.check()  # what ended it: nothing of this run is to show anywhere
+            if self.run.lost:
+                raise FencedError(f"task {self.run.task_id} goes on elsewhere: it was stopped here")
             end = self._outcome(performing, halted=halted)
             await ending(end)
             self._journal.end(end)
@@ -79,6 +85,11 @@ class ActiveRun:
             self._journal.close()
             self._turn.cancel()
             performing.cancel()
+
+    def _broken(self) -> None:
+        """The log takes nothing more of it."""
+        self.run.lost = True
+        self._go_on()
 
     def _go_on(self, _: object = None) -> None:
         if not self._turn.done():

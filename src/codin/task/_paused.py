@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from codin.jsontext import encoded
@@ -15,25 +15,15 @@ Json = dict[str, Any]
 MAX_STATE_BYTES = 16 * 1024 * 1024
 
 _NEAR = 100
-"""Events among which a question, what was kept with it, and its answer stand."""
+"""Events among which what was kept with a question, the question, and its answer stand."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """A run that was ended because a call of its asks something: when it is answered, the run is
-    made again.
-
-    ``key`` is the call's idempotency key. ``message`` (A2A's JSON), its ``turn`` and ``state`` are
-    what the run was begun with; ``told`` is what it said until then, ``models`` what models
-    answered it.
-    """
+    """A run that was ended because the call with the idempotency key ``key`` asks something: when
+    it is answered, the run is made again."""
 
     key: str
-    message: Json
-    turn: int
-    state: str | None = None
-    told: Json = field(default_factory=dict)
-    models: Json = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +50,14 @@ class Kept:
         return said
 
 
-async def kept_with(log: EventLog, row: TaskRow, answered: int) -> Kept:
-    """What was kept with the question that was answered just before the event ``answered``: no
-    other message came in between."""
-    after = max(0, answered - _NEAR)
+async def kept_with(log: EventLog, row: TaskRow, answer: int) -> Kept:
+    """What was kept with the question to which the event ``answer`` is the answer, or will be."""
+    after = max(0, answer - _NEAR)
     kept = await log.read(row.principal, row.task_id, after, kinds=("state", "message"))
-    last = [event for event in kept if event.seq < answered][-2:]
-    if len(last) < 2 or last[0].kind != "state":
+    before = [event for event in kept if event.seq < answer]
+    if not before or before[-1].kind != "state":
         return Kept()
-    return _kept(last[0].body)
+    return _kept(before[-1].body)
 
 
 def _kept(body: Mapping[str, Any]) -> Kept:

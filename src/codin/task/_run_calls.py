@@ -25,26 +25,32 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The answer to the question of the call ``key``."""
+    """The answer to the question of the call ``key``, and its place in the task's log."""
 
     key: str
     message: Message
+    seq: int
 
 
 class RunCalls:
     """The calls of one run, which is ``left`` once it is ended for the ``question`` of one.
 
-    ``finished`` are those that an earlier attempt of the run has made, by idempotency key, and
-    ``reply`` is the answer to what one of that asked. A call that asks stops the run: no other
+    ``finished`` are those that earlier attempts of the run have made, by idempotency key, and
+    ``left_open`` the places in the log of those that were under way when an attempt ended;
+    ``reply`` is the answer to what one of them asked. A call that asks stops the run: no other
     begins, those under way come to their end, and then the run is made again when somebody has
     answered.
     """
 
     def __init__(
-        self, finished: Mapping[str, CallFinished] | None = None, reply: Reply | None = None
+        self,
+        finished: Mapping[str, CallFinished] | None = None,
+        left_open: Mapping[str, int] | None = None,
+        reply: Reply | None = None,
     ) -> None:
         self.question: Question | None = None
         self._finished = finished or {}
+        self._left_open = left_open or {}
         self._reply = reply
         self.left = False
         self._under_way: set[str] = set()
@@ -55,6 +61,15 @@ class RunCalls:
     def known(self, key: str) -> CallFinished | None:
         """How the call ended in an earlier attempt."""
         return self._finished.get(key)
+
+    def interrupted(self, key: str) -> bool:
+        """Whether the call may have been made already, by an attempt that did not live to see its
+        end. What was answered before that is no answer to whether it may be made again."""
+        if key not in self._left_open:
+            return False
+        if self._reply is not None and self._reply.seq < self._left_open[key]:
+            self.reply_to(key)
+        return True
 
     def reply_to(self, key: str) -> Reply | None:
         """The answer to the question of the call, once."""

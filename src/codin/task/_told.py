@@ -175,5 +175,18 @@ class Told:
 
 
 def _digest(name: str, data: Any) -> str:
-    text = json.dumps([name, data], sort_keys=True, default=repr)
+    text = json.dumps([name, _as_logged(data)], sort_keys=True, default=repr)
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:32]
+
+
+def _as_logged(data: Any) -> Any:
+    """``data`` with its numbers as the log gives them back: A2A's data has no whole ones."""
+    match data:
+        case dict():
+            return {key: _as_logged(value) for key, value in data.items()}
+        case list() | tuple():
+            return [_as_logged(value) for value in data]
+        case float() if data.is_integer():
+            return int(data)
+        case _:
+            return data

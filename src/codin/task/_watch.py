@@ -20,7 +20,7 @@ class Watch:
     """Looks every ``pulse_seconds``, from ``start`` to ``stop``, also when nothing runs here.
 
     The leases of ``runs`` are renewed; what is canceled elsewhere, or is in other hands now, is
-    stopped. Tasks that nobody holds are ended.
+    stopped. Tasks that nobody holds are taken over.
     """
 
     def __init__(
@@ -87,6 +87,6 @@ class Watch:
     async def _take_over(self) -> None:
         for task_id, principal in list(self._unsure.items()):
             if task_id not in self._runs:
-                await self._recovery.settle(principal, task_id, self._owner)
+                await self._recovery.settle(principal, task_id)
                 self._unsure.pop(task_id, None)
         await self._recovery.lost()

@@ -12,7 +12,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from codin.agent.a2a import user_message
 from codin.agent.events import (
     AgentEvent,
     Canceled,
@@ -26,7 +25,7 @@ from codin.agent.events import (
 from codin.agent.plan import Step
 from codin.ids import new_id
 from codin.task.chain import CallLimits, CallRefused, callers, check
-from codin.task.dispatch import Attempt, Dispatcher, Handlers, unheard
+from codin.task.dispatch import Attempt, Dispatcher, Handlers, answer_to, unheard
 from codin.task.errors import TaskEnded
 from codin.task.log._json import digest
 from codin.task.log.base import StepRow, StepState
@@ -143,8 +142,9 @@ class AgentCalls:
         try:
             attempt = await dispatcher.send(call.step, message, begun, heard)
         except asyncio.CancelledError:
-            await self._halt(made)
-            await made.mark("canceled")
+            if not call.run.lost:
+                await self._halt(made)
+                await made.mark("canceled")
             raise
         except Exception as error:
             await made.mark("failed", error=str(error))
@@ -163,7 +163,7 @@ class AgentCalls:
         assert child_id is not None
         child = await self._runner.log.task(call.run.principal, child_id)
         if child.interrupted:
-            message = user_message(parts=list(answer.parts), task_id=child_id)
+            message = answer_to(child_id, answer)
             return await self.follow(call, message, heard, history)
         # Somebody has answered the agent's own task: what came of it is the answer.
         call, attempt = await self.look(call)

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 from codin.agent.answers import answer, approves
 from codin.agent.events import InputRequest, ToolCall
-from codin.security import Principal, RunGrant
+from codin.security import RunGrant
 from codin.task._run_calls import Question
 from codin.task.log._json import digest
-from codin.task.log.base import EventLog, Kind
 from codin.tool.base import ApprovalNeeded, ToolRefused
 from codin.tool.invocation import CallFinished, CallRecorder, CallStarted
 from codin.tool.policies.approval import Approver, PendingCall
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
     from a2a.types import Message
 
     from codin.task.runner import TaskRunner
-
-_UNFINISHED = frozenset({"Canceled", "ApprovalNeeded"})
-"""How calls ended that a run which is made again has to make again."""
 
 
 class LogCallRecorder(CallRecorder):
@@ -36,6 +32,11 @@ class LogCallRecorder(CallRecorder):
         """What an earlier attempt of the run made of the call."""
         run = self._runner.run_of(grant)
         return run.calls.known(key) if run is not None and run.calls is not None else None
+
+    async def interrupted(self, grant: RunGrant, key: str) -> bool:
+        """Whether an earlier attempt of the run may have made the call."""
+        run = self._runner.run_of(grant)
+        return run is not None and run.calls is not None and run.calls.interrupted(key)
 
     async def started(self, grant: RunGrant, call: CallStarted) -> None:
         run = self._runner.run_of(grant)
@@ -74,23 +75,6 @@ class TaskApprover(Approver):
             await run.calls.ask(Question(call.key, _request(call)))
         else:
             _check_approved(call, reply.message)
-
-
-async def finished_calls(
-    log: EventLog, principal: Principal, task_id: str
-) -> dict[str, CallFinished]:
-    """The calls of a task that were made to their end, by idempotency key."""
-    found: dict[str, CallFinished] = {}
-    kinds: tuple[Kind, ...] = ("call",)
-    after = 0
-    while events := await log.read(principal, task_id, after, kinds=kinds):
-        for event in events:
-            if event.body["type"] == "finished":
-                call = CallFinished(**{k: v for k, v in event.body.items() if k != "type"})
-                if call.key and call.error_type not in _UNFINISHED:
-                    found[call.key] = call
-        after = events[-1].seq
-    return found
 
 
 def _request(call: PendingCall) -> InputRequest:

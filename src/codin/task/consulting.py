@@ -14,6 +14,7 @@ from codin.ids import new_id
 from codin.security import RunGrant
 from codin.task._run_calls import Question
 from codin.task.calling import TOOL_STEP, AgentCalls, Call, reason_of, step_of
+from codin.task.log._json import digest
 from codin.task.log.base import StepRow
 from codin.task.runner import TaskRunner
 from codin.task.work import Run
@@ -60,7 +61,7 @@ class Consultations:
             raise RunEnded(f"the run of task {grant.task_id} is over: it can call no agent")
         # In a context of its own: what an agent's framework keeps in context variables, such as who
         # hears of its model, must not get into the run of another.
-        asking = self._asking(run, grant.agent_id, agent_id, _request(run, request, data), key)
+        asking = self._asking(run, grant.agent_id, agent_id, _request(run, request, data, key), key)
         working = asyncio.create_task(asking, context=Context())
         below = self._running.setdefault(run.task_id, set())
         below.add(working)
@@ -86,7 +87,9 @@ class Consultations:
         if left:
             await asyncio.wait(left)
         run = self._runner.run_of(grant)
-        if run is not None and run.kept.pause and run.calls and not run.calls.left:
+        if run is None or run.lost or not run.beginning.again:
+            return
+        if run.calls and not run.calls.left:
             # It went another way than before, past what had asked then.
             for row in await self._steps(run):
                 await self._calls.drop(Call(run, grant.agent_id, "tool", row))
@@ -137,7 +140,7 @@ class Consultations:
 
     async def _begun(self, run: Run, caller: str, key: str) -> Call | None:
         """The call as an attempt of the run before this one has begun it, if it is not over."""
-        rows = await self._steps(run) if run.kept.pause else ()
+        rows = await self._steps(run) if run.beginning.again else ()
         found = next((row for row in rows if row.step_id == step_of(key)), None)
         return None if found is None else Call(run, caller, "tool", found)
 
@@ -151,12 +154,15 @@ class Consultations:
         ]
 
 
-def _request(run: Run, request: str, data: Any) -> Message:
+def _request(run: Run, request: str, data: Any, key: str) -> Message:
     from codin.agent._parts import value_part
 
     parts = [value_part(data)] if data else []
     # A conversation of its own: the request says all that there is to know.
-    return user_message(request, parts=parts, context_id=f"{run.task_id}.{new_id()[:12]}")
+    name = digest(key)[:32] if key else new_id()
+    message = user_message(request, parts=parts, context_id=f"{run.task_id}.{name[:12]}")
+    message.message_id = name  # the same call makes one task, also when its run is made again
+    return message
 
 
 def _answer(text: str, made: list[ArtifactProduced]) -> Any:

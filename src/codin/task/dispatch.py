@@ -7,7 +7,7 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
-from codin.agent.a2a import EventDecoder
+from codin.agent.a2a import EventDecoder, user_message
 from codin.agent.events import (
     END_EVENTS,
     AgentEvent,
@@ -18,6 +18,7 @@ from codin.agent.events import (
 )
 from codin.agent.plan import Step
 from codin.security import ForbiddenError, Principal
+from codin.task.log._json import digest
 from codin.task.transport import in_memory_client
 from codin.task.work import ParentTask, Run
 
@@ -104,7 +105,7 @@ class Dispatcher:
                         attempt.apply(event)
                         await said(event)
         except BaseException:
-            if attempt.child_id:
+            if attempt.child_id and not self._run.lost:
                 await self._stop(client, step, attempt.child_id)
             raise
         return attempt
@@ -155,3 +156,10 @@ class Dispatcher:
     def _client(self, step: Step) -> Client:
         handler = self._handlers(self._run.principal, step.agent)
         return in_memory_client(handler, self._run.principal, self._parent)
+
+
+def answer_to(child_id: str, answer: Message) -> Message:
+    """The answer to what a task below asks: the same message whenever it is sent."""
+    message = user_message(parts=list(answer.parts), task_id=child_id)
+    message.message_id = digest(answer.message_id, child_id)[:32]
+    return message

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from codin.agent.a2a import data_part, user_message
 from codin.agent.plan import Plan, Step
+from codin.task.log._json import digest
 
 if TYPE_CHECKING:
     from a2a.types import Message
@@ -67,6 +68,7 @@ def step_message(
     ]
     part = data_part({"type": "inputs", "step": step.id, "inputs": inputs})
     message = user_message("\n\n".join(blocks), context_id=context_id, parts=[part])
+    message.message_id = digest(context_id)[:32]  # the same attempt makes one task
     message.reference_task_ids.append(goal_id)
     return message
 

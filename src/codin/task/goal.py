@@ -16,9 +16,9 @@ from codin.security import Principal
 from codin.task.dispatch import Dispatcher, Handlers
 from codin.task.files import GoalFiles
 from codin.task.findings import StepOutput, answer
-from codin.task.log.base import EventLog, StepRow
-from codin.task.plan_run import PlanRun, StepFailure, plan_of
-from codin.task.projection import TaskProjection
+from codin.task.log.base import EventLog, Kind
+from codin.task.plan_run import PlanRun, StepFailure
+from codin.task.projection import TaskProjection, data_parts
 from codin.task.work import DEFAULT_SECONDS, Run
 
 ORCHESTRATOR = "orchestrator"
@@ -75,7 +75,7 @@ class GoalWork:
         return self._parts.limits.seconds
 
     async def perform(self, run: Run) -> EndEvent:
-        for note in self._parts.notes():
+        for note in () if run.beginning.again else self._parts.notes():
             await run.say(note)
         steps = PlanRun(
             run=run,
@@ -85,16 +85,16 @@ class GoalWork:
             parallel=self._parts.limits.parallel,
             attempts=self._parts.limits.attempts,
         )
-        rows = await self._parts.log.steps(run.principal, run.task_id)
-        if rows:
-            plan = await self._go_on(steps, rows)
+        plan = await last_plan(self._parts.log, run.principal, run.task_id)
+        if plan is not None:
+            await self._go_on(steps, plan)
         else:
             plan = await self._plan(run)
             await steps.begin(plan)
         try:
             return await self._run_plan(steps, plan)
         finally:
-            if not steps.paused:
+            if not steps.paused and not run.lost:
                 await steps.close()
 
     async def _run_plan(self, steps: PlanRun, plan: Plan) -> EndEvent:
@@ -146,10 +146,12 @@ class GoalWork:
             return None
         return mended
 
-    async def _go_on(self, steps: PlanRun, rows: Sequence[StepRow]) -> Plan:
-        """Take up a goal that waited for an answer: the first step that asked gets it."""
-        plan = plan_of(await self._words(steps.run), rows)
+    async def _go_on(self, steps: PlanRun, plan: Plan) -> None:
+        """Take up a goal whose process has ended, or that waited for an answer: the first step that
+        asked gets it."""
+        rows = await self._parts.log.steps(steps.run.principal, steps.run.task_id)
         steps.rows = {row.step_id: row for row in rows}
+        answers = steps.run.beginning.turn > 1
         for step in plan.steps:
             child_id = steps.rows[step.id].child_id
             if child_id is None:
@@ -157,11 +159,10 @@ class GoalWork:
             attempt = await steps.dispatcher.look(step, child_id)
             if isinstance(attempt.end, Completed):
                 steps.outputs[step.id] = StepOutput(attempt.text)
-            elif isinstance(attempt.end, InputRequest) and not steps.answers:
+            elif isinstance(attempt.end, InputRequest) and answers and not steps.answers:
                 steps.answers[step.id] = steps.run.message
             elif isinstance(attempt.end, InputRequest):
                 steps.paused[step.id] = attempt.end
-        return plan
 
     async def _words(self, run: Run) -> str:
         """The goal in words; in a run that goes on, the message is an answer and not the goal."""
@@ -172,6 +173,20 @@ class GoalWork:
     async def _tell_files(self, run: Run) -> None:
         async for artifact in self._parts.files.artifacts(run.principal, run.goal_id):
             await run.emit(artifact)
+
+
+async def last_plan(log: EventLog, principal: Principal, task_id: str) -> Plan | None:
+    """The plan of a goal as it was told last."""
+    plan: Plan | None = None
+    kinds: tuple[Kind, ...] = ("status",)
+    after = 0
+    while events := await log.read(principal, task_id, after, kinds=kinds):
+        for event in events:
+            for told in data_parts(event.body):
+                if told.get("type") == "plan":
+                    plan = Plan.model_validate(told["plan"])
+        after = events[-1].seq
+    return plan
 
 
 def _question(plan: Plan, paused: Mapping[str, InputRequest]) -> InputRequest:

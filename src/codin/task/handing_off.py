@@ -29,6 +29,7 @@ from codin.agent.events import (
 from codin.errors import CodinError
 from codin.security import RunGrant
 from codin.task._stopping import PATIENCE, stopped
+from codin.task._told import Told
 from codin.task.asking import AskingWork
 from codin.task.calling import AgentCalls, Call, How, reason_of
 from codin.task.chain import NOTE
@@ -139,25 +140,27 @@ class Passing:
         message = message_of(run, note and f"{caller} notes: {note}")
         call = await self._calls.begin(run, caller, to, how, message)
         await run.emit(HandOff(from_agent=caller, to_agent=to))
-        return await self._follow(call, message)
+        heard = _Relay(run, call.row.step_id, Told())
+        _, attempt = await self._calls.follow(call, message, heard, run.history)
+        return _end(to, attempt.end)
 
-    async def answered(self, run: Run, caller: str, row: StepRow) -> EndEvent:
-        """Go on with a task that was handed over, and whose agent asked something.
+    async def go_on(self, run: Run, caller: str, row: StepRow, said: Told) -> EndEvent:
+        """Go on with a task that was handed over: because its agent asked something, or because the
+        process that followed it has ended; ``said`` is what was heard of it until then.
 
         Raises:
             A2AError: the agent does not take the answer.
         """
-        assert row.child_id is not None
         how: How = "route" if row.step_id.startswith("route-") else "handoff"
         call = Call(run, caller, how, row)
-        heard = _Relay(run, row.step_id)
-        _, attempt = await self._calls.answered(call, run.message, heard, run.history)
+        heard = _Relay(run, row.step_id, said)
+        assert row.child_id is not None
+        child = await self._log.task(run.principal, row.child_id)
+        if run.beginning.turn == 1 or (run.beginning.again and not child.interrupted):
+            _, attempt = await self._calls.look(call, heard)  # there is nothing to answer
+        else:
+            _, attempt = await self._calls.answered(call, run.message, heard, run.history)
         return _end(row.agent, attempt.end)
-
-    async def _follow(self, call: Call, message: Message) -> EndEvent:
-        heard = _Relay(call.run, call.row.step_id)
-        _, attempt = await self._calls.follow(call, message, heard, call.run.history)
-        return _end(call.row.agent, attempt.end)
 
 
 class PassingWork(AskingWork):
@@ -175,7 +178,8 @@ class PassingWork(AskingWork):
     async def perform(self, run: Run) -> EndEvent:
         step = await self._passing.open_step(run)
         if step is not None:
-            return await self._passing.answered(run, self.id, step)
+            await self.recall(run, since=1)
+            return await self._passing.go_on(run, self.id, step, self._said)
         post = self._post = self._hand_offs.open(run)
         try:
             end = await self._until_handed(run, post)
@@ -235,20 +239,24 @@ class PassingWork(AskingWork):
 
 
 class _Relay:
-    """Says in a run what the agent says that took its task over."""
+    """Says in a run what the agent says that took its task over, unless it was ``said`` before."""
 
-    def __init__(self, run: Run, prefix: str) -> None:
+    def __init__(self, run: Run, prefix: str, said: Told) -> None:
         self._run = run
         self._prefix = prefix
+        self._said = said
 
     async def __call__(self, event: AgentEvent) -> None:
         match event:
             case TextDelta(message_id=key) | TextFinal(message_id=key):
-                renamed = {"message_id": f"{self._prefix}-{key}"}
-                await self._run.emit(event.model_copy(update=renamed))
+                await self._say(event.model_copy(update={"message_id": f"{self._prefix}-{key}"}))
             case ArtifactProduced(artifact_id=key):
-                renamed = {"artifact_id": f"{self._prefix}-{key}"}
-                await self._run.emit(event.model_copy(update=renamed))
+                await self._say(event.model_copy(update={"artifact_id": f"{self._prefix}-{key}"}))
+
+    async def _say(self, event: AgentEvent) -> None:
+        new = self._said.new(event)
+        if new is not None:
+            await self._run.emit(new)
 
 
 def message_of(run: Run, note: str) -> Message:

@@ -101,7 +101,7 @@ class Journal:
 
     def check(self) -> None:
         """Return when nothing has gone wrong so far. Raises as ``run``."""
-        if self._writer is not None and self._writer.done():
+        if self._writer is not None and self._writer.done() and not self._writer.cancelled():
             self._writer.result()
 
     async def run(self) -> None:

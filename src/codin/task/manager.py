@@ -69,6 +69,7 @@ class TaskManager:
         record: ModelRecord | None = None,
     ) -> None:
         self.runner = runner
+        runner.works = self._work
         self._record = record or ModelRecord()
         agent_calls = AgentCalls(runner, self.agent_handler, calls or CallLimits())
         consultations = Consultations(runner, agent_calls)
@@ -108,13 +109,13 @@ class TaskManager:
         """Answers A2A for the orchestrator: a message to it is a goal."""
 
     async def start(self) -> list[str]:
-        """Take care of what a dead process left behind; gives the ids of the tasks that failed by
-        it."""
+        """Go on with what dead processes left behind; gives the ids of those tasks."""
         return await self.runner.recover()
 
-    async def aclose(self) -> None:
-        """Cancel every task of this process, log it, and leave nothing running."""
-        await self.runner.aclose()
+    async def aclose(self, *, hand_over: bool = False) -> None:
+        """Leave nothing running: every task of this process is canceled, or with ``hand_over`` left
+        to the next process over the log."""
+        await self.runner.aclose(hand_over=hand_over)
 
     def agents(self, principal: Principal) -> Sequence[AgentInfo]:
         """The agents that ``principal`` may use."""
@@ -140,6 +141,12 @@ class TaskManager:
                 access=self._access,
             )
         return self._handlers[agent_id]
+
+    def _work(self, principal: Principal, agent_id: str) -> Work:
+        """What does the tasks of an agent, or goals."""
+        if agent_id == ORCHESTRATOR:
+            return self._goal_work(principal)
+        return self._agent_work(agent_id, principal)
 
     def _goal_work(self, principal: Principal) -> Work:
         return self._goal

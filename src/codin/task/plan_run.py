@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from codin.agent.events import Canceled, Completed, EndEvent, Failed, InputRequest, Rejected
 from codin.agent.plan import Plan, Step
 from codin.agent.response import failure
-from codin.task.dispatch import Attempt, Dispatcher
+from codin.task.dispatch import Attempt, Dispatcher, answer_to
 from codin.task.files import GoalFiles
 from codin.task.findings import StepOutput, step_message
 from codin.task.log.base import StepRow
@@ -41,7 +41,8 @@ class PlanRun:
 
     ``readers`` are the agents that look into files: they are told what is in those.
 
-    A step that fails is tried once more by the same agent, which is told the error.
+    A step that fails is tried once more by the same agent, which is told the error. Each attempt is
+    a task; when its message is sent again, because the goal is run again, it is the same task.
     """
 
     run: Run
@@ -66,9 +67,10 @@ class PlanRun:
             if step.id in self.outputs and self.rows[step.id].agent == step.agent:
                 continue
             self.outputs.pop(step.id, None)
-            self.rows[step.id] = StepRow(
-                step.id, step.agent, step.instruction, step.needs, step.title
-            )
+            row = StepRow(step.id, step.agent, step.instruction, step.needs, step.title)
+            # its attempts are counted on: each makes a task of its own
+            before = self.rows[step.id].attempt if step.id in self.rows else 0
+            self.rows[step.id] = replace(row, attempt=before)
         planned = [self.rows[step.id] for step in plan.steps]
         payload = {"type": "plan", "plan": plan.model_dump(mode="json")}
         await self.run.say(payload, steps=planned)
@@ -116,7 +118,10 @@ class PlanRun:
 
     async def _step(self, plan: Plan, step: Step) -> StepFailure | None:
         error: str | None = None
-        for number in range(1, self.attempts + 1):
+        row = self.rows[step.id]
+        # one that was at work when the goal's process ended is followed, or begun as it was
+        first = row.attempt if row.state == "working" else row.attempt + 1
+        for number in range(first, first + self.attempts):
             attempt = await self._attempt(plan, step, number, error)
             match attempt.end:
                 case Completed():
@@ -154,12 +159,10 @@ class PlanRun:
         return attempt
 
     def _message(self, plan: Plan, step: Step, number: int, error: str | None, files: str) -> Any:
-        from codin.agent.a2a import user_message
-
         answer = self.answers.pop(step.id, None)
         child_id = self.rows[step.id].child_id
         if answer is not None and child_id is not None:
-            return user_message(parts=list(answer.parts), task_id=child_id)
+            return answer_to(child_id, answer)
         return step_message(
             step,
             self.outputs,
@@ -187,22 +190,6 @@ class PlanRun:
             **({"error": row.error} if row.error else {}),
         }
         await self.run.say(payload, steps=[row])
-
-
-def plan_of(goal: str, rows: Sequence[StepRow]) -> Plan:
-    """The plan behind stored steps, without those that were given up."""
-    kept = [row for row in rows if row.state not in ("failed", "skipped", "canceled")]
-    steps = tuple(
-        Step(
-            id=row.step_id,
-            agent=row.agent,
-            instruction=row.instruction,
-            needs=row.needs,
-            title=row.title,
-        )
-        for row in kept
-    )
-    return Plan(goal=goal, steps=steps)
 
 
 def _cancel(running: Any) -> None:

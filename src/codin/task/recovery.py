@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
 
@@ -14,16 +15,11 @@ from codin.security import Principal
 from codin.task.errors import FencedError, TaskEnded, TaskError, UnknownTask
 from codin.task.journal import Journal
 from codin.task.log.base import Adopt, EventLog, Lease, StepRow, TaskRow
-from codin.task.owner import is_dead, new_owner
+from codin.task.owner import is_dead
 
-INTERRUPTED = Failed(
-    error_type="Interrupted",
-    message="interrupted by a restart: the process that ran it has ended",
-)
-"""The end of a task whose process ended, or was cut off from the log for longer than its lease."""
-
-CUT_OFF = Failed(error_type="Interrupted", message="interrupted: the task log could not be reached")
-"""The end of a task whose run could not go on by the log's fault."""
+TakeUp = Callable[[TaskRow, Lease], Awaitable[str]]
+"""Goes on with a task that was left behind and is held by the lease. Gives nothing, or why it
+cannot."""
 
 _BATCH = 100
 _AT_ONCE = 16
@@ -37,50 +33,50 @@ _Taken = tuple[TaskRow, Lease]
 
 
 class Recovery:
-    """Takes over tasks that were left behind, and brings them to an end: those that somebody wanted
-    canceled to CANCELED, all others to FAILED. Those that wait for somebody stay as they are.
+    """Takes over tasks that were left behind, as ``owner``. ``take_up`` has one go on, or says why
+    it cannot: then it is brought to an end, and so is what somebody wanted canceled. Those that
+    wait for somebody stay as they are.
 
-    Any number of processes do so over one log; each task is ended by one of them. Leases are taken
-    under a name of its own, which nobody renews: when this process dies over it, the next one has
-    the task after ``lease_seconds``.
+    Any number of processes do so over one log; each task is taken over by one of them.
     """
 
-    def __init__(self, log: EventLog, *, lease_seconds: float) -> None:
+    def __init__(self, log: EventLog, take_up: TakeUp, *, owner: str, lease_seconds: float) -> None:
         self._log = log
-        self._owner = new_owner()
+        self._take_up = take_up
+        self._owner = owner
         self._lease_seconds = lease_seconds
 
     async def lost(self) -> list[str]:
-        """End the tasks whose leases have run out, wherever they ran; gives their ids."""
-        ended: list[str] = []
+        """See to the tasks whose leases have run out, wherever they ran; gives their ids."""
+        seen_to: list[str] = []
         while True:
             taken = await self._log.claim_lost(
                 owner=self._owner, ttl=self._lease_seconds, limit=_BATCH
             )
-            ended += await self._end_all(taken)
+            seen_to += await self._see_to_all(taken)
             if len(taken) < _BATCH:
-                return ended
+                return seen_to
 
     async def dead(self) -> list[str]:
-        """End the tasks of processes of this machine that have ended, without waiting for their
+        """See to the tasks of processes of this machine that have ended, without waiting for their
         leases to run out; gives their ids."""
-        ended: list[str] = []
+        seen_to: list[str] = []
         while True:
             rows = await self._log.unfinished(limit=_UNFINISHED)
             gone = {owner for owner in {row.owner for row in rows} if owner and is_dead(owner)}
-            done = await self._end_all(await self._take(r for r in rows if r.owner in gone))
-            ended += done
+            done = await self._see_to_all(await self._take(r for r in rows if r.owner in gone))
+            seen_to += done
             if not done or len(rows) < _UNFINISHED:
-                return ended
+                return seen_to
 
-    async def settle(self, principal: Principal, task_id: str, owner: str) -> None:
-        """See to a task that ``owner``, who lives, may hold without running it, because the log
-        failed it: end it, unless it waits for somebody."""
+    async def settle(self, principal: Principal, task_id: str) -> None:
+        """See to a task that the owner may hold without running it, because the log failed it:
+        unless it waits for somebody."""
         try:
             row = await self._log.task(principal, task_id)
         except UnknownTask:
             return
-        held = row.owner in {owner, self._owner}  # its own, when it could not end it before
+        held = row.owner == self._owner
         if row.ended or not (held or (row.owner is None and not row.interrupted)):
             return
         lease = await self._claim(row)
@@ -90,7 +86,7 @@ class Recovery:
         if row.interrupted:
             await self._log.release(lease)
         else:
-            await self.end(row, lease, CUT_OFF)
+            await self._see_to(row, lease)
 
     async def end(self, row: TaskRow, lease: Lease, why: Canceled | Failed) -> None:
         """Write ``why`` as the end of the task ``row``, which ``lease`` holds, with its steps and
@@ -142,28 +138,40 @@ class Recovery:
             dead=row.owner,
         )
 
-    async def _end_all(self, taken: list[_Taken]) -> list[str]:
-        ended: list[str] = []
-        # Children first: then their goals find them ended, and have less to do.
+    async def _see_to_all(self, taken: list[_Taken]) -> list[str]:
+        seen_to: list[str] = []
+        # Children first: then their goals find them at work, or ended.
         for children in (True, False):
             wave = [one for one in taken if (one[0].parent_id is not None) is children]
             for some in _chunks(wave):
                 done = await asyncio.gather(*(self._try(row, lease) for row, lease in some))
-                ended += [row.task_id for (row, _), ok in zip(some, done, strict=True) if ok]
-        return ended
+                seen_to += [row.task_id for (row, _), ok in zip(some, done, strict=True) if ok]
+        return seen_to
 
     async def _try(self, row: TaskRow, lease: Lease) -> bool:
-        why: Canceled | Failed = INTERRUPTED
-        if row.cancel_requested:
-            why = Canceled(message="canceled by its user; the process that ran it has ended")
         try:
-            await self.end(row, lease, why)
+            await self._see_to(row, lease)
         except (FencedError, TaskEnded):
             return False  # somebody else was faster
-        except TaskError:
-            _log.exception("task %s was left behind, and could not be ended yet", row.task_id)
+        except Exception:
+            _log.exception("task %s was left behind, and could not be seen to yet", row.task_id)
+            with suppress(TaskError):
+                await self._log.release(lease)
             return False
         return True
+
+    async def _see_to(self, row: TaskRow, lease: Lease) -> None:
+        if row.cancel_requested:
+            why = "canceled by its user; the process that ran it has ended"
+            await self.end(row, lease, Canceled(message=why))
+        elif reason := await self._take_up(row, lease):
+            await self.end(row, lease, interrupted(reason))
+
+
+def interrupted(reason: str) -> Failed:
+    """The end of a task whose process has ended, and that cannot go on."""
+    message = f"the process that ran it has ended, and it could not go on: {reason}"
+    return Failed(error_type="Interrupted", message=message)
 
 
 def _chunks(all_of_them: list[_T]) -> Iterator[list[_T]]:

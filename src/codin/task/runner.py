@@ -7,18 +7,21 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from codin.agent.a2a import EventEncoder, text_message
 from codin.agent.events import AgentEvent, Canceled, EndEvent
+from codin.errors import NotFoundError
 from codin.ids import new_id
-from codin.security import Principal, RunGrant, Scope
+from codin.security import ForbiddenError, Principal, RunGrant, Scope
 from codin.task._active import ActiveRun
 from codin.task._beginnings import Beginnings, Drive
-from codin.task._entries import submitted, working
-from codin.task._paused import Kept, kept_with
+from codin.task._entries import repeated, submitted, working
+from codin.task._paused import kept_with
 from codin.task._requests import check_answer
+from codin.task._run_calls import Reply
 from codin.task._watch import Watch
+from codin.task.beginning import Beginning, first, last_beginning, message_at
 from codin.task.conversation import (
     Conversation,
     ForgivingConversation,
@@ -46,8 +49,17 @@ GRACE_SECONDS = 5.0
 _log = logging.getLogger(__name__)
 
 
+Works = Callable[[Principal, str], Work]
+"""Gives what does the tasks of an agent, by its id. Raises ``NotFoundError`` where there is none
+that the principal may use."""
+
+
 async def _nothing(principal: Principal, goal_id: str) -> None:
     return None
+
+
+def _no_works(principal: Principal, agent_id: str) -> Work:
+    raise NotFoundError(f"there is no agent {agent_id!r} here")
 
 
 class TaskRunner:
@@ -59,8 +71,10 @@ class TaskRunner:
     task has one owner, by its lease. ``idempotent`` says whether a message that comes again within
     a day makes no second task; off, who sends one twice has two.
 
-    From ``recover`` on, or from its first task, until ``aclose``, it also ends the tasks that other
-    processes have left behind, within ``lease_seconds`` of their last sign of life.
+    From ``recover`` on, or from its first task, until ``aclose``, it also goes on with the tasks
+    that other processes have left behind, within ``lease_seconds`` of their last sign of life: by
+    the work that ``works`` gives. Those for which there is none, and those that only end their
+    processes, are ended as failed.
     """
 
     def __init__(
@@ -74,9 +88,11 @@ class TaskRunner:
         pulse_seconds: float = PULSE_SECONDS,
         grace_seconds: float = GRACE_SECONDS,
         idempotent: bool = True,
+        works: Works = _no_works,
     ) -> None:
         self.log = log
         self.idempotent = idempotent
+        self.works = works
         self.owner = owner or new_owner()
         self._conversation = ForgivingConversation(conversation or NoConversation())
         self._root_ended = root_ended
@@ -84,7 +100,7 @@ class TaskRunner:
         self._pulse_seconds = pulse_seconds
         self._grace_seconds = grace_seconds
         self._runs: dict[str, ActiveRun] = {}
-        self._recovery = Recovery(log, lease_seconds=lease_seconds)
+        self._recovery = Recovery(log, self._take_up, owner=self.owner, lease_seconds=lease_seconds)
         self._watch = Watch(
             log,
             self._recovery,
@@ -132,20 +148,21 @@ class TaskRunner:
         goal_id = parent.goal_id if parent else task_id
         parent_id = parent.task_id if parent else None
         new = NewTask(task_id, context_id, work.id, goal_id, parent_id, given)
+        beginning = first(1, principal, await self._past(principal, new, parent))
         with self._doubting(principal, task_id):
             lease = await self.log.create(
                 principal,
                 new,
                 submitted(message, said),
                 working(message),
+                beginning.entry(),
                 owner=self.owner,
                 ttl=self._lease_seconds,
-                dedupe=message.message_id if self.idempotent and parent is None else None,
+                # a step that is sent again after a crash is the same
+                dedupe=message.message_id if self.idempotent or parent is not None else None,
             )
-        journal = Journal(self.log, lease, EventEncoder(task_id, context_id))
-        return task_id, await self._begin(
-            principal, work, message, said, parent, journal=journal, lease=lease, new=new
-        )
+        run = self._run(new, lease, message, beginning)
+        return task_id, self._begin(run, work, said, lease, new)
 
     async def resume(
         self,
@@ -176,29 +193,62 @@ class TaskRunner:
         self._check_open()
         await self.wait(row.task_id)  # the run that asked may still be letting go of what it used
         message.task_id, message.context_id = row.task_id, row.context_id
+        new = _new(row)
         with self._doubting(principal, row.task_id):
             lease = await self._claim(row)
             if lease is None:
                 raise TaskError(f"task {row.task_id} does not wait for an answer any more")
-            await self._check_answer(principal, lease, message)
+            seq = (await self._check_answer(principal, lease, message)).last_seq + 1
+            kept = await kept_with(self.log, row, seq)
+            before = await last_beginning(self.log, row) if kept.pause else None
+            if kept.pause and before:
+                beginning = before.answered(principal, kept.pause.key, seq)
+            else:
+                beginning = first(seq, principal, await self._past(principal, new, parent))
             # In one transaction: who reads the answer must not find the task still waiting for it.
             said = to_json(message)
-            answer = Entry("message", said)
-            seq = await self.log.append(lease, [answer, working(message)])
-        journal = Journal(self.log, lease, EventEncoder(row.task_id, row.context_id))
-        new = NewTask(row.task_id, row.context_id, row.agent_id, row.goal_id, row.parent_id)
-        return seq, await self._begin(
-            principal,
-            work,
-            message,
-            said,
-            parent,
-            journal=journal,
-            lease=lease,
-            new=new,
-            kept=await kept_with(self.log, row, seq),
-            turn=seq,
-        )
+            entries = [Entry("message", said), working(message), beginning.entry()]
+            last = await self.log.append(lease, entries)
+        return last, await self._go_on(row, work, beginning, lease, said)
+
+    async def _take_up(self, row: TaskRow, lease: Lease) -> str:
+        """Begin the run of a task again that nobody runs any more; why it could not be, if so."""
+        before = await last_beginning(self.log, row)
+        if before is None:
+            return "it does not say what it was begun with"
+        if row.parent_id is not None and (await self.log.task(row.principal, row.parent_id)).ended:
+            return "the task that it was a step of has ended"
+        beginning = before.repeated(row)
+        if beginning.hopeless:
+            return f"it was begun {before.attempt} times, and got no further the last times"
+        try:
+            work = self.works(beginning.principal, row.agent_id)
+        except (NotFoundError, ForbiddenError) as error:
+            return str(error)
+        await self._beginnings.whole(self._taking_up(row, work, beginning, lease))
+        return ""
+
+    async def _taking_up(
+        self, row: TaskRow, work: Work, beginning: Beginning, lease: Lease
+    ) -> tuple[None, Drive]:
+        self._check_open()
+        message = await message_at(self.log, row, beginning.answer or beginning.turn)
+        await self.log.append(lease, [repeated(row, beginning.attempt), beginning.entry()])
+        return None, await self._go_on(row, work, beginning, lease, to_json(message))
+
+    async def _go_on(
+        self, row: TaskRow, work: Work, beginning: Beginning, lease: Lease, said: Json
+    ) -> Drive:
+        """Begin a run of a task that had one before; ``said`` is the latest message to it."""
+        message = await message_at(self.log, row, beginning.turn)
+        message.task_id, message.context_id = row.task_id, row.context_id
+        reply = None
+        if beginning.asked:
+            answer = await message_at(self.log, row, beginning.answer)
+            reply = Reply(beginning.asked, answer, beginning.answer)
+        state = (await kept_with(self.log, row, beginning.turn)).state
+        run = self._run(_new(row), lease, message, beginning, state=state, reply=reply)
+        return self._begin(run, work, said, lease, _new(row))
 
     async def cancel(self, principal: Principal, task_id: str, reason: str = "") -> TaskRow:
         """Stop a task, in whatever process it runs, and give how it stands once that is logged.
@@ -244,18 +294,24 @@ class TaskRunner:
         return active.run if active and active.run.principal == principal else None
 
     async def recover(self) -> list[str]:
-        """End the tasks that dead processes have left behind, and go on doing so until ``aclose``;
-        gives the ids of those that were ended now."""
+        """Go on with the tasks that dead processes have left behind, and with those that others
+        leave until ``aclose``; gives the ids of those that were taken over now."""
         self._check_open()
         self._watch.start()
         return [*await self._recovery.dead(), *await self._recovery.lost()]
 
-    async def aclose(self, reason: str = "the platform was stopped") -> None:
-        """Cancel every run, log it, and leave nothing running."""
+    async def aclose(
+        self, reason: str = "the platform was stopped", *, hand_over: bool = False
+    ) -> None:
+        """Stop every run, and leave nothing running: each is canceled, for ``reason``, and that is
+        logged; with ``hand_over`` it is left for the next process over the log to go on with."""
         self._closing = True
         await self._beginnings.settled()
         runs = list(self._runs.values())
-        await asyncio.gather(*(run.cancel(reason) for run in runs), return_exceptions=True)
+        if hand_over:
+            await asyncio.gather(*(run.leave() for run in runs), return_exceptions=True)
+        else:
+            await asyncio.gather(*(run.cancel(reason) for run in runs), return_exceptions=True)
         await self._watch.stop()
 
     @contextmanager
@@ -275,13 +331,16 @@ class TaskRunner:
             row.principal, row.task_id, owner=self.owner, ttl=self._lease_seconds, dead=dead
         )
 
-    async def _check_answer(self, principal: Principal, lease: Lease, message: Message) -> None:
-        """Now that nobody else can answer: what is asked may be another thing than before."""
+    async def _check_answer(self, principal: Principal, lease: Lease, message: Message) -> TaskRow:
+        """How the task stands now that nobody else can answer: what is asked may be another thing
+        than before."""
+        row = await self.log.task(principal, lease.task_id)
         try:
-            check_answer(await self.log.task(principal, lease.task_id), message)
+            check_answer(row, message)
         except StaleAnswer:
             await self.log.release(lease)
             raise
+        return row
 
     async def _end_below(self, goal_id: str) -> None:
         """Stop what a goal began and did not end itself."""
@@ -292,47 +351,44 @@ class TaskRunner:
         ]
         await asyncio.gather(*(active.cancel("its goal has ended") for active in left))
 
+    async def _past(
+        self, principal: Principal, new: NewTask, parent: ParentTask | None
+    ) -> tuple[Message, ...]:
+        """What was said before in a task's conversation."""
+        scope = Scope.of(principal, agent=new.agent_id, session=new.context_id)
+        # a context that was made for this task has no past
+        own = await self._conversation.history(scope) if new.context_given else ()
+        return taken_over(parent.history, own, new.task_id) if parent else tuple(own)
+
+    def _run(
+        self, new: NewTask, lease: Lease, message: Message, beginning: Beginning, **more: Any
+    ) -> Run:
+        return Run(
+            task_id=new.task_id,
+            context_id=new.context_id,
+            goal_id=new.goal_id,
+            message=message,
+            history=beginning.messages(),
+            beginning=beginning,
+            journal=Journal(self.log, lease, EventEncoder(new.task_id, new.context_id)),
+            **more,
+        )
+
     def _check_open(self) -> None:
         if self._closing:
             raise TaskError("the platform is being stopped and takes no new task")
 
-    async def _begin(
-        self,
-        principal: Principal,
-        work: Work,
-        message: Message,
-        said: Json,
-        parent: ParentTask | None,
-        *,
-        journal: Journal,
-        lease: Lease,
-        new: NewTask,
-        kept: Kept | None = None,
-        turn: int = 1,
-    ) -> Drive:
+    def _begin(self, run: Run, work: Work, said: Json, lease: Lease, new: NewTask) -> Drive:
         """Have the run known from now on; what is given drives it."""
-        scope = Scope.of(principal, agent=new.agent_id, session=new.context_id)
-        # a context that was made for this task has no past
-        own = await self._conversation.history(scope) if new.context_given else ()
-        run = Run(
-            task_id=new.task_id,
-            context_id=new.context_id,
-            goal_id=new.goal_id,
-            principal=principal,
-            message=message,
-            history=taken_over(parent.history, own, new.task_id) if parent else tuple(own),
-            journal=journal,
-            kept=kept,
-            turn=turn,
-        )
         # Work that dispatches has to wait for the work that it stops.
         grace = self._grace_seconds * (3 if new.parent_id is None else 1)
-        active = ActiveRun(run, work, journal, grace_seconds=grace)
+        active = ActiveRun(run, work, grace_seconds=grace)
         driver = asyncio.current_task()
         assert driver is not None
         active.driver = driver
         self._runs[new.task_id] = active
         self._watch.start()
+        scope = Scope.of(run.principal, agent=new.agent_id, session=new.context_id)
         return partial(self._drive, active, said, scope, lease, new)
 
     async def _drive(
@@ -344,11 +400,9 @@ class TaskRunner:
             stopped = True  # the lease was given back with the last event
         except FencedError as error:
             _log.warning("%s", error)
-            await self._end_below(new.task_id)
         except Exception:
             _log.exception("the run of task %s could not be brought to its end", new.task_id)
             self._watch.doubt(active.run.principal, new.task_id)
-            await self._end_below(new.task_id)
         finally:
             if not stopped:
                 with suppress(TaskError):
@@ -386,3 +440,7 @@ class TaskRunner:
                     self.log, principal, row.task_id, until=TERMINAL | INTERRUPTED
                 ):
                     pass
+
+
+def _new(row: TaskRow) -> NewTask:
+    return NewTask(row.task_id, row.context_id, row.agent_id, row.goal_id, row.parent_id)

@@ -19,7 +19,7 @@ from google.protobuf.json_format import ParseDict
 
 from codin.agent.a2a import agent_message, data_part, status_update
 from codin.agent.cards import RESUME_EXTENSION
-from codin.task.log.base import LogEvent
+from codin.task.log.base import UNTOLD, LogEvent
 from codin.task.projection import TaskProjection, to_json
 
 A2AEvent = Message | Task | TaskStatusUpdateEvent | TaskArtifactUpdateEvent
@@ -27,7 +27,6 @@ A2AEvent = Message | Task | TaskStatusUpdateEvent | TaskArtifactUpdateEvent
 LAST_EVENT_ID = "codin.last_event_id"
 """Key of the last event seen, a text, in the call context's state."""
 
-_INNER = ("call", "state")
 _JSON_NAMES = {"task": "task", "status": "statusUpdate", "artifact": "artifactUpdate"}
 _MAX_DIGITS = 18
 
@@ -65,9 +64,9 @@ def snapshot(projection: TaskProjection, history_length: int | None = None) -> T
 def update_of(event: LogEvent, context_id: str) -> TaskUpdate | None:
     """What a client of A2A sees of ``event``. A child's event is a working status with a data part
     ``{"type": "child", "step", "agent", "task_id", "seq", "kind", "body"}``; records of calls, what
-    agents need to go on, and messages that the client sent itself, are not told."""
+    runs need to go on, and messages that the client sent itself, are not told."""
     if event.kind == "child":
-        return None if _innermost(event.body) in _INNER else _child(event, context_id)
+        return None if _innermost(event.body) in UNTOLD else _child(event, context_id)
     name = _JSON_NAMES.get(event.kind)
     return None if name is None else TaskUpdate(event.seq, {name: event.body})
 

@@ -21,9 +21,10 @@ from codin.agent.events import (
     TextDelta,
     TextFinal,
 )
-from codin.security import Principal, RunGrant, RunGrants
+from codin.security import RunGrant, RunGrants
 from codin.task._paused import Kept
-from codin.task._run_calls import RunCalls
+from codin.task._run_calls import Reply, RunCalls
+from codin.task.beginning import Beginning
 from codin.task.journal import Journal
 from codin.task.log.base import Adopt, Entry, StepRow
 from codin.task.projection import to_json
@@ -51,11 +52,12 @@ class ParentTask:
 class Run:
     """One run of a task: what it is about, and where what happens in it is said.
 
-    ``history`` has the messages of the conversation before ``message``, oldest first; ``kept`` is
-    what was kept with the request that ``message`` answers, and ``state`` what the agent gave with
-    it. ``turn`` is the place of that message in the task's log. ``calls`` are its tool calls, where
-    one of them can ask. ``begun`` counts the tasks that
-    agents have begun below a run at the root.
+    ``history`` has the messages of the conversation before ``message``, oldest first; ``state`` is
+    what the agent gave with the request that ``message`` answers. ``beginning`` says how it was
+    begun; ``reply`` is the answer to what a call of an earlier attempt asked. ``calls`` are its
+    tool calls, where one of them can ask. ``begun`` counts the tasks that agents have begun below a
+    run at the root. A run that is ``lost`` goes on elsewhere: it is ended here, and nothing of that
+    is to be seen.
     """
 
     def __init__(
@@ -64,25 +66,26 @@ class Run:
         task_id: str,
         context_id: str,
         goal_id: str,
-        principal: Principal,
         message: Message,
         history: Sequence[Message],
+        beginning: Beginning,
         journal: Journal,
-        kept: Kept | None = None,
-        turn: int = 1,
+        state: str | None = None,
+        reply: Reply | None = None,
     ) -> None:
         self.task_id = task_id
         self.context_id = context_id
         self.goal_id = goal_id
-        self.principal = principal
+        self.principal = beginning.principal
         self.message = message
         self.history = tuple(history)
-        self.kept = kept or Kept()
-        self.state = self.kept.state
-        self.turn = turn
+        self.beginning = beginning
+        self.state = state
+        self.reply = reply
+        self.lost = False
         self.calls: RunCalls | None = None
         self.begun = 0
-        self._journal = journal
+        self.journal = journal
         self._texts: dict[str, list[str]] = {}
 
     @property
@@ -98,7 +101,7 @@ class Run:
             case TextFinal(message_id=key, text=text):
                 self._texts.pop(key, None)
                 self._texts[key] = [text]
-        await self._journal.put(event)
+        await self.journal.put(event)
 
     async def say(self, payload: Mapping[str, Any], *, steps: Sequence[StepRow] = ()) -> None:
         """Say a piece of data as a working status, and write ``steps`` with it."""
@@ -110,20 +113,24 @@ class Run:
             [data_part(payload)], context_id=self.context_id, task_id=self.task_id
         )
         update = status_update(self.task_id, self.context_id, TaskState.TASK_STATE_WORKING, message)
-        await self._journal.put(Entry("status", to_json(update.status_update)), steps)
+        await self.journal.put(Entry("status", to_json(update.status_update)), steps)
 
     async def adopt(self, child_id: str, *, step: str, agent: str) -> None:
         """Take in what is new in a child task's log."""
-        await self._journal.put(Adopt(child_id, step, agent))
+        await self.journal.put(Adopt(child_id, step, agent))
 
     async def record(self, call: Mapping[str, Any]) -> None:
         """Write a record of a tool call, and return once it is committed."""
-        await self._journal.put(Entry("call", dict(call)))
-        await self._journal.flushed()
+        await self.journal.put(Entry("call", dict(call)))
+        await self.journal.flushed()
 
     def recall(self, texts: Mapping[str, str]) -> None:
         """These messages were said in it before, by id."""
         self._texts = {**{key: [text] for key, text in texts.items()}, **self._texts}
+
+    async def answered(self, answer: Mapping[str, Any]) -> None:
+        """Write down what a model answered."""
+        await self.journal.put(Entry("model", dict(answer)))
 
     async def keep(self, kept: Kept) -> None:
         """Keep what is needed to go on when the run's question is answered.
@@ -131,11 +138,11 @@ class Run:
         Raises:
             StateTooLarge: it is more than is kept.
         """
-        await self._journal.put(Entry("state", kept.checked()))
+        await self.journal.put(Entry("state", kept.checked()))
 
     async def flushed(self) -> None:
         """Return when all that was said before is committed."""
-        await self._journal.flushed()
+        await self.journal.flushed()
 
 
 class Work(Protocol):
@@ -250,7 +257,7 @@ class AgentWork:
             tools=granted(self._info.tools, self._info.hands_off_to),
             expires_at=time.time() + self._services.seconds + 60.0,
             max_model_tokens=self._services.max_model_tokens,
-            turn=run.turn,
+            turn=run.beginning.turn,
         )
 
 

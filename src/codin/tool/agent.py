@@ -84,6 +84,7 @@ class AgentTool(RunnableTool):
             permissions=(f"agent.use:{agent.id}",),
             limits=ToolLimits(seconds=seconds, result_chars=_RESULT_CHARS),
             effects="once",
+            if_interrupted="repeat",  # the call of a run that is made again goes on with its task
         )
 
     async def run(self, call: Invocation) -> Any:
@@ -119,6 +120,7 @@ class HandOffTool(RunnableTool):
             origin="agent",
             permissions=(f"agent.use:{agent.id}",),
             effects="once",
+            if_interrupted="repeat",
         )
 
     async def run(self, call: Invocation) -> Any:

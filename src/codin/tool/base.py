@@ -14,6 +14,11 @@ Effects = Literal["none", "repeatable", "once"]
 """What repeating a call does: nothing to the world; the same again; something twice."""
 
 
+IfInterrupted = Literal["repeat", "ask", "fail"]
+"""What becomes of a call that was under way when the process that made it ended: it is made again
+with the same idempotency key, somebody is asked whether it is to be, or it fails."""
+
+
 class ToolLimits(BaseModel):
     """What one call may use: seconds, bytes of memory, characters of result.
 
@@ -36,9 +41,10 @@ class ToolSpec(BaseModel):
     """All that is known of a tool without calling it. Schemas are JSON Schema 2020-12.
 
     ``version`` is up to four numbers with dots between them. ``deprecated`` is what to use
-    instead, in words; the description then begins with it. A
-    ``pure`` tool gives the same result for the same arguments, and does nothing else: its results
-    are kept for each principal, ``cache_seconds`` long.
+    instead, in words; the description then begins with it. ``if_interrupted`` is ``ask``, where it
+    is not given, for effects that come only ``once``, and ``repeat`` for others. A ``pure`` tool
+    gives the same result for the same arguments, and does nothing else: its results are kept for
+    each principal, ``cache_seconds`` long.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -54,11 +60,17 @@ class ToolSpec(BaseModel):
     permissions: tuple[str, ...] = ()
     limits: ToolLimits = ToolLimits()
     effects: Effects = "repeatable"
+    if_interrupted: IfInterrupted | None = None
     trusted: bool = False
     tags: tuple[str, ...] = ()
     deprecated: str | None = None
     pure: bool = False
     cache_seconds: float = Field(default=300.0, ge=0)
+
+    @property
+    def when_interrupted(self) -> IfInterrupted:
+        """What becomes of a call that may have been made."""
+        return self.if_interrupted or ("ask" if self.effects == "once" else "repeat")
 
     @model_validator(mode="after")
     def _tell_of_deprecation(self) -> ToolSpec:

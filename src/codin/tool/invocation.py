@@ -157,6 +157,11 @@ class CallRecorder(ABC):
         when it has to be made."""
         return None
 
+    async def interrupted(self, grant: RunGrant, key: str) -> bool:
+        """Whether the call with the idempotency key ``key`` was under way when the process of an
+        earlier attempt of its run ended, so that it may have been made."""
+        return False
+
     @abstractmethod
     async def started(self, grant: RunGrant, call: CallStarted) -> None: ...
 

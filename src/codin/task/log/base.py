@@ -23,11 +23,17 @@ from codin.task.log._json import digest
 from codin.task.notify import Notifier
 from codin.task.states import INTERRUPTED, TERMINAL
 
-Kind = Literal["task", "message", "status", "artifact", "child", "call", "state"]
+Kind = Literal["task", "message", "status", "artifact", "child", "call", "state", "begun", "model"]
 """What a body holds: ``task``, ``message``, ``status`` and ``artifact`` the JSON of A2A's Task (at
 its creation), Message (a later one of the user), TaskStatusUpdateEvent, TaskArtifactUpdateEvent;
-``child`` an event of a child task; ``call`` a record of a tool call; ``state`` what an agent needs
-to go on when it is answered, ``{"state"}``, which is shown to nobody."""
+``child`` an event of a child task; ``call`` a record of a tool call.
+
+Shown to nobody are ``state``, what an agent needs to go on when it is answered; ``begun``, what a
+run was begun with; and ``model``, what a model answered it."""
+
+_UNSHOWN = frozenset({"state", "begun", "model"})
+UNTOLD = _UNSHOWN | {"call"}
+"""The kinds that are no news to a client of A2A."""
 
 READ_LIMIT = 500
 
@@ -51,7 +57,7 @@ class LogEvent:
 
     @property
     def shown(self) -> dict[str, Any]:
-        """What may be seen of the body: nothing of an agent's state."""
+        """What may be seen of the body: nothing of what only a run needs to go on."""
         return _shown(self.kind, self.body)
 
     @property
@@ -63,7 +69,7 @@ class LogEvent:
 def _shown(kind: str, body: dict[str, Any]) -> dict[str, Any]:
     if kind == "child":  # a child may have children itself
         return {**body, "body": _shown(body["kind"], body["body"])}
-    return {} if kind == "state" else body
+    return {} if kind in _UNSHOWN else body
 
 
 def state_of(kind: str, body: dict[str, Any]) -> str | None:
@@ -77,7 +83,7 @@ def state_of(kind: str, body: dict[str, Any]) -> str | None:
 class Entry:
     """An event to be appended."""
 
-    kind: Literal["task", "message", "status", "artifact", "call", "state"]
+    kind: Literal["task", "message", "status", "artifact", "call", "state", "begun", "model"]
     body: dict[str, Any]
 
 

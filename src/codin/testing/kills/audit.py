@@ -10,7 +10,6 @@ from codin.security import LOCAL_USER
 from codin.task import EventLog, UnknownTask
 from codin.task.log import LogEvent, TaskRow
 from codin.task.projection import TaskProjection
-from codin.task.recovery import INTERRUPTED
 from codin.task.states import FAILED
 from codin.task.updates import snapshot, update_of
 from codin.testing.kills.ledger import STOPS, Followed, Ledger, digest
@@ -84,9 +83,9 @@ class Audit:
         if row.state not in STOPS:
             found.unfinished += 1
             found.say(f"task {row.task_id} is {row.state}")
-        if row.state == FAILED and INTERRUPTED.message not in str(row.status):
+        if row.state == FAILED:
             found.failed += 1
-            found.say(f"task {row.task_id} failed, and not by a kill: {row.status}")
+            found.say(f"task {row.task_id} failed: {row.status}")
         if [event.seq for event in events] != list(range(1, row.last_seq + 1)):
             found.gaps += 1
             found.say(f"the log of task {row.task_id} has a gap")

@@ -55,6 +55,7 @@ def builtin_spec(
         origin="builtin",
         limits=limits or _LIMITS,
         effects=effects,
+        if_interrupted="repeat",  # what it does, it does in the goal's own workspace
         tags=tags,
     )
 

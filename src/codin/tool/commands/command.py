@@ -18,6 +18,7 @@ from codin.security.errors import SecretMissing
 from codin.security.secrets import SecretRef, read_secrets
 from codin.tool.base import (
     Effects,
+    IfInterrupted,
     InvalidArguments,
     ToolDefinitionError,
     ToolFailed,
@@ -68,6 +69,7 @@ class CommandTool(RunnableTool):
         exit_codes: Sequence[int] = (0,),
         limits: ToolLimits | None = None,
         effects: Effects = "once",
+        if_interrupted: IfInterrupted | None = None,
         permissions: tuple[str, ...] = (),
         tags: tuple[str, ...] = (),
         version: str = "1",
@@ -102,6 +104,7 @@ class CommandTool(RunnableTool):
             origin="command",
             limits=limits or command_limits(),
             effects=effects,
+            if_interrupted=if_interrupted,
             permissions=permissions,
             tags=tags,
             version=version,

@@ -228,6 +228,7 @@ class ToolExecutor:
         """``_result``, when policies allow the call or somebody approves it."""
         check = partial(self._policies.check, tool.spec, call.grant.principal)
         try:
+            await self._check_interrupted(tool.spec, call, check)
             return await self._checked(tool, call, came, check)
         except ApprovalNeeded as error:
             record.needs = error
@@ -235,6 +236,27 @@ class ToolExecutor:
         await self._approver.approve(call.grant, record.pending(call.arguments))
         record.needs = None
         return await self._checked(tool, call, came, partial(check, approved=True))
+
+    async def _check_interrupted(
+        self, spec: ToolSpec, call: Invocation, check: Callable[..., None]
+    ) -> None:
+        """Return when the call has not been made before, or may be made again.
+
+        Raises:
+            ApprovalNeeded: somebody has to say whether it may.
+            ToolFailed: it may not.
+        """
+        then, key = spec.when_interrupted, call.idempotency_key
+        if then == "repeat" or not await self._recorder.interrupted(call.grant, key):
+            return
+        said = "It was under way when the process that made it ended, and may have been made."
+        if then == "fail":
+            raise ToolFailed(f"{spec.name}: {said} It is not made again")
+        try:
+            check(call.arguments)
+        except ApprovalNeeded as error:  # one answer is to both
+            said = f"{said} {error}"
+        raise ApprovalNeeded(said)
 
     async def _checked(
         self, tool: RunnableTool, call: Invocation, came: Asked, check: Callable[..., None]

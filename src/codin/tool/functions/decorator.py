@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, overload
 
-from codin.tool.base import Effects, ToolLimits
+from codin.tool.base import Effects, IfInterrupted, ToolLimits
 from codin.tool.functions.function import FunctionTool
 
 
@@ -23,6 +23,7 @@ def tool(
     limits: ToolLimits | None = None,
     permissions: tuple[str, ...] = (),
     effects: Effects = "repeatable",
+    if_interrupted: IfInterrupted | None = None,
     tags: tuple[str, ...] = (),
     version: str = "1",
     deprecated: str | None = None,

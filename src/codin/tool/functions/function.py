@@ -15,6 +15,7 @@ from codin.security.secrets import SecretRef
 from codin.tool._failure import raise_for
 from codin.tool.base import (
     Effects,
+    IfInterrupted,
     InvalidArguments,
     Origin,
     ToolDefinitionError,
@@ -75,6 +76,7 @@ class FunctionTool(RunnableTool):
         limits: ToolLimits | None = None,
         permissions: tuple[str, ...] = (),
         effects: Effects = "repeatable",
+        if_interrupted: IfInterrupted | None = None,
         tags: tuple[str, ...] = (),
         version: str = "1",
         deprecated: str | None = None,
@@ -116,6 +118,7 @@ class FunctionTool(RunnableTool):
             permissions=permissions,
             limits=limits or ToolLimits(),
             effects=effects,
+            if_interrupted=if_interrupted,
             trusted=trusted,
             tags=tags,
             version=version,
