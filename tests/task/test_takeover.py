@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from codin.agent.base import Task as AgentTask
-from codin.agent.events import AgentEvent, InputRequest, TextDelta, TextFinal
+from codin.agent.events import AgentEvent, Failed, InputRequest, TextDelta, TextFinal
 from codin.memory.inmemory import InMemoryMemory
 from codin.model.record import ModelRecord
 from codin.security import LOCAL_USER, Principal, RunGrants, Scope
@@ -34,7 +34,7 @@ from codin.task.log.base import Adopt, Lease, StepRow, TaskRow
 from codin.task.log.follow import follow
 from codin.task.owner import new_owner
 from codin.task.projection import data_parts
-from codin.task.recovery import Recovery
+from codin.task.recovery import Recovery, interrupted
 from codin.task.states import CANCELED, COMPLETED, FAILED, INPUT_REQUIRED, WORKING
 from codin.testing.log_conformance import ANN, begin, status
 from codin.testing.tasks import SmallAgent, call_context, send_request
@@ -286,8 +286,8 @@ async def test_a_cancel_that_meets_a_question_ends_the_task(
 def recovery(log: EventLog, lease_seconds: float) -> Recovery:
     """That of a process that can go on with nothing."""
 
-    async def nothing(row: TaskRow, lease: Lease) -> str:
-        return "there is no such agent"
+    async def nothing(row: TaskRow, lease: Lease) -> Failed:
+        return interrupted("there is no such agent")
 
     return Recovery(log, nothing, owner=new_owner(), lease_seconds=lease_seconds)
 
@@ -500,7 +500,7 @@ async def test_a_run_that_only_ends_its_processes_is_ended(log: EventLog) -> Non
         if (await log.task(LOCAL_USER, task.id)).ended:
             await runner.aclose()
             break
-        await asyncio.wait_for(begun.wait(), 5)
+        await asyncio.wait_for(begun.wait(), 30)
         await asyncio.sleep(0.1)
         await runner.aclose(hand_over=True)
     assert attempts == 5

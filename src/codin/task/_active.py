@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 
 from codin.agent.events import Canceled, EndEvent, Failed
 from codin.agent.response import failure
 from codin.task.errors import FencedError
+from codin.task.recovery import past_deadline
 from codin.task.work import Run, Work
 
 _log = logging.getLogger(__name__)
@@ -46,6 +48,12 @@ class ActiveRun:
         self._journal.close()
         self._go_on()
 
+    async def pause(self) -> None:
+        """Stop the work until somebody wants it to go on."""
+        await self.run.say({"type": "paused"})
+        await self.run.flushed()
+        await self.leave()
+
     async def leave(self) -> None:
         """Stop the work without a word, and return when another process may go on with it."""
         self.lose()
@@ -64,7 +72,7 @@ class ActiveRun:
             TaskError: the log took it no more; the work is stopped.
         """
         loop = asyncio.get_running_loop()
-        seconds = self._work.seconds
+        seconds = self._seconds()
         timer = None if seconds is None else loop.call_later(seconds, self._time_out)
         self._journal.open(self._broken)
         performing = asyncio.create_task(self._work.perform(self.run))
@@ -100,11 +108,21 @@ class ActiveRun:
             self._timed_out = True
             self._go_on()
 
+    def _seconds(self) -> float | None:
+        """How long the work may take from now on."""
+        deadline = self.run.urgency.deadline
+        given = () if self._work.seconds is None else (self._work.seconds,)
+        left = () if deadline is None else (max(deadline - time.time(), 0.0),)
+        return min((*given, *left), default=None)
+
     def _outcome(self, performing: asyncio.Task[EndEvent], *, halted: bool) -> EndEvent:
         left = "" if halted else "; it did not stop when it was told to, and was left behind"
         if self._stop_reason is not None:
             return Canceled(message=self._stop_reason + left)
         if self._timed_out:
+            deadline = self.run.urgency.deadline
+            if deadline is not None and time.time() >= deadline:
+                return past_deadline(left)
             limit = f"{self._work.seconds:g} s"
             message = f"it took longer than the {limit} allowed, and was stopped{left}"
             return Failed(error_type="Timeout", message=message)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 
 from codin.ending import end
 from codin.security import Principal
@@ -39,6 +40,7 @@ class Watch:
         self._owner = owner
         self._lease_seconds = lease_seconds
         self._pulse_seconds = pulse_seconds
+        self._nudged = asyncio.Event()
         self._unsure: dict[str, Principal] = {}
         self._loops: list[asyncio.Task[None]] = []
 
@@ -47,8 +49,10 @@ class Watch:
         if not self._loops:
             # Of their own: taking over much must not keep the leases from being renewed.
             self._loops = [
-                asyncio.create_task(self._repeat(self._pulse)),
-                asyncio.create_task(self._repeat(self._take_over)),
+                asyncio.create_task(
+                    self._repeat(self._pulse, lambda: asyncio.sleep(self._pulse_seconds))
+                ),
+                asyncio.create_task(self._repeat(self._take_over, self._next)),
             ]
 
     async def stop(self) -> None:
@@ -65,9 +69,21 @@ class Watch:
         """The task is begun anew."""
         self._unsure.pop(task_id, None)
 
-    async def _repeat(self, act: Callable[[], Awaitable[None]]) -> None:
+    def nudge(self) -> None:
+        """There is room for what waits: do not let it wait for the next time."""
+        self._nudged.set()
+
+    async def _next(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._pulse_seconds):
+                await self._nudged.wait()
+        self._nudged.clear()
+
+    async def _repeat(
+        self, act: Callable[[], Awaitable[None]], wait: Callable[[], Awaitable[None]]
+    ) -> None:
         while True:
-            await asyncio.sleep(self._pulse_seconds)
+            await wait()
             try:
                 await act()
             except TaskError as error:
@@ -83,6 +99,8 @@ class Watch:
                 active.stop("canceled by its user")
             elif task_id not in pulse.held:
                 active.lose()
+            elif task_id in pulse.pause:
+                await active.pause()
 
     async def _take_over(self) -> None:
         for task_id, principal in list(self._unsure.items()):

@@ -75,7 +75,7 @@ class Dispatcher:
     def __init__(self, run: Run, handlers: Handlers, history: Sequence[Message] = ()) -> None:
         self._run = run
         self._handlers = handlers
-        self._parent = ParentTask(run.task_id, run.goal_id, tuple(history))
+        self._parent = ParentTask(run.task_id, run.goal_id, tuple(history), run.lane, run.urgency)
 
     async def send(
         self,

@@ -16,7 +16,7 @@ from codin.security import Principal
 from codin.task.dispatch import Dispatcher, Handlers
 from codin.task.files import GoalFiles
 from codin.task.findings import StepOutput, answer
-from codin.task.log.base import EventLog, Kind
+from codin.task.log.base import EventLog, Kind, Lane
 from codin.task.plan_run import PlanRun, StepFailure
 from codin.task.projection import TaskProjection, data_parts
 from codin.task.work import DEFAULT_SECONDS, Run
@@ -73,6 +73,10 @@ class GoalWork:
     @property
     def seconds(self) -> float:
         return self._parts.limits.seconds
+
+    @property
+    def lane(self) -> Lane:
+        return "goal"
 
     async def perform(self, run: Run) -> EndEvent:
         for note in () if run.beginning.again else self._parts.notes():

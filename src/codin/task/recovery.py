@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -16,10 +17,11 @@ from codin.task.errors import FencedError, TaskEnded, TaskError, UnknownTask
 from codin.task.journal import Journal
 from codin.task.log.base import Adopt, EventLog, Lease, StepRow, TaskRow
 from codin.task.owner import is_dead
+from codin.task.scheduler import Scheduler
 
-TakeUp = Callable[[TaskRow, Lease], Awaitable[str]]
-"""Goes on with a task that was left behind and is held by the lease. Gives nothing, or why it
-cannot."""
+TakeUp = Callable[[TaskRow, Lease], Awaitable[Failed | None]]
+"""Begins the run of a task that is held by the lease, or goes on with it; gives the task's end
+instead where it cannot."""
 
 _BATCH = 100
 _AT_ONCE = 16
@@ -33,26 +35,38 @@ _Taken = tuple[TaskRow, Lease]
 
 
 class Recovery:
-    """Takes over tasks that were left behind, as ``owner``. ``take_up`` has one go on, or says why
-    it cannot: then it is brought to an end, and so is what somebody wanted canceled. Those that
-    wait for somebody stay as they are.
+    """Takes over tasks that wait for a process or were left behind by one, as ``owner``.
+    ``take_up`` has one go on, or gives its end: then it is brought to that, and so is what
+    somebody wanted canceled. Those that wait for somebody stay as they are.
 
     Any number of processes do so over one log; each task is taken over by one of them.
     """
 
-    def __init__(self, log: EventLog, take_up: TakeUp, *, owner: str, lease_seconds: float) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        take_up: TakeUp,
+        *,
+        owner: str,
+        lease_seconds: float,
+        scheduler: Scheduler | None = None,
+    ) -> None:
         self._log = log
         self._take_up = take_up
+        self._scheduler = scheduler or Scheduler()
         self._owner = owner
         self._lease_seconds = lease_seconds
 
     async def lost(self) -> list[str]:
-        """See to the tasks whose leases have run out, wherever they ran; gives their ids."""
+        """See to the tasks that nobody runs, as far as there is room; gives their ids."""
         seen_to: list[str] = []
         while True:
+            room = self._scheduler.room
             taken = await self._log.claim_lost(
-                owner=self._owner, ttl=self._lease_seconds, limit=_BATCH
+                owner=self._owner, ttl=self._lease_seconds, limit=_BATCH, room=room
             )
+            runs = sum(row.lane == "agent" for row, _ in taken)
+            self._scheduler.queued = 0 < room.runs <= runs
             seen_to += await self._see_to_all(taken)
             if len(taken) < _BATCH:
                 return seen_to
@@ -139,6 +153,7 @@ class Recovery:
         )
 
     async def _see_to_all(self, taken: list[_Taken]) -> list[str]:
+        taken = [one for one in taken if await self._admitted(*one)]
         seen_to: list[str] = []
         # Children first: then their goals find them at work, or ended.
         for children in (True, False):
@@ -148,30 +163,53 @@ class Recovery:
                 seen_to += [row.task_id for (row, _), ok in zip(some, done, strict=True) if ok]
         return seen_to
 
+    async def _admitted(self, row: TaskRow, lease: Lease) -> bool:
+        """Whether there is room for the task, which is taken from now on; else it is given back."""
+        late = row.deadline is not None and time.time() >= row.deadline
+        to_end = row.cancel_requested or late
+        if to_end or self._scheduler.admits(row.lane, row.tenant, row.agent_id):
+            self._scheduler.begin(row.task_id, row.lane, row.tenant, row.agent_id)
+            return True
+        await self._log.release(lease)
+        return False
+
     async def _try(self, row: TaskRow, lease: Lease) -> bool:
         try:
-            await self._see_to(row, lease)
+            if not await self._see_to(row, lease):
+                self._scheduler.end(row.task_id)
         except (FencedError, TaskEnded):
+            self._scheduler.end(row.task_id)
             return False  # somebody else was faster
         except Exception:
+            self._scheduler.end(row.task_id)
             _log.exception("task %s was left behind, and could not be seen to yet", row.task_id)
             with suppress(TaskError):
                 await self._log.release(lease)
             return False
         return True
 
-    async def _see_to(self, row: TaskRow, lease: Lease) -> None:
+    async def _see_to(self, row: TaskRow, lease: Lease) -> bool:
+        """Whether the task is at work now; otherwise it has ended."""
         if row.cancel_requested:
             why = "canceled by its user; the process that ran it has ended"
             await self.end(row, lease, Canceled(message=why))
-        elif reason := await self._take_up(row, lease):
-            await self.end(row, lease, interrupted(reason))
+        elif end := await self._take_up(row, lease):
+            await self.end(row, lease, end)
+        else:
+            return True
+        return False
 
 
 def interrupted(reason: str) -> Failed:
     """The end of a task whose process has ended, and that cannot go on."""
     message = f"the process that ran it has ended, and it could not go on: {reason}"
     return Failed(error_type="Interrupted", message=message)
+
+
+def past_deadline(left: str = "") -> Failed:
+    """The end of a task that is not done when it should be."""
+    message = f"it was not done by its deadline, and was stopped{left}"
+    return Failed(error_type="DeadlineExceeded", message=message)
 
 
 def _chunks(all_of_them: list[_T]) -> Iterator[list[_T]]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from codin.agent.a2a import EventEncoder, text_message
-from codin.agent.events import AgentEvent, Canceled, EndEvent
+from codin.agent.events import AgentEvent, Canceled, EndEvent, Failed
 from codin.errors import NotFoundError
 from codin.ids import new_id
 from codin.security import ForbiddenError, Principal, RunGrant, Scope
@@ -35,8 +36,10 @@ from codin.task.log.base import Entry, EventLog, Lease, NewTask, TaskRow
 from codin.task.log.follow import follow
 from codin.task.owner import is_dead, new_owner
 from codin.task.projection import Json, to_json
-from codin.task.recovery import Recovery
-from codin.task.states import INTERRUPTED, TERMINAL
+from codin.task.recovery import Recovery, interrupted, past_deadline
+from codin.task.scheduler import RunLimits, Scheduler
+from codin.task.states import INTERRUPTED, SUBMITTED, TERMINAL
+from codin.task.urgency import Urgency, urgency_of
 from codin.task.work import ParentTask, Run, Work
 
 if TYPE_CHECKING:
@@ -89,6 +92,7 @@ class TaskRunner:
         grace_seconds: float = GRACE_SECONDS,
         idempotent: bool = True,
         works: Works = _no_works,
+        limits: RunLimits | None = None,
     ) -> None:
         self.log = log
         self.idempotent = idempotent
@@ -100,7 +104,14 @@ class TaskRunner:
         self._pulse_seconds = pulse_seconds
         self._grace_seconds = grace_seconds
         self._runs: dict[str, ActiveRun] = {}
-        self._recovery = Recovery(log, self._take_up, owner=self.owner, lease_seconds=lease_seconds)
+        self._scheduler = Scheduler(limits)
+        self._recovery = Recovery(
+            log,
+            self._take_up,
+            owner=self.owner,
+            lease_seconds=lease_seconds,
+            scheduler=self._scheduler,
+        )
         self._watch = Watch(
             log,
             self._recovery,
@@ -147,22 +158,38 @@ class TaskRunner:
         said = to_json(message)
         goal_id = parent.goal_id if parent else task_id
         parent_id = parent.task_id if parent else None
-        new = NewTask(task_id, context_id, work.id, goal_id, parent_id, given)
+        urgency = parent.urgency if parent else urgency_of(message)
+        new = NewTask(
+            *(task_id, context_id, work.id, goal_id, parent_id, given),
+            lane="below" if parent and parent.lane != "goal" else work.lane,
+            priority=urgency.priority,
+            deadline=urgency.deadline,
+        )
+        now = self._begins_now(principal, new)
         beginning = first(1, principal, await self._past(principal, new, parent))
         with self._doubting(principal, task_id):
             lease = await self.log.create(
                 principal,
                 new,
                 submitted(message, said),
-                working(message),
+                *([working(message)] if now else []),
                 beginning.entry(),
-                owner=self.owner,
+                owner=self.owner if now else None,
                 ttl=self._lease_seconds,
                 # a step that is sent again after a crash is the same
                 dedupe=message.message_id if self.idempotent or parent is not None else None,
             )
+        if not now:
+            self._scheduler.queued = True
+            self._watch.start()
+            return task_id, _not_here
         run = self._run(new, lease, message, beginning)
         return task_id, self._begin(run, work, said, lease, new)
+
+    def _begins_now(self, principal: Principal, new: NewTask) -> bool:
+        """Whether there is room for a new task, and nothing waits that came before it."""
+        waiting = self._scheduler.queued and new.lane == "agent"
+        return not waiting and self._scheduler.admits(new.lane, principal.tenant, new.agent_id)
 
     async def resume(
         self,
@@ -211,29 +238,39 @@ class TaskRunner:
             last = await self.log.append(lease, entries)
         return last, await self._go_on(row, work, beginning, lease, said)
 
-    async def _take_up(self, row: TaskRow, lease: Lease) -> str:
-        """Begin the run of a task again that nobody runs any more; why it could not be, if so."""
-        before = await last_beginning(self.log, row)
-        if before is None:
-            return "it does not say what it was begun with"
+    async def _take_up(self, row: TaskRow, lease: Lease) -> Failed | None:
+        """Begin the run of a task that nobody runs, for the first time or again; gives the task's
+        end where it cannot be."""
+        if row.deadline is not None and time.time() >= row.deadline:
+            return past_deadline()
+        beginning = await last_beginning(self.log, row)
+        if beginning is None:
+            return interrupted("it does not say what it was begun with")
         if row.parent_id is not None and (await self.log.task(row.principal, row.parent_id)).ended:
-            return "the task that it was a step of has ended"
-        beginning = before.repeated(row)
+            return interrupted("the task that it was a step of has ended")
+        if row.state != SUBMITTED:
+            beginning = beginning.repeated(row)
         if beginning.hopeless:
-            return f"it was begun {before.attempt} times, and got no further the last times"
+            return interrupted(
+                f"it was begun {beginning.attempt - 1} times, and got no further the last times"
+            )
         try:
             work = self.works(beginning.principal, row.agent_id)
         except (NotFoundError, ForbiddenError) as error:
-            return str(error)
+            return interrupted(str(error))
         await self._beginnings.whole(self._taking_up(row, work, beginning, lease))
-        return ""
+        return None
 
     async def _taking_up(
         self, row: TaskRow, work: Work, beginning: Beginning, lease: Lease
     ) -> tuple[None, Drive]:
         self._check_open()
         message = await message_at(self.log, row, beginning.answer or beginning.turn)
-        await self.log.append(lease, [repeated(row, beginning.attempt), beginning.entry()])
+        if beginning.again:
+            entries = [repeated(row, beginning.attempt), beginning.entry()]
+        else:
+            entries = [working(message)]
+        await self.log.append(lease, entries)
         return None, await self._go_on(row, work, beginning, lease, to_json(message))
 
     async def _go_on(
@@ -270,6 +307,31 @@ class TaskRunner:
         if row.interrupted:  # its run ended with a question just then
             await self._cancel_elsewhere(principal, row, reason)
         return await self.log.task(principal, task_id)
+
+    async def pause(self, principal: Principal, task_id: str) -> TaskRow:
+        """Have a task, and all that was begun for it, go no further until it is resumed, in
+        whatever process it runs; what it is doing is made again then, as after a crash.
+
+        Raises:
+            UnknownTask: there is none for this principal.
+            TaskEnded: it is over already.
+        """
+        row = await self.log.request_pause(principal, task_id, paused=True)
+        here = [one for one in self._runs.values() if task_id in (one.run.task_id, one.run.goal_id)]
+        await asyncio.gather(*(active.pause() for active in here))
+        return row
+
+    async def unpause(self, principal: Principal, task_id: str) -> TaskRow:
+        """Have a paused task go on.
+
+        Raises:
+            UnknownTask: there is none for this principal.
+            TaskEnded: it is over.
+        """
+        row = await self.log.request_pause(principal, task_id, paused=False)
+        self._watch.start()
+        self._watch.nudge()
+        return row
 
     async def wait(self, task_id: str) -> None:
         """Return when this process does not run the task (any more)."""
@@ -370,6 +432,8 @@ class TaskRunner:
             message=message,
             history=beginning.messages(),
             beginning=beginning,
+            lane=new.lane,
+            urgency=Urgency(new.priority, new.deadline),
             journal=Journal(self.log, lease, EventEncoder(new.task_id, new.context_id)),
             **more,
         )
@@ -387,6 +451,7 @@ class TaskRunner:
         assert driver is not None
         active.driver = driver
         self._runs[new.task_id] = active
+        self._scheduler.begin(new.task_id, new.lane, run.principal.tenant, new.agent_id)
         self._watch.start()
         scope = Scope.of(run.principal, agent=new.agent_id, session=new.context_id)
         return partial(self._drive, active, said, scope, lease, new)
@@ -409,6 +474,9 @@ class TaskRunner:
                     await self.log.release(lease)
             if self._runs.get(new.task_id) is active:  # it may go on already
                 del self._runs[new.task_id]
+                self._scheduler.end(new.task_id)
+                if self._scheduler.queued:
+                    self._watch.nudge()
             if new.parent_id is None:
                 await self._let_go(active.run)
 
@@ -443,4 +511,13 @@ class TaskRunner:
 
 
 def _new(row: TaskRow) -> NewTask:
-    return NewTask(row.task_id, row.context_id, row.agent_id, row.goal_id, row.parent_id)
+    return NewTask(
+        *(row.task_id, row.context_id, row.agent_id, row.goal_id, row.parent_id),
+        lane=row.lane,
+        priority=row.priority,
+        deadline=row.deadline,
+    )
+
+
+async def _not_here() -> None:
+    """Drive nothing: another process may, or this one when it has room."""

@@ -26,8 +26,9 @@ from codin.task._paused import Kept
 from codin.task._run_calls import Reply, RunCalls
 from codin.task.beginning import Beginning
 from codin.task.journal import Journal
-from codin.task.log.base import Adopt, Entry, StepRow
+from codin.task.log.base import Adopt, Entry, Lane, StepRow
 from codin.task.projection import to_json
+from codin.task.urgency import NOT_URGENT, Urgency
 from codin.tool.agent import granted
 from codin.tool.base import Tool
 
@@ -42,11 +43,13 @@ DEFAULT_SECONDS = 600.0
 @dataclass(frozen=True, slots=True)
 class ParentTask:
     """The task that a step belongs to. ``goal_id`` is the one at the root. ``history`` is what was
-    said before, where the step takes a conversation over."""
+    said before, where the step takes a conversation over. ``lane`` and ``urgency`` are its own."""
 
     task_id: str
     goal_id: str
     history: tuple[Message, ...] = ()
+    lane: Lane = "goal"
+    urgency: Urgency = NOT_URGENT
 
 
 class Run:
@@ -72,6 +75,8 @@ class Run:
         journal: Journal,
         state: str | None = None,
         reply: Reply | None = None,
+        lane: Lane = "agent",
+        urgency: Urgency | None = None,
     ) -> None:
         self.task_id = task_id
         self.context_id = context_id
@@ -82,6 +87,8 @@ class Run:
         self.beginning = beginning
         self.state = state
         self.reply = reply
+        self.lane = lane
+        self.urgency = urgency or NOT_URGENT
         self.lost = False
         self.calls: RunCalls | None = None
         self.begun = 0
@@ -148,7 +155,7 @@ class Run:
 class Work(Protocol):
     """Whatever does a task: an agent, or the orchestrator's planning and dispatching.
 
-    ``seconds`` bounds a run; ``None`` does not.
+    ``seconds`` bounds a run; ``None`` does not. ``lane`` says what a run takes room for.
     """
 
     @property
@@ -156,6 +163,9 @@ class Work(Protocol):
 
     @property
     def seconds(self) -> float | None: ...
+
+    @property
+    def lane(self) -> Lane: ...
 
     async def perform(self, run: Run) -> EndEvent:
         """Do the work of ``run`` and give the event that ends it. What it raises fails the task.
@@ -205,6 +215,10 @@ class AgentWork:
     @property
     def seconds(self) -> float:
         return self._services.seconds
+
+    @property
+    def lane(self) -> Lane:
+        return "agent"
 
     async def perform(self, run: Run) -> EndEvent:
         grant = self._grant(run)

@@ -43,6 +43,9 @@ async def begin(
         parent or task_id,
         parent,
         fields.get("context_given", True),
+        fields.get("lane", "agent"),
+        fields.get("priority", 0),
+        fields.get("deadline"),
     )
     return await log.create(
         principal,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
 from codin.security import Principal
-from codin.task.errors import FencedError, TaskEnded
-from codin.task.log.base import EventLog, Lease, StepRow
+from codin.task.errors import FencedError, TaskEnded, UnknownTask
+from codin.task.log.base import EventLog, Lease, Room, StepRow
 from codin.testing._log_base import ANN, BOB, artifact, begin, status
 
 
@@ -97,18 +98,70 @@ class LeaseConformance:
         await log.request_cancel(ANN, "given back")
         await asyncio.sleep(0.2)
         (first,) = await log.claim_lost(owner="w2", ttl=30, limit=1)
-        assert first[0].task_id == "t0"
+        assert first[0].task_id == "given back", "to end it takes no room"
+        (second,) = await log.claim_lost(owner="w2", ttl=30, limit=1)
+        assert second[0].task_id == "t0"
         shares = await asyncio.gather(
             *(log.claim_lost(owner=f"w{number}", ttl=30, limit=5) for number in range(3, 8))
         )
         while more := await log.claim_lost(owner="w9", ttl=30):
             shares.append(more)
         claimed = [row.task_id for share in shares for row, _ in share]
-        assert sorted(claimed) == sorted(["given back", *(f"t{number}" for number in range(1, 12))])
+        assert sorted(claimed) == sorted(f"t{number}" for number in range(1, 12))
+        assert first[0].cancel_requested
         for row, lease in (one for share in shares for one in share):
-            assert (row.owner, row.expired) == (lease.owner, False)
-            assert row.cancel_requested == (row.task_id == "given back")
+            assert (row.owner, row.expired, row.cancel_requested) == (lease.owner, False, False)
             assert await log.append(lease, [artifact(1)]) == 2
+
+    async def test_tasks_wait_for_a_process_with_room(self, log: EventLog) -> None:
+        await begin(log, "goal", owner=None, lane="goal")
+        await begin(log, "below", owner=None, parent="goal", lane="below")
+        assert (await log.task(ANN, "goal")).owner is None
+        for number in range(3):
+            await begin(log, f"ann{number}", owner=None)
+        await begin(log, "urgent", owner=None, priority=5)
+        await begin(log, "bob", owner=None, principal=Principal("other", "bob"), agent_id="b")
+        await begin(log, "busy", owner=None, agent_id="busy")
+        await begin(log, "held")
+
+        async def claimed(room: Room) -> list[str]:
+            found = await log.claim_lost(owner="w2", ttl=30, room=room)
+            return [row.task_id for row, _ in found]
+
+        assert await claimed(Room(0, roomless=False)) == []
+        assert sorted(await claimed(Room(0))) == ["below", "goal"]
+        first = Room(2, agents=frozenset({"busy"}), served=("other",))
+        assert await claimed(first) == ["urgent", "bob"]
+        assert await claimed(Room(9, tenants=frozenset({"acme"}))) == []
+        assert await claimed(Room(2)) == ["ann0", "ann1"]
+        assert await claimed(Room(9)) == ["ann2", "busy"]
+
+    async def test_what_is_paused_waits_with_all_that_was_begun_for_it(self, log: EventLog) -> None:
+        await begin(log, "goal", lane="goal")
+        await begin(log, "step", parent="goal")
+        await begin(log, "other")
+        assert (await log.request_pause(ANN, "goal", paused=True)).paused
+        pulse = await log.pulse("w1", 30.0)
+        assert pulse.pause == frozenset({"goal", "step"})
+        for lease in [Lease(task_id, "w1", 1, 0.0) for task_id in ("goal", "step")]:
+            await log.release(lease)
+        assert await log.claim_lost(owner="w2", ttl=30) == []
+        await log.request_cancel(ANN, "step")
+        assert [row.task_id for row, _ in await log.claim_lost(owner="w2", ttl=30)] == ["step"]
+        assert not (await log.request_pause(ANN, "goal", paused=False)).paused
+        assert [row.task_id for row, _ in await log.claim_lost(owner="w2", ttl=30)] == ["goal"]
+        with pytest.raises(UnknownTask):
+            await log.request_pause(BOB, "goal", paused=True)
+        await log.append(await begin(log, "over"), [status("COMPLETED")])
+        with pytest.raises(TaskEnded):
+            await log.request_pause(ANN, "over", paused=True)
+
+    async def test_a_deadline_that_is_over_needs_no_room(self, log: EventLog) -> None:
+        await begin(log, "late", owner=None, deadline=1.0)
+        await begin(log, "early", owner=None, deadline=time.time() + 1000)
+        await log.request_pause(ANN, "late", paused=True)
+        (one,) = await log.claim_lost(owner="w2", ttl=30, room=Room(0))
+        assert (one[0].task_id, one[0].deadline) == ("late", 1.0)
 
     async def test_a_failed_write_leaves_its_neighbours(self, log: EventLog) -> None:
         good, bad = await begin(log, "good"), await begin(log, "bad")

@@ -56,7 +56,7 @@ async def test_looking_for_lost_tasks_does_not_read_those_that_are_over(tmp_path
     with sqlite3.connect(path) as connection:
         read: list[str] = []
         connection.set_trace_callback(read.append)
-        _statements.claim_lost(connection, "w", 1.0, 100)
+        _statements.claim_lost(connection, "w", 1.0, 100, None)
         _queries.unfinished(connection, 100)
         connection.set_trace_callback(None)
         plans = [
@@ -65,7 +65,7 @@ async def test_looking_for_lost_tasks_does_not_read_those_that_are_over(tmp_path
             if "FROM task" in query
         ]
     connection.close()
-    assert len(plans) == 2
+    assert len(plans) == 3
     assert all("task_unfinished" in plan for plan in plans), plans
 
 
@@ -76,7 +76,10 @@ async def test_an_older_database_is_brought_forward(tmp_path: Path, version: int
     for statements in LOG.sqlite[:version]:
         for statement in statements:
             old.execute(statement)
-    old.execute(f"PRAGMA user_version = {version}")
+    if version > 3:  # until then the version was the file's own
+        old.execute("CREATE TABLE schema_version (name TEXT PRIMARY KEY, version INTEGER NOT NULL)")
+        old.execute("INSERT INTO schema_version VALUES ('log', ?)", (version,))
+    old.execute(f"PRAGMA user_version = {version if version <= 3 else 1000}")
     old.execute(
         """INSERT INTO task (task_id, tenant, subject, context_id, agent_id, goal_id, state, status,
             last_seq, created, updated, fence, lease_expires) VALUES ('old', 'acme', 'ann', 'c',

@@ -12,16 +12,19 @@ from codin.database import storable
 from codin.database.postgres import PostgresTables
 from codin.security import Principal
 from codin.task.errors import UnknownTask
+from codin.task.log._claiming import UNFINISHED, free, roomless
 from codin.task.log._listing import matching, page_of
 from codin.task.log.base import Kind, LogEvent, StepRow, TaskFilter, TaskPage, TaskRow
 
 NOW = PostgresTables.NOW
 
 ROW = f"""task_id, tenant, subject, context_id, agent_id, goal_id, parent_id, state, status,
- last_seq, created, updated, owner, owner IS NULL OR lease_expires < {NOW}, cancel_requested"""
+ last_seq, created, updated, owner, owner IS NULL OR lease_expires < {NOW}, cancel_requested,
+ lane, priority, deadline, paused"""
 """The columns of a ``TaskRow``, in its order."""
 
-_UNFINISHED = "state IN ('TASK_STATE_SUBMITTED', 'TASK_STATE_WORKING')"
+FREE, ROOMLESS = free(NOW), roomless(NOW)
+
 _MINE = "task_id = %s AND tenant = %s AND subject = %s"
 
 _Ref = tuple[str, int]
@@ -159,7 +162,7 @@ async def steps(connection: AsyncConnection, principal: Principal, task_id: str)
 
 async def unfinished(connection: AsyncConnection, limit: int) -> list[TaskRow]:
     cursor = await connection.execute(
-        f"SELECT {ROW} FROM task WHERE {_UNFINISHED} ORDER BY created LIMIT %s".encode(),  # noqa: S608
+        f"SELECT {ROW} FROM task WHERE {UNFINISHED} ORDER BY created LIMIT %s".encode(),  # noqa: S608
         (limit,),
     )
     return [row_of(one) for one in await cursor.fetchall()]

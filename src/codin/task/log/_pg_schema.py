@@ -58,4 +58,11 @@ MIGRATIONS: Migrations = (
             PRIMARY KEY (tenant, subject, key)
         )""",
     ),
+    (
+        "ALTER TABLE task ADD COLUMN lane text NOT NULL DEFAULT 'agent'",
+        "ALTER TABLE task ADD COLUMN priority integer NOT NULL DEFAULT 0",
+        "ALTER TABLE task ADD COLUMN deadline float8",
+        "ALTER TABLE task ADD COLUMN paused boolean NOT NULL DEFAULT false",
+        "CREATE INDEX task_by_goal ON task (goal_id)",
+    ),
 )

@@ -22,8 +22,9 @@ from codin.task.errors import (
     TaskRepeated,
     UnknownTask,
 )
+from codin.task.log._claiming import UNFINISHED
 from codin.task.log._json import dump
-from codin.task.log._pg_queries import NOW, ROW, find, mine, row_of
+from codin.task.log._pg_queries import FREE, NOW, ROOMLESS, ROW, find, mine, row_of
 from codin.task.log.base import (
     REPEAT_SECONDS,
     Adopt,
@@ -31,17 +32,21 @@ from codin.task.log.base import (
     Lease,
     NewTask,
     Pulse,
+    Room,
     StepRow,
     TaskRow,
     check_new,
     holds,
     last_status,
+    pulse_of,
     repeat_key,
     state_of,
 )
 from codin.task.states import STOPPED, TERMINAL
 
 _ENDED = sorted(TERMINAL)
+_SEEN = 4
+"""How many times as many waiting tasks are looked at as are claimed."""
 
 # The key is taken by the unique index, so of two at once the second waits and finds it taken.
 _CREATE = f"""
@@ -59,10 +64,11 @@ WITH allowed AS MATERIALIZED (
     RETURNING task_id
 ), made AS (
     INSERT INTO task (task_id, tenant, subject, context_id, agent_id, goal_id, parent_id,
-        state, status, last_seq, created, updated, owner, fence, lease_expires)
+        state, status, last_seq, created, updated, owner, fence, lease_expires,
+        lane, priority, deadline)
     SELECT %(task)s, %(tenant)s, %(subject)s, %(context)s, %(agent)s, %(goal)s, %(parent)s,
         %(state)s, %(status)s, cardinality(%(kinds)s::text[]), now, now, %(owner)s, 1,
-        now + %(ttl)s
+        now + %(ttl)s, %(lane)s, %(priority)s, %(deadline)s
     FROM allowed WHERE %(key)s::text IS NULL OR EXISTS (SELECT FROM keyed)
     RETURNING task_id, created, lease_expires
 ), first AS (
@@ -98,7 +104,7 @@ async def create(
     task: NewTask,
     entries: Sequence[Entry],
     *,
-    owner: str,
+    owner: str | None,
     ttl: float,
     dedupe: str | None,
 ) -> Lease:
@@ -117,6 +123,9 @@ async def create(
         "status": dump(last.body["status"]),
         "owner": owner,
         "ttl": ttl,
+        "lane": task.lane,
+        "priority": task.priority,
+        "deadline": task.deadline,
         "kinds": [entry.kind for entry in entries],
         "bodies": [dump(entry.body) for entry in entries],
     }
@@ -127,7 +136,7 @@ async def create(
     made = await cursor.fetchone()
     if made is None:
         return await _refuse(connection, principal, task, values["key"])
-    return Lease(task.task_id, owner, 1, made[0])
+    return Lease(task.task_id, owner or "", 1, made[0])
 
 
 async def _refuse(
@@ -292,23 +301,62 @@ async def claim(
 
 
 async def claim_lost(
+    connection: AsyncConnection, owner: str, ttl: float, limit: int, room: Room | None
+) -> list[tuple[TaskRow, Lease]]:
+    claimed = []
+    if room is None or room.roomless:
+        claimed = await _claim_first(connection, owner, ttl, limit)
+    left = limit - len(claimed) if room is None else min(limit - len(claimed), room.runs)
+    if left > 0:
+        claimed += await _claim_in_turn(connection, owner, ttl, left, room or Room(left))
+    return claimed
+
+
+async def _claim_first(
     connection: AsyncConnection, owner: str, ttl: float, limit: int
+) -> list[tuple[TaskRow, Lease]]:
+    """Claim free tasks that take no room."""
+    chosen = f"""SELECT task_id FROM task WHERE {UNFINISHED} AND {FREE} AND {ROOMLESS}
+        ORDER BY created LIMIT %s FOR UPDATE SKIP LOCKED"""  # noqa: S608
+    found = await _claim_these(connection, chosen, [limit], owner, ttl)
+    return sorted(found, key=lambda one: one[0].created)
+
+
+async def _claim_in_turn(
+    connection: AsyncConnection, owner: str, ttl: float, limit: int, room: Room
+) -> list[tuple[TaskRow, Lease]]:
+    """Claim free tasks that take room, of the tenants in turn."""
+    cursor = await connection.execute(
+        f"""SELECT task_id FROM (
+                SELECT task_id, created, tenant, row_number() OVER (
+                    PARTITION BY tenant ORDER BY priority DESC, created, task_id) AS turn
+                FROM task WHERE {UNFINISHED} AND {FREE} AND NOT {ROOMLESS}
+                    AND NOT tenant = ANY(%s) AND NOT agent_id = ANY(%s)) AS waiting
+            ORDER BY turn, array_position(%s, tenant) NULLS FIRST, created, task_id
+            LIMIT %s""".encode(),  # noqa: S608
+        (sorted(room.tenants), sorted(room.agents), list(room.served), _SEEN * limit),
+    )
+    order = [task_id for (task_id,) in await cursor.fetchall()]
+    # What others have locked since is passed over, which is why some more are looked at.
+    chosen = f"""SELECT task_id FROM task
+        WHERE task_id = ANY(%s) AND {UNFINISHED} AND {FREE}
+        ORDER BY array_position(%s, task_id) LIMIT %s FOR UPDATE SKIP LOCKED"""  # noqa: S608
+    found = await _claim_these(connection, chosen, [order, order, limit], owner, ttl)
+    return sorted(found, key=lambda one: order.index(one[0].task_id))
+
+
+async def _claim_these(
+    connection: AsyncConnection, chosen: str, given: Sequence[Any], owner: str, ttl: float
 ) -> list[tuple[TaskRow, Lease]]:
     cursor = await connection.execute(
         f"""UPDATE task SET owner = %s, fence = fence + 1, lease_expires = {NOW} + %s
-            WHERE task_id IN (
-                SELECT task_id FROM task
-                WHERE state IN ('TASK_STATE_SUBMITTED', 'TASK_STATE_WORKING')
-                    AND (owner IS NULL OR lease_expires < {NOW})
-                ORDER BY created LIMIT %s FOR UPDATE SKIP LOCKED
-            ) RETURNING {ROW}, fence, lease_expires""".encode(),  # noqa: S608
-        (owner, ttl, limit),
+            WHERE task_id IN ({chosen}) RETURNING {ROW}, fence, lease_expires""".encode(),  # noqa: S608
+        (owner, ttl, *given),
     )
-    found = [
+    return [
         (row_of(columns), Lease(columns[0], owner, fence, expires))
         for *columns, fence, expires in await cursor.fetchall()
     ]
-    return sorted(found, key=lambda one: one[0].created)
 
 
 async def release(connection: AsyncConnection, lease: Lease) -> None:
@@ -322,12 +370,10 @@ async def pulse(connection: AsyncConnection, owner: str, ttl: float) -> Pulse:
     cursor = await connection.execute(
         f"""UPDATE task SET lease_expires = {NOW} + %s
             WHERE owner = %s AND NOT state = ANY(%s)
-            RETURNING task_id, cancel_requested""".encode(),  # noqa: S608
+            RETURNING task_id, cancel_requested, paused""".encode(),  # noqa: S608
         (ttl, owner, _ENDED),
     )
-    held = await cursor.fetchall()
-    cancel = frozenset(task_id for task_id, wanted in held if wanted)
-    return Pulse(frozenset(task_id for task_id, _ in held), cancel)
+    return pulse_of(await cursor.fetchall())
 
 
 async def request_cancel(
@@ -344,3 +390,16 @@ async def request_cancel(
         return row_of(found)
     row = await find(connection, principal, task_id)
     raise TaskEnded(f"task {task_id} has ended ({row.state}): there is nothing to cancel")
+
+
+async def request_pause(
+    connection: AsyncConnection, principal: Principal, task_id: str, paused: bool
+) -> TaskRow:
+    row = await find(connection, principal, task_id)
+    if row.ended:
+        raise TaskEnded(f"task {task_id} has ended ({row.state}): there is nothing to pause")
+    await connection.execute(
+        "UPDATE task SET paused = %s WHERE task_id = %s OR goal_id = %s",
+        (paused, task_id, task_id),
+    )
+    return await find(connection, principal, task_id)

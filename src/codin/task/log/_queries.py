@@ -9,8 +9,9 @@ from typing import Any
 
 from codin.database.sqlite import marked
 from codin.security import Principal
+from codin.task.log._claiming import UNFINISHED
 from codin.task.log._listing import matching, page_of
-from codin.task.log._schema import ROW, UNFINISHED
+from codin.task.log._schema import ROW
 from codin.task.log._statements import find, row_of
 from codin.task.log.base import Kind, LogEvent, StepRow, TaskFilter, TaskPage, TaskRow
 

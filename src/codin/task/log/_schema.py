@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from codin.database import Migrations, Schema, SqliteTables
 from codin.task.errors import LogError, LogVersionError
+from codin.task.log._claiming import UNFINISHED, free, roomless
 from codin.task.log._pg_schema import MIGRATIONS as _POSTGRES
 from codin.task.states import TERMINAL
 
 NOW = SqliteTables.NOW
 
 ROW = f"""task_id, tenant, subject, context_id, agent_id, goal_id, parent_id, state, status,
- last_seq, created, updated, owner, lease_expires < {NOW}, cancel_requested"""
+ last_seq, created, updated, owner, lease_expires < {NOW}, cancel_requested,
+ lane, priority, deadline, paused"""
 """The columns of a ``TaskRow``, in its order."""
 
-UNFINISHED = "state IN ('TASK_STATE_SUBMITTED', 'TASK_STATE_WORKING')"
-"""Tasks that should be in somebody's hands, in the words of their index."""
+FREE, ROOMLESS = free(NOW), roomless(NOW)
 
 ENDED = ", ".join(f"'{state}'" for state in sorted(TERMINAL))
 
@@ -79,6 +80,13 @@ _SQLITE: Migrations = (
     ),
     # Every gateway looks for lost tasks every few seconds, however many there have been.
     (f"CREATE INDEX task_unfinished ON task (created) WHERE {UNFINISHED}",),
+    (
+        "ALTER TABLE task ADD COLUMN lane TEXT NOT NULL DEFAULT 'agent'",
+        "ALTER TABLE task ADD COLUMN priority INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE task ADD COLUMN deadline REAL",
+        "ALTER TABLE task ADD COLUMN paused INTEGER NOT NULL DEFAULT 0",
+        "CREATE INDEX task_by_goal ON task (goal_id)",
+    ),
 )
 
 LOG = Schema(

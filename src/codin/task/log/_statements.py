@@ -13,9 +13,10 @@ from typing import Any
 from codin.database import storable
 from codin.security import Principal
 from codin.task.errors import FencedError, TaskEnded, TaskExists, TaskRepeated, UnknownTask
+from codin.task.log._claiming import UNFINISHED
 from codin.task.log._json import dump, plain
 from codin.task.log._recent import Noted
-from codin.task.log._schema import ENDED, NOW, ROW, UNFINISHED
+from codin.task.log._schema import ENDED, FREE, NOW, ROOMLESS, ROW
 from codin.task.log.base import (
     REPEAT_SECONDS,
     Adopt,
@@ -24,11 +25,13 @@ from codin.task.log.base import (
     LogEvent,
     NewTask,
     Pulse,
+    Room,
     StepRow,
     TaskRow,
     check_new,
     holds,
     last_status,
+    pulse_of,
     repeat_key,
     state_of,
 )
@@ -46,6 +49,7 @@ def row_of(found: Sequence[Any]) -> TaskRow:
     values[8] = json.loads(values[8])
     values[13] = values[12] is None or bool(values[13])
     values[14] = bool(values[14])
+    values[18] = bool(values[18])
     return TaskRow(*values)
 
 
@@ -78,7 +82,7 @@ def create(
     task: NewTask,
     entries: Sequence[Entry],
     *,
-    owner: str,
+    owner: str | None,
     ttl: float,
     dedupe: str | None,
 ) -> Noted:
@@ -91,8 +95,9 @@ def create(
         _take_key(connection, principal, task, repeat_key(task, dedupe), now)
     made = connection.execute(
         """INSERT INTO task (task_id, tenant, subject, context_id, agent_id, goal_id, parent_id,
-            state, status, last_seq, created, updated, owner, fence, lease_expires)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?) ON CONFLICT DO NOTHING""",
+            state, status, last_seq, created, updated, owner, fence, lease_expires, lane,
+            priority, deadline)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?) ON CONFLICT DO NOTHING""",
         (
             task.task_id,
             principal.tenant,
@@ -108,11 +113,14 @@ def create(
             now,
             owner,
             now + ttl,
+            task.lane,
+            task.priority,
+            task.deadline,
         ),
     )
     if not made.rowcount:
         raise TaskExists(f"there is a task {task.task_id!r} already: choose another id")
-    lease = Lease(task.task_id, owner, 1, now + ttl)
+    lease = Lease(task.task_id, owner or "", 1, now + ttl)
     noted = Noted(principal, task.task_id, lease, task.agent_id)
     rows = [_noted(noted, entry, seq, now) for seq, entry in enumerate(entries, 1)]
     _insert(connection, rows)
@@ -289,13 +297,12 @@ def claim(
 
 
 def claim_lost(
-    connection: sqlite3.Connection, owner: str, ttl: float, limit: int
+    connection: sqlite3.Connection, owner: str, ttl: float, limit: int, room: Room | None
 ) -> list[tuple[TaskRow, Lease]]:
-    found = connection.execute(
-        f"""SELECT task_id, fence FROM task WHERE {UNFINISHED}
-            AND (owner IS NULL OR lease_expires < {NOW}) ORDER BY created LIMIT ?""",  # noqa: S608
-        (limit,),
-    ).fetchall()
+    found = _waiting(connection, limit) if room is None or room.roomless else []
+    left = limit - len(found) if room is None else min(limit - len(found), room.runs)
+    if left > 0:
+        found += _in_turn(connection, left, room or Room(left))
     expires = clock() + ttl
     claimed = []
     for task_id, fence in found:
@@ -306,6 +313,35 @@ def claim_lost(
         row = connection.execute(f"SELECT {ROW} FROM task WHERE task_id = ?", (task_id,))  # noqa: S608
         claimed.append((row_of(row.fetchone()), Lease(task_id, owner, fence + 1, expires)))
     return claimed
+
+
+def _waiting(connection: sqlite3.Connection, limit: int) -> list[tuple[str, int]]:
+    """Free tasks that take no room."""
+    return connection.execute(
+        f"""SELECT task_id, fence FROM task WHERE {UNFINISHED} AND {FREE} AND {ROOMLESS}
+            ORDER BY created, task_id LIMIT ?""",  # noqa: S608
+        (limit,),
+    ).fetchall()
+
+
+def _in_turn(connection: sqlite3.Connection, limit: int, room: Room) -> list[tuple[str, int]]:
+    """Free tasks that take room, of the tenants in turn."""
+    return connection.execute(
+        f"""SELECT task_id, fence FROM (
+                SELECT task_id, fence, created, tenant, row_number() OVER (
+                    PARTITION BY tenant ORDER BY priority DESC, created, task_id) AS turn
+                FROM task INDEXED BY task_unfinished
+                WHERE {UNFINISHED} AND {FREE} AND NOT {ROOMLESS}
+                    AND tenant NOT IN (SELECT value FROM json_each(?))
+                    AND agent_id NOT IN (SELECT value FROM json_each(?)))
+            ORDER BY turn, (SELECT key FROM json_each(?) WHERE value = tenant), created, task_id
+            LIMIT ?""",  # noqa: S608
+        (
+            *(json.dumps(sorted(some)) for some in (room.tenants, room.agents)),
+            json.dumps(room.served),
+            limit,
+        ),
+    ).fetchall()
 
 
 def release(connection: sqlite3.Connection, lease: Lease) -> None:
@@ -322,12 +358,11 @@ def pulse(connection: sqlite3.Connection, owner: str, ttl: float) -> Pulse:
         (ttl, owner),
     )
     held = connection.execute(
-        f"""SELECT task_id, cancel_requested FROM task
+        f"""SELECT task_id, cancel_requested, paused FROM task
             WHERE owner = ? AND state NOT IN ({ENDED})""",  # noqa: S608
         (owner,),
     ).fetchall()
-    cancel = frozenset(task_id for task_id, wanted in held if wanted)
-    return Pulse(frozenset(task_id for task_id, _ in held), cancel)
+    return pulse_of(held)
 
 
 def request_cancel(connection: sqlite3.Connection, principal: Principal, task_id: str) -> TaskRow:
@@ -335,4 +370,16 @@ def request_cancel(connection: sqlite3.Connection, principal: Principal, task_id
     if row.ended:
         raise TaskEnded(f"task {task_id} has ended ({row.state}): there is nothing to cancel")
     connection.execute("UPDATE task SET cancel_requested = 1 WHERE task_id = ?", (task_id,))
+    return find(connection, principal, task_id)
+
+
+def request_pause(
+    connection: sqlite3.Connection, principal: Principal, task_id: str, paused: bool
+) -> TaskRow:
+    row = find(connection, principal, task_id)
+    if row.ended:
+        raise TaskEnded(f"task {task_id} has ended ({row.state}): there is nothing to pause")
+    connection.execute(
+        "UPDATE task SET paused = ? WHERE task_id = ? OR goal_id = ?", (paused, task_id, task_id)
+    )
     return find(connection, principal, task_id)

@@ -18,6 +18,7 @@ from codin.task.log.base import (
     LogEvent,
     NewTask,
     Pulse,
+    Room,
     StepRow,
     TaskFilter,
     TaskPage,
@@ -49,7 +50,7 @@ class StoredLog(EventLog):
         task: NewTask,
         first: Entry,
         *then: Entry,
-        owner: str,
+        owner: str | None,
         ttl: float,
         dedupe: str | None = None,
     ) -> Lease:
@@ -84,10 +85,10 @@ class StoredLog(EventLog):
         return lease
 
     async def claim_lost(
-        self, *, owner: str, ttl: float, limit: int = 100
+        self, *, owner: str, ttl: float, limit: int = 100, room: Room | None = None
     ) -> list[tuple[TaskRow, Lease]]:
         found: list[tuple[TaskRow, Lease]] = await self._write(
-            self.statements.claim_lost, owner, ttl, limit
+            self.statements.claim_lost, owner, ttl, limit, room
         )
         return found
 
@@ -101,6 +102,12 @@ class StoredLog(EventLog):
     async def request_cancel(self, principal: Principal, task_id: str) -> TaskRow:
         row: TaskRow = await self._write(
             self.statements.request_cancel, principal, task_id, touches=(task_id,)
+        )
+        return row
+
+    async def request_pause(self, principal: Principal, task_id: str, *, paused: bool) -> TaskRow:
+        row: TaskRow = await self._write(
+            self.statements.request_pause, principal, task_id, paused, touches=(task_id,)
         )
         return row
 

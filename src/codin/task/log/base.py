@@ -12,7 +12,7 @@ Rules that every implementation keeps, and that ``codin.testing.log_conformance`
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -114,10 +114,29 @@ class StepRow:
     error: str | None = None
 
 
+Lane = Literal["goal", "agent", "below"]
+"""Whether a task takes room: not as a goal, whose steps do the work; as an agent's it does; not
+``below`` an agent that called it, waits for it, and holds the room."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What may begin in a process: so many ``runs`` of agents, none of these ``tenants`` and none
+    of these ``agents``; with ``roomless`` also what takes no room. The tenants in ``served`` had
+    their turn before others, the last one last."""
+
+    runs: int
+    tenants: frozenset[str] = frozenset()
+    agents: frozenset[str] = frozenset()
+    served: tuple[str, ...] = ()
+    roomless: bool = True
+
+
 @dataclass(frozen=True, slots=True)
 class NewTask:
     """A task to be created. ``goal_id`` is the task at the root, its own id when it is one;
-    ``context_given`` says whether the client named the context, or it was made for this task."""
+    ``context_given`` says whether the client named the context, or it was made for this task.
+    ``deadline`` is in seconds since the epoch."""
 
     task_id: str
     context_id: str
@@ -125,6 +144,9 @@ class NewTask:
     goal_id: str
     parent_id: str | None = None
     context_given: bool = True
+    lane: Lane = "agent"
+    priority: int = 0
+    deadline: float | None = None
 
 
 def check_new(principal: Principal, task: NewTask) -> None:
@@ -161,7 +183,8 @@ class TaskRow:
     """A task as it stands. ``status`` is the JSON of A2A's TaskStatus when the state last changed;
     ``created`` and ``updated`` (of that change) are in seconds since the epoch.
 
-    ``owner`` holds the lease, if anybody does; ``expired`` says that it has run out.
+    ``owner`` holds the lease, if anybody does; ``expired`` says that it has run out. A ``paused``
+    task is run by nobody.
     """
 
     task_id: str
@@ -179,6 +202,10 @@ class TaskRow:
     owner: str | None = None
     expired: bool = True
     cancel_requested: bool = False
+    lane: Lane = "agent"
+    priority: int = 0
+    deadline: float | None = None
+    paused: bool = False
 
     @property
     def ended(self) -> bool:
@@ -217,10 +244,21 @@ def last_status(entries: Sequence[Entry]) -> Entry:
 
 @dataclass(frozen=True, slots=True)
 class Pulse:
-    """What an owner holds, and which of these somebody wants canceled."""
+    """What an owner holds, and which of these somebody wants canceled, or paused."""
 
     held: frozenset[str]
     cancel: frozenset[str]
+    pause: frozenset[str] = frozenset()
+
+
+def pulse_of(held: Iterable[tuple[str, Any, Any]]) -> Pulse:
+    """From the ids that are held, and for each whether it is to be canceled, and paused."""
+    rows = list(held)
+    return Pulse(
+        frozenset(task_id for task_id, _, _ in rows),
+        frozenset(task_id for task_id, cancel, _ in rows if cancel),
+        frozenset(task_id for task_id, _, pause in rows if pause),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,12 +300,13 @@ class EventLog(ABC):
         task: NewTask,
         first: Entry,
         *then: Entry,
-        owner: str,
+        owner: str | None,
         ttl: float,
         dedupe: str | None = None,
     ) -> Lease:
         """Create ``task`` for ``principal`` with its first event and those that follow at once,
-        leased to ``owner`` for ``ttl`` seconds, in one transaction. None of them stops it.
+        leased to ``owner`` for ``ttl`` seconds, in one transaction. None of them stops it. Without
+        an ``owner`` the lease that is given is nobody's, and the task waits to be claimed.
 
         ``dedupe`` is the id of the message that asks for it. Within a day the same one from the
         same principal to the same agent, in the same context or with none given both times, makes
@@ -366,11 +405,14 @@ class EventLog(ABC):
 
     @abstractmethod
     async def claim_lost(
-        self, *, owner: str, ttl: float, limit: int = 100
+        self, *, owner: str, ttl: float, limit: int = 100, room: Room | None = None
     ) -> list[tuple[TaskRow, Lease]]:
-        """Claim tasks, of all principals, that should be in somebody's hands and whose lease has
-        run out or was given back: at most ``limit``, the oldest first. Of several processes that
-        call it at once each gets others, and none waits. A wish to cancel stays. For the
+        """Claim tasks, of all principals, that should be in somebody's hands and are not: because
+        they have not begun, or because their lease has run out or was given back. At most
+        ``limit``, and for which there is ``room``: those that take none, the oldest first, and then
+        the tenants in turn, each with its next one by priority and age. What is paused is passed
+        over, but not what somebody wants canceled, or whose deadline is over. Of several processes
+        that call it at once each gets others, and none waits. A wish to cancel stays. For the
         platform's own recovery only, like ``unfinished``."""
 
     @abstractmethod
@@ -384,6 +426,16 @@ class EventLog(ABC):
     @abstractmethod
     async def request_cancel(self, principal: Principal, task_id: str) -> TaskRow:
         """Ask the task's owner, in whatever process, to cancel it; it learns of it by ``pulse``.
+
+        Raises:
+            UnknownTask: there is none for this principal.
+            TaskEnded: it is over.
+        """
+
+    @abstractmethod
+    async def request_pause(self, principal: Principal, task_id: str, *, paused: bool) -> TaskRow:
+        """Have the task, and all that was begun for it, run by nobody, or again by somebody. Who
+        runs them learns of it by ``pulse``.
 
         Raises:
             UnknownTask: there is none for this principal.

@@ -85,7 +85,7 @@ class _Doomed(EventLog):
         task: NewTask,
         first: Entry,
         *then: Entry,
-        owner: str,
+        owner: str | None,
         ttl: float,
         dedupe: str | None = None,
     ) -> Lease:
