@@ -42,6 +42,8 @@ prove: $(VENV)/.test-ready ## the long proofs: the planner's exam, ten goals, a 
 	@$(BIN)/python examples/eval/prove.py
 	@$(BIN)/python -m codin.testing.kills --store sqlite
 	@$(BIN)/python -m codin.testing.kills --store postgres
+	@$(BIN)/python -m codin.testing.chaos --store sqlite
+	@$(BIN)/python -m codin.testing.chaos --store postgres
 	@CODIN_TEST_PODMAN=whole $(BIN)/pytest tests/sandbox/test_podman.py
 
 conformance: $(VENV)/.test-ready ## run the public A2A conformance kit: make conformance KIT=path

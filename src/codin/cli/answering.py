@@ -1,4 +1,4 @@
-"""`codin tasks answer`: a task that waits goes on with an answer, in this process."""
+"""`codin tasks answer` and `resume`: a task that waits goes on, in this process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ async def answer_task(beginning: str, answer: str, overrides: Overrides, *, as_j
         UnknownTask: there is none.
         InvalidInputError: it waits for no answer, or does not take this one.
     """
-    # before the platform is opened, which ends what dead processes left behind
     async with open_log(overrides.config) as log:
         row = await log.task(LOCAL_USER, await named(log, beginning))
         check_waits(row)
@@ -35,6 +34,45 @@ async def answer_task(beginning: str, answer: str, overrides: Overrides, *, as_j
         return row.task_id
 
     return await see_through(overrides, begin, as_json=as_json)
+
+
+async def resume_task(beginning: str, overrides: Overrides, *, as_json: bool) -> int:
+    """Have the task whose id begins so go on, and show it from there to its end; gives the exit
+    code.
+
+    Raises:
+        UnknownTask: there is none.
+        InvalidInputError: it has ended, or waits for an answer.
+    """
+    async with open_log(overrides.config) as log:
+        row = await log.task(LOCAL_USER, await named(log, beginning))
+        check_goes_on(row)
+
+    async def begin(platform: Platform, screen: Renderer) -> str:
+        await _catch_up(platform, row, screen)
+        if not await platform.manager.runner.take(LOCAL_USER, row.task_id):
+            screen.say("another process has it: it goes on there")
+        return row.task_id
+
+    return await see_through(overrides, begin, as_json=as_json)
+
+
+def check_goes_on(row: TaskRow) -> None:
+    """Return when the task can go on without anything more.
+
+    Raises:
+        InvalidInputError: it cannot; the error says how it stands, and what to do.
+    """
+    if row.interrupted:
+        raise InvalidInputError(
+            f"task {row.task_id} waits for an answer: codin tasks answer {row.task_id} ANSWER"
+        )
+    if row.ended:
+        raise InvalidInputError(f"task {row.task_id} has ended: it is {plain(row.state)}")
+    if row.parent_id is not None:
+        raise InvalidInputError(
+            f"task {row.task_id} is a part of task {row.goal_id}: resume that one"
+        )
 
 
 def check_waits(row: TaskRow) -> None:
@@ -60,7 +98,7 @@ def _meanwhile(row: TaskRow) -> str:
     if row.ended:
         return ""
     if row.owner is None or row.expired or is_dead(row.owner):
-        return ", but the process that did it is gone: begin a new one"
+        return f", and the process that did it is gone: codin tasks resume {row.task_id}"
     return f", in another process; to follow it: codin tasks replay --follow {row.task_id}"
 
 

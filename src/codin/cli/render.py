@@ -130,6 +130,10 @@ class PlainRenderer(Renderer):
         if view.steps:
             order = ", ".join(f"{step.id} ({step.agent})" for step in view.steps.values())
             self._once(("plan", order), f"plan: {order}")
+        if view.paused:
+            self._once(("paused", str(view.attempt)), "paused")
+        if view.attempt > 1:
+            self._once(("attempt", str(view.attempt)), f"goes on (attempt {view.attempt})")
         for step in view.steps.values():
             self._step(step)
 

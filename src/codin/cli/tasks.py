@@ -31,7 +31,7 @@ _BRIEF_CHARS = 8
 
 @click.group()
 def tasks() -> None:
-    """List, show, answer, cancel and replay tasks."""
+    """List, show, answer, cancel, pause, resume and replay tasks."""
 
 
 @tasks.command("list")
@@ -143,6 +143,36 @@ def answer(task_id: str, answer: str, as_json: bool, overrides: Overrides) -> in
     from codin.cli.watching import interruptible
 
     return asyncio.run(interruptible(answer_task(task_id, answer, overrides, as_json=as_json)))
+
+
+@tasks.command()
+@config_option
+@click.argument("task_id")
+def pause(config: Path | None, task_id: str) -> None:
+    """Have a task go no further until it is resumed, in whatever process it runs."""
+
+    async def stop(log: EventLog) -> TaskRow:
+        from codin.security import LOCAL_USER
+
+        return await log.request_pause(LOCAL_USER, await named(log, task_id), paused=True)
+
+    click.echo(f"{_with_log(config, stop).task_id}: paused")
+
+
+@tasks.command()
+@click.argument("task_id")
+@json_option
+@platform_options
+def resume(task_id: str, as_json: bool, overrides: Overrides) -> int:
+    """Have a task go on that was paused, or whose process has ended, and show it to its end.
+
+    It goes on here, unless another process has it already. Agents and settings are those with which
+    the task was begun. What is printed and the exit code are as those of codin run.
+    """
+    from codin.cli.answering import resume_task
+    from codin.cli.watching import interruptible
+
+    return asyncio.run(interruptible(resume_task(task_id, overrides, as_json=as_json)))
 
 
 @tasks.command("dead-letters")

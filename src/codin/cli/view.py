@@ -113,6 +113,8 @@ class GoalView:
     files: list[ArtifactProduced] = field(default_factory=list)
     work: WorkView = field(default_factory=WorkView)
     end: AgentEvent | None = None
+    paused: bool = False
+    attempt: int = 1
 
     @property
     def answer(self) -> str:
@@ -154,6 +156,10 @@ class GoalView:
                 self._step(payload, time)
             case "model":
                 self.model = str(payload.get("label", ""))
+            case "paused":
+                self.paused = True
+            case "attempt":
+                self.paused, self.attempt = False, int(payload.get("attempt", 1))
 
     def _plan(self, plan: Mapping[str, Any]) -> None:
         self.reason = str(plan.get("reason", ""))

@@ -46,7 +46,7 @@ async def see_through(overrides: Overrides, begin: Begin, *, as_json: bool) -> i
     choice = await discover(settings.model)
     with renderer_for(as_json=as_json) as screen:
         screen.say(f"model: {choice.label} ({choice})")
-        async with open_platform(settings, choice, say=screen.say) as platform:
+        async with open_platform(settings, choice, say=screen.say, takes_over=False) as platform:
             for problem in platform.problems:
                 screen.say(str(problem))
             task_id = await begin(platform, screen)

@@ -169,6 +169,16 @@ class SearchSettings(Section):
     meaning: bool = False
 
 
+class RunSettings(Section):
+    """How many runs of agents each process has at a time: in all, of one tenant, and of the agents
+    named in ``agents``; what has no room waits, and any process over the same database may take it.
+    A process with ``at_once = 0`` takes tasks in and leaves them to others."""
+
+    at_once: int = Field(default=256, ge=0)
+    per_tenant: int | None = Field(default=None, ge=1)
+    agents: Mapping[str, int] = {}
+
+
 class GoalSettings(Section):
     """What a goal may use: seconds in all, and steps at a time."""
 
@@ -205,6 +215,7 @@ class Settings(Section):
     e2b: E2bSettings = E2bSettings()
     search: SearchSettings = SearchSettings()
     goal: GoalSettings = GoalSettings()
+    runs: RunSettings = RunSettings()
     routers: tuple[RouterSettings, ...] = ()
     supervisors: tuple[SupervisorSettings, ...] = ()
     calls: CallSettings = CallSettings()

@@ -88,6 +88,10 @@ class PageApi:
                      errors=[404]),
             Endpoint("POST", "/api/tasks/{id}/cancel", self.cancel, "Cancel a task.", _TASK,
                      errors=[404, 409]),
+            Endpoint("POST", "/api/tasks/{id}/pause", self.pause, "Have a task go no further.",
+                     _TASK, errors=[404, 409]),
+            Endpoint("POST", "/api/tasks/{id}/resume", self.resume, "Have a paused task go on.",
+                     _TASK, errors=[404, 409]),
             Endpoint("POST", "/api/tasks/{id}/answer", self.answer, "Answer a task's question.",
                      _TASK, body=Answer, errors=[404, 409]),
             Endpoint("GET", "/api/tasks/{id}/files", self.files, "A task's files.", Files,
@@ -169,6 +173,17 @@ class PageApi:
         return _task_response(
             await self._orchestrator.on_cancel_task(CancelTaskRequest(id=call.id), context)
         )
+
+    async def pause(self, call: Call) -> Response:
+        return await self._paused(call, paused=True)
+
+    async def resume(self, call: Call) -> Response:
+        return await self._paused(call, paused=False)
+
+    async def _paused(self, call: Call, *, paused: bool) -> Response:
+        context = self._contexts.build(call.request)
+        await self._orchestrator.pause(call.id, context, paused=paused)
+        return await self.task(call)
 
     async def events(self, call: Call) -> Response:
         reader = await self._reader(call)
@@ -269,6 +284,7 @@ class PageApi:
             state=row.state,
             created=row.created,
             updated=row.updated,
+            paused=row.paused,
         )
 
 

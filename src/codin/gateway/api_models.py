@@ -112,6 +112,7 @@ class TaskSummary(BaseModel):
     state: str
     created: float
     updated: float
+    paused: bool = False
 
 
 class TaskPage(BaseModel):

@@ -56,6 +56,7 @@ from codin.task.goal import GoalLimits
 from codin.task.log import open_log
 from codin.task.manager import TaskManager
 from codin.task.push import open_push
+from codin.task.scheduler import RunLimits
 from codin.tool.execution.executor import ToolExecutor
 from codin.tool.finding.granted import Wanted
 from codin.tool.finding.meanings import Embedder
@@ -75,9 +76,11 @@ def _quiet(text: str) -> None:
 
 @asynccontextmanager
 async def open_platform(
-    settings: Settings, choice: ModelChoice, *, say: Say = _quiet
+    settings: Settings, choice: ModelChoice, *, say: Say = _quiet, takes_over: bool = True
 ) -> AsyncIterator[Platform]:
-    """The platform of ``settings`` over the model ``choice``, until the block is left.
+    """The platform of ``settings`` over the model ``choice``, until the block is left. Tasks that
+    are at work then are left to the next platform over the same database. This one goes on with
+    what others left, unless it is not to take anything over.
 
     Agents and tools that cannot be brought up are in ``problems``. ``say`` is told in a line what
     goes on meanwhile.
@@ -87,7 +90,7 @@ async def open_platform(
         CodinError: a store cannot be opened.
     """
     async with AsyncExitStack() as stack:
-        yield await _Opening(settings, choice, say, stack).platform()
+        yield await _Opening(settings, choice, say, stack).platform(takes_over=takes_over)
 
 
 @asynccontextmanager
@@ -135,7 +138,7 @@ class _Opening:
         self._grants = RunGrants()
         self._record = ModelRecord()
 
-    async def platform(self) -> Platform:
+    async def platform(self, *, takes_over: bool) -> Platform:
         home = self._settings.home
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         database = await open_database(
@@ -160,6 +163,8 @@ class _Opening:
             log,
             conversation=MemoryConversation(memory),
             root_ended=sandboxes.close,
+            limits=self._run_limits(),
+            takes_over=takes_over,
         )
         executor = ToolExecutor(
             tools,
@@ -193,7 +198,7 @@ class _Opening:
         )
         seconds = self._settings.goal.seconds
         calls = AgentTools(tools, agents, manager.caller, seconds=seconds)
-        self._stack.push_async_callback(manager.aclose)
+        self._stack.push_async_callback(manager.aclose, hand_over=True)
         await manager.start()
         return Platform(
             settings=self._settings,
@@ -257,6 +262,10 @@ class _Opening:
             history=history_of(memory),
         )
         return await _open_hosts(self._stack, runtime, app, self._settings)
+
+    def _run_limits(self) -> RunLimits:
+        runs = self._settings.runs
+        return RunLimits(runs.at_once, runs.per_tenant, runs.agents)
 
     def _limits(self) -> GoalLimits:
         goal = self._settings.goal

@@ -21,7 +21,7 @@ class Watch:
     """Looks every ``pulse_seconds``, from ``start`` to ``stop``, also when nothing runs here.
 
     The leases of ``runs`` are renewed; what is canceled elsewhere, or is in other hands now, is
-    stopped. Tasks that nobody holds are taken over.
+    stopped. Tasks that nobody holds are taken over, where it ``takes_over`` any.
     """
 
     def __init__(
@@ -33,6 +33,7 @@ class Watch:
         owner: str,
         lease_seconds: float,
         pulse_seconds: float,
+        takes_over: bool,
     ) -> None:
         self._log = log
         self._recovery = recovery
@@ -40,6 +41,7 @@ class Watch:
         self._owner = owner
         self._lease_seconds = lease_seconds
         self._pulse_seconds = pulse_seconds
+        self._takes = takes_over
         self._nudged = asyncio.Event()
         self._unsure: dict[str, Principal] = {}
         self._loops: list[asyncio.Task[None]] = []
@@ -107,4 +109,5 @@ class Watch:
             if task_id not in self._runs:
                 await self._recovery.settle(principal, task_id)
                 self._unsure.pop(task_id, None)
-        await self._recovery.lost()
+        if self._takes:
+            await self._recovery.lost()

@@ -235,6 +235,21 @@ class AgentRequestHandler(RequestHandler):
                 raise TaskNotCancelableError(str(error)) from error
         return (await self._reader.project(principal, row.task_id)).task()
 
+    async def pause(self, task_id: str, context: ServerCallContext, *, paused: bool) -> TaskRow:
+        """Have a task, and what was begun for it, run by nobody, or again. Who may cancel it may.
+
+        Raises:
+            A2AError: there is no such task, or it has ended.
+        """
+        principal = self._door.caller(context)
+        async with self._door.doing(principal, "task.cancel", task_id, context):
+            row = await self._row(principal, task_id)
+            act = self._runner.pause if paused else self._runner.unpause
+            try:
+                return await act(principal, row.task_id)
+            except TaskEnded as error:
+                raise TaskNotCancelableError(str(error)) from error
+
     async def on_list_tasks(
         self, params: ListTasksRequest, context: ServerCallContext
     ) -> ListTasksResponse:

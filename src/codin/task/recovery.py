@@ -83,6 +83,14 @@ class Recovery:
             if not done or len(rows) < _UNFINISHED:
                 return seen_to
 
+    async def take(self, row: TaskRow) -> bool:
+        """See to the task, if no process that lives has it; whether it was free."""
+        dead = row.owner if row.owner is not None and is_dead(row.owner) else None
+        lease = await self._log.claim(
+            row.principal, row.task_id, owner=self._owner, ttl=self._lease_seconds, dead=dead
+        )
+        return lease is not None and await self._try(row, lease)
+
     async def settle(self, principal: Principal, task_id: str) -> None:
         """See to a task that the owner may hold without running it, because the log failed it:
         unless it waits for somebody."""

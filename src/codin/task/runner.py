@@ -75,9 +75,9 @@ class TaskRunner:
     a day makes no second task; off, who sends one twice has two.
 
     From ``recover`` on, or from its first task, until ``aclose``, it also goes on with the tasks
-    that other processes have left behind, within ``lease_seconds`` of their last sign of life: by
-    the work that ``works`` gives. Those for which there is none, and those that only end their
-    processes, are ended as failed.
+    that other processes have left behind, within ``lease_seconds`` of their last sign of life, by
+    the work that ``works`` gives; unless it ``takes_over`` nothing. Those for which there is no
+    work, and those that only end their processes, are ended as failed.
     """
 
     def __init__(
@@ -93,6 +93,7 @@ class TaskRunner:
         idempotent: bool = True,
         works: Works = _no_works,
         limits: RunLimits | None = None,
+        takes_over: bool = True,
     ) -> None:
         self.log = log
         self.idempotent = idempotent
@@ -119,7 +120,9 @@ class TaskRunner:
             owner=self.owner,
             lease_seconds=lease_seconds,
             pulse_seconds=pulse_seconds,
+            takes_over=takes_over,
         )
+        self._takes_over = takes_over
         self._beginnings = Beginnings()
         self._closing = False
 
@@ -333,6 +336,24 @@ class TaskRunner:
         self._watch.nudge()
         return row
 
+    async def take(self, principal: Principal, task_id: str) -> bool:
+        """Have a task that nobody runs, because it is paused or was left behind, go on here, with
+        what was begun for it; whether it does, and is not in the hands of another process.
+
+        Raises:
+            UnknownTask: there is none for this principal.
+            TaskEnded: it is over.
+        """
+        row = await self.unpause(principal, task_id)
+        below = [
+            one
+            for one in await self.log.unfinished()
+            if one.goal_id == task_id != one.task_id and one.principal == row.principal
+        ]
+        for one in below:
+            await self._recovery.take(one)
+        return not row.interrupted and await self._recovery.take(row)
+
     async def wait(self, task_id: str) -> None:
         """Return when this process does not run the task (any more)."""
         active = self._runs.get(task_id)
@@ -360,6 +381,8 @@ class TaskRunner:
         leave until ``aclose``; gives the ids of those that were taken over now."""
         self._check_open()
         self._watch.start()
+        if not self._takes_over:
+            return []
         return [*await self._recovery.dead(), *await self._recovery.lost()]
 
     async def aclose(

@@ -60,6 +60,11 @@ class PostgresServer:
                 connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(schema)))
             connection.execute("CREATE SCHEMA public")
 
+    def restart(self) -> None:
+        """Stop the server, whoever is connected, and start it again with what it has."""
+        self._server.stop()
+        self._server.ensure_postgres_running()
+
     def execute(self, statement: str) -> list[tuple[Any, ...]]:
         """What the server's own database answers to ``statement``, asked as its superuser."""
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:

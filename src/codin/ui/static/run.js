@@ -138,6 +138,8 @@ export class Run {
       tool_result: () => this.#returned(data, at, { result: data.content ?? null, failed: Boolean(data.is_error) }),
       usage: () => (this.tokens += (data.input_tokens ?? 0) + (data.output_tokens ?? 0)),
       error: () => this.#error(data, at),
+      paused: () => this.#item(`note:${at.seq}`, at, { type: "note", text: "paused" }),
+      attempt: () => this.#item(`note:${at.seq}`, at, { type: "note", text: `goes on in another process (attempt ${Number(data.attempt)})` }),
       handoff: () => this.#item(`note:${at.seq}`, at, { type: "note", text: `${data.from_agent} hands over to ${data.to_agent}` }),
       input_request: () => at.step && this.#item(`note:${at.seq}`, at, { type: "note", text: String(data.prompt ?? "") }),
     };
