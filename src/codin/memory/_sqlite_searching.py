@@ -11,6 +11,7 @@ from itertools import islice
 
 from codin.database import Row
 from codin.memory._chunk_store import Question
+from codin.memory._found import chunk_of
 from codin.memory._matrix import Place
 from codin.memory._sqlite_vectors import Part
 from codin.memory._sqlite_writing import Collection
@@ -124,11 +125,3 @@ class Search:
         )
         by_seq = {row[0]: row[1:] for row in rows}
         return [chunk_of(self.scope, by_seq[seq], score) for seq, score in scored]
-
-
-def chunk_of(scope: Scope, row: Row, score: float = 0.0) -> FoundChunk:
-    """A chunk of the user of ``scope``, out of its id, text, metadata, agent, session, and when it
-    was updated and expires."""
-    chunk_id, text, metadata, agent, session, updated, expires = row
-    owner = Scope(scope.tenant, scope.user, agent or None, session or None)
-    return FoundChunk(chunk_id, text, json.loads(metadata), owner, score, updated, expires)

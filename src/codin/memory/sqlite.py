@@ -22,8 +22,8 @@ from codin.memory._checks import (
     session_of,
 )
 from codin.memory._exported import exported_chunk, exported_message, exported_note
+from codin.memory._found import chunk_of
 from codin.memory._sqlite_chunks import CACHE_BYTES, SQLiteChunks
-from codin.memory._sqlite_searching import chunk_of
 from codin.memory._sqlite_tables import EXACT, MEMORY, WITHIN, owner, reach
 from codin.memory.base import Contents, Embedder, History, MemoryMessage, MemorySystem, Note, Notes
 from codin.security import Scope

@@ -1,0 +1,108 @@
+"""Chunks in Postgres: words by its full text search, vectors by pgvector."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from psycopg import AsyncConnection
+
+from codin.database.postgres import PostgresTables
+from codin.memory._chunk_store import ChunkStore, Question, Writing
+from codin.memory._postgres_nearest import MANY, can_be_indexed, make_index
+from codin.memory._postgres_searching import Search
+from codin.memory._postgres_tables import HOME, reach
+from codin.memory._postgres_writing import collection_of, remove, write
+from codin.memory.chunks import FoundChunk
+from codin.memory.embedder import Embedder, check_space
+from codin.memory.errors import MemoryFailure
+from codin.security import Scope
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+# In a search sorting is the last resort: without figures of a table that was just filled the planner
+# takes comparing all for faster than the index.
+_SETTINGS = (
+    "SET LOCAL hnsw.ef_search = 100",
+    "SET LOCAL hnsw.iterative_scan = relaxed_order",
+    "SET LOCAL plan_cache_mode = force_custom_plan",
+    "SET LOCAL enable_sort = off",
+    "SET LOCAL jit = off",
+)
+
+
+class PostgresChunks(ChunkStore):
+    """Chunks in the memory's tables."""
+
+    def __init__(self, tables: PostgresTables, embedder: Embedder | None) -> None:
+        super().__init__(embedder)
+        self._tables = tables
+        self._home: str | None = None
+        self._indexed: set[int] = set()
+
+    async def _write(self, scope: Scope, collection: str, writing: Writing) -> None:
+        async def work(connection: AsyncConnection) -> int:
+            async with connection.transaction():
+                await connection.execute(await self._path(connection))
+                return await write(connection, scope, collection, writing)
+
+        vectors = await self._tables.run(work)
+        if writing.space is not None and vectors >= MANY:
+            await self._index(writing.space.dimension)
+
+    async def _remove(self, scope: Scope, collection: str, ids: Sequence[str], now: float) -> int:
+        async def work(connection: AsyncConnection) -> int:
+            async with connection.transaction():
+                await connection.execute(await self._path(connection))
+                return await remove(connection, scope, collection, ids, now)
+
+        return await self._tables.run(work)
+
+    async def _find(self, scope: Scope, collection: str, question: Question) -> list[FoundChunk]:
+        reach(scope)
+
+        async def work(connection: AsyncConnection) -> list[FoundChunk]:
+            path = await self._path(connection)
+            # Both rankings and what is given of them are of one state.
+            begin = ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", path.decode(), *_SETTINGS)
+            await connection.execute("; ".join(begin).encode())
+            found = await collection_of(connection, scope, collection)
+            if found is None or not found.held:
+                return []
+            check_space(collection, found.space, question.space)
+            return await Search(connection, scope, found, question).found()
+
+        return await self._tables.run(work)
+
+    async def _index(self, dimension: int) -> None:
+        """Make the index of vectors of that size, when there is none. What was kept is kept: without
+        one it is found more slowly, and the next write tries again."""
+        if dimension in self._indexed or not can_be_indexed(dimension):
+            return
+
+        async def work(connection: AsyncConnection) -> bool:
+            async with connection.transaction():
+                await connection.execute(await self._path(connection))
+                return await make_index(connection, dimension)
+
+        try:
+            if await self._tables.run(work):
+                self._indexed.add(dimension)
+        except MemoryFailure as error:
+            _log.warning("vectors of %d numbers are searched without an index: %s", dimension, error)
+
+    async def _path(self, connection: AsyncConnection) -> bytes:
+        """The statement that has names found where the extension is, too."""
+        if self._home is None:
+            cursor = await connection.execute(HOME)
+            row = await cursor.fetchone()
+            if row is None:
+                raise MemoryFailure(
+                    "the extension vector (pgvector) is not in the memory's database any more: have "
+                    "its administrator say CREATE EXTENSION vector, and restore what went with it"
+                )
+            self._home = str(row[0])
+        return f"SET LOCAL search_path = codin, {self._home}".encode()
