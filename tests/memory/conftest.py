@@ -9,6 +9,7 @@ import pytest
 
 if TYPE_CHECKING:
     from codin.testing.postgres import PostgresServer
+    from codin.testing.redis import RedisServer
 
 
 @pytest.fixture
@@ -23,3 +24,11 @@ def kept_database(postgres: PostgresServer) -> Iterator[str]:
     """The same, for a module whose tests leave it empty."""
     with postgres.database() as url:
         yield url
+
+
+@pytest.fixture(scope="module")
+def redis() -> Iterator[RedisServer]:
+    from codin.testing.redis import redis_server
+
+    with redis_server() as server:
+        yield server

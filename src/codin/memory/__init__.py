@@ -23,9 +23,18 @@ from codin.memory.base import (
 
 if TYPE_CHECKING:
     from codin.memory.inmemory import InMemoryMemory
+    from codin.memory.opening import open_memory
+    from codin.memory.postgres import PostgresMemory
+    from codin.memory.redis import RedisMemory
     from codin.memory.sqlite import SQLiteMemory
 
-_HOMES = {"inmemory": ("InMemoryMemory",), "sqlite": ("SQLiteMemory",)}
+_HOMES = {
+    "inmemory": ("InMemoryMemory",),
+    "opening": ("open_memory",),
+    "postgres": ("PostgresMemory",),
+    "redis": ("RedisMemory",),
+    "sqlite": ("SQLiteMemory",),
+}
 
 __all__ = [
     "Chunk",
@@ -41,8 +50,11 @@ __all__ = [
     "MemorySystem",
     "Note",
     "Notes",
+    "PostgresMemory",
+    "RedisMemory",
     "SQLiteMemory",
     "ScopeError",
+    "open_memory",
 ]
 
 __getattr__ = lazy_names(__name__, _HOMES)

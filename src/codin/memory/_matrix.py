@@ -123,10 +123,22 @@ class Matrix:
 
     def keep(self, ids: Sequence[int]) -> None:
         """Leave out all that are not among ``ids``."""
+        self._keep(self._among(ids))
+
+    def leave_out(self, ids: Sequence[int]) -> None:
+        """Leave out those of ``ids``."""
+        self._keep(~self._among(ids))
+
+    def _among(self, ids: Sequence[int]) -> NDArray[bool_]:
+        np = self._np
+        among: NDArray[bool_] = np.isin(self.rows.ids, np.asarray(ids, dtype=np.int64))
+        return among
+
+    def _keep(self, wanted: NDArray[bool_]) -> None:
         np, room = self._np, self._room
         # A copy: rows that were given are looked at by others.
         alive = room.alive.copy()
-        alive[: self._size] &= np.isin(room.ids[: self._size], np.asarray(ids, dtype=np.int64))
+        alive[: self._size] &= wanted
         self._room = replace(room, alive=alive)
         left = int(np.count_nonzero(alive[: self._size]))
         if left < self._size - self._size // _DEAD:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import TypeVar
 
 from psycopg import AsyncConnection
@@ -23,8 +23,8 @@ T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
-# In a search sorting is the last resort: without figures of a table that was just filled the planner
-# takes comparing all for faster than the index.
+# In a search sorting is the last resort: without figures of a table that was just filled the
+# planner takes comparing all for faster than the index.
 _SETTINGS = (
     "SET LOCAL hnsw.ef_search = 100",
     "SET LOCAL hnsw.iterative_scan = relaxed_order",
@@ -78,8 +78,8 @@ class PostgresChunks(ChunkStore):
         return await self._tables.run(work)
 
     async def _index(self, dimension: int) -> None:
-        """Make the index of vectors of that size, when there is none. What was kept is kept: without
-        one it is found more slowly, and the next write tries again."""
+        """Make the index of vectors of that size, when there is none. What was kept is kept:
+        without one it is found more slowly, and the next write tries again."""
         if dimension in self._indexed or not can_be_indexed(dimension):
             return
 
@@ -92,7 +92,9 @@ class PostgresChunks(ChunkStore):
             if await self._tables.run(work):
                 self._indexed.add(dimension)
         except MemoryFailure as error:
-            _log.warning("vectors of %d numbers are searched without an index: %s", dimension, error)
+            _log.warning(
+                "vectors of %d numbers are searched without an index: %s", dimension, error
+            )
 
     async def _path(self, connection: AsyncConnection) -> bytes:
         """The statement that has names found where the extension is, too."""
@@ -101,8 +103,9 @@ class PostgresChunks(ChunkStore):
             row = await cursor.fetchone()
             if row is None:
                 raise MemoryFailure(
-                    "the extension vector (pgvector) is not in the memory's database any more: have "
-                    "its administrator say CREATE EXTENSION vector, and restore what went with it"
+                    "the extension vector (pgvector) is not in the memory's database any more: "
+                    "have its administrator say CREATE EXTENSION vector, and restore what went "
+                    "with it"
                 )
             self._home = str(row[0])
         return f"SET LOCAL search_path = codin, {self._home}".encode()

@@ -1,5 +1,4 @@
 """The indexes of vectors in Postgres: one for each size of which there are many."""
-# ruff: noqa: S608 - queries are put together from this package's own constants only
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ class Search:
         rows = await self._rows(
             f"""SELECT count(*) FROM (
                     SELECT FROM memory_vector WHERE {self._wanted} LIMIT %(most)s
-                ) AS some""",
+                ) AS several""",
             {**values, "most": most},
         )
         return int(rows[0][0])

@@ -162,4 +162,3 @@ def reach(scope: Scope) -> dict[str, str | None]:
             "in Postgres"
         )
     return values
-

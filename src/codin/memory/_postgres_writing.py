@@ -134,8 +134,9 @@ async def collection_of(
     row = await cursor.fetchone()
     if row is None:
         return None
-    *counts, embedder, dimension = row
-    return Collection(*counts, None if embedder is None else Space(embedder, dimension))
+    number, held, vectors, length, embedder, dimension = row
+    space = None if embedder is None else Space(embedder, dimension)
+    return Collection(number, held, vectors, length, space)
 
 
 async def write(connection: AsyncConnection, scope: Scope, name: str, writing: Writing) -> int:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 
-from codin.database import Row
 from codin.memory._chunk_store import Question
 from codin.memory._found import chunk_of
 from codin.memory._matrix import Place

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from codin.database import Row
 from codin.memory._chunk_store import Writing, tags_of
 from codin.memory._words import marked_text
 from codin.memory.embedder import Space, check_space
@@ -61,16 +62,17 @@ def write(db: sqlite3.Connection, scope: Scope, name: str, writing: Writing) -> 
     _purge(db, writing.now)
     collection = _collection_for(db, scope, name, writing.space)
     owner = (collection.number, scope.agent or "", scope.session or "")
-    _take_out(db, _exactly(db, owner, [chunk.id for chunk in writing.chunks]))
+    take_out(db, _exactly(db, owner, [chunk.id for chunk in writing.chunks]))
     last = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'chunk'").fetchone()
     first = (last[0] if last else 0) + 1
     numbered = list(zip(range(first, first + len(writing.chunks)), writing.chunks, strict=True))
-    db.executemany(
-        "INSERT INTO chunk VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
+    put_in(
+        db,
+        collection,
+        [
             (seq, *owner, chunk.id, writing.now, writing.expires, chunk.text, metadata)
             for (seq, chunk), metadata in zip(numbered, writing.metadata, strict=True)
-        ),
+        ],
     )
     db.executemany(
         "INSERT INTO chunk_vector VALUES (?, ?)",
@@ -80,21 +82,26 @@ def write(db: sqlite3.Connection, scope: Scope, name: str, writing: Writing) -> 
             if vector is not None
         ),
     )
+    db.execute(
+        "UPDATE chunk_collection SET held = held + ? WHERE number = ?",
+        (len(numbered), collection.number),
+    )
+
+
+def put_in(db: sqlite3.Connection, collection: Collection, rows: Sequence[Row]) -> None:
+    """Put chunks in, as rows of their table, with what they are found by except vectors."""
+    db.executemany("INSERT INTO chunk VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
     db.executemany(
         "INSERT INTO chunk_tag VALUES (?, ?, ?, ?)",
         (
             (collection.number, key, value, seq)
-            for (seq, _), metadata in zip(numbered, writing.metadata, strict=True)
+            for seq, *_, metadata in rows
             for key, value in tags_of(metadata)
         ),
     )
     db.executemany(
         "INSERT INTO chunk_word (rowid, words) VALUES (?, ?)",
-        ((seq, marked_text(chunk.text, collection.mark)) for seq, chunk in numbered),
-    )
-    db.execute(
-        "UPDATE chunk_collection SET held = held + ? WHERE number = ?",
-        (len(numbered), collection.number),
+        ((seq, marked_text(text, collection.mark)) for seq, *_, text, _ in rows),
     )
 
 
@@ -107,7 +114,7 @@ def remove(db: sqlite3.Connection, scope: Scope, name: str, ids: Sequence[str], 
         return 0
     owner = (collection.number, scope.agent or "", scope.session or "")
     kept = _exactly(db, owner, ids, "AND (expires IS NULL OR expires > ?)", now)
-    _take_out(db, kept)
+    take_out(db, kept)
     return len(kept)
 
 
@@ -118,7 +125,7 @@ def forget(db: sqlite3.Connection, scope: Scope) -> int:
     query = f"SELECT collection, seq, text, metadata FROM chunk WHERE {_WITHIN} LIMIT {_PAGE}"
     count = 0
     while page := db.execute(query, within(scope)).fetchall():
-        _take_out(db, page)
+        take_out(db, page)
         count += len(page)
     if count:
         # Words that were taken out stay in the index until its parts are merged.
@@ -183,10 +190,11 @@ def _exactly(
 def _purge(db: sqlite3.Connection, now: float) -> None:
     """Take out what has run out, some of it with each write."""
     query = f"SELECT collection, seq, text, metadata FROM chunk WHERE expires <= ? LIMIT {_PAGE}"
-    _take_out(db, db.execute(query, (now,)).fetchall())
+    take_out(db, db.execute(query, (now,)).fetchall())
 
 
-def _take_out(db: sqlite3.Connection, kept: Iterable[Kept]) -> None:
+def take_out(db: sqlite3.Connection, kept: Iterable[Kept]) -> None:
+    """Take chunks out, with what they are found by."""
     for number, group in groupby(sorted(kept), key=lambda one: one[0]):
         rows = list(group)
         mark = Collection(number, 0, 0, None).mark

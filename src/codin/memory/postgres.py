@@ -168,11 +168,14 @@ class PostgresMemory(MemorySystem):
 
         async def work(connection: AsyncConnection) -> Contents:
             async with connection.transaction():
-                counts = []
-                for table in ("memory_message", "memory_note"):
-                    statement = f"DELETE FROM {table} WHERE {WITHIN}"
-                    counts.append((await connection.execute(statement.encode(), values)).rowcount)
-                return Contents(*counts, await chunk_rows.forget(connection, scope))
+                messages, notes = [
+                    (await connection.execute(statement.encode(), values)).rowcount
+                    for statement in (
+                        f"DELETE FROM {table} WHERE {WITHIN}"
+                        for table in ("memory_message", "memory_note")
+                    )
+                ]
+                return Contents(messages, notes, await chunk_rows.forget(connection, scope))
 
         return await self._tables.run(work)
 
@@ -196,9 +199,7 @@ class PostgresMemory(MemorySystem):
     async def close(self) -> None:
         await self._tables.close()
 
-    async def _pages(
-        self, query: str, values: Mapping[str, Any], after: Row
-    ) -> AsyncIterator[Row]:
+    async def _pages(self, query: str, values: Mapping[str, Any], after: Row) -> AsyncIterator[Row]:
         """What ``query`` finds, page by page: its first columns say what the next page is after."""
         while rows := await _done(self._tables, query, {**values, **_numbered(after)}):
             for row in rows:
