@@ -13,7 +13,7 @@ from psycopg import AsyncConnection
 from codin.database import Row
 from codin.memory._chunk_store import Question
 from codin.memory._found import chunk_of
-from codin.memory._postgres_nearest import index_name, indexed
+from codin.memory._postgres_nearest import indexed
 from codin.memory._postgres_tables import NARROWED, THERE, reach
 from codin.memory._postgres_writing import Collection, vector_text
 from codin.memory._words import asked_words, plain_words
@@ -59,12 +59,12 @@ class Search:
             "vector": vector_text(question.vector),
             "limit": question.depth,
         }
-        total = await self._indexed(space.dimension)
-        if total:
+        if self.collection.indexed:
+            total = max(self.collection.indexed, self.collection.vectors)
             # Beyond so many the index is walked through faster than all are compared.
             walked = max(question.depth, _LEAST_WALKED)
             bound = math.isqrt(_HOPS * walked * total)
-            there = await self._count(values, bound + 1)
+            there = await self._count(values, max(bound, question.depth) + 1)
             if there > bound:
                 kind = indexed(space.dimension)
                 rows = await self._rows(
@@ -85,14 +85,6 @@ class Search:
             values,
         )
         return [(seq, _cosine(distance)) for seq, distance in rows]
-
-    async def _indexed(self, dimension: int) -> int:
-        """Among how many vectors of that size an index helps; 0 without one."""
-        rows = await self._rows(
-            "SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass(%(name)s)",
-            {"name": index_name(dimension)},
-        )
-        return max(rows[0][0], self.collection.vectors) if rows else 0
 
     async def _count(self, values: dict[str, Any], most: int) -> int:
         """How many vectors the question is about, up to ``most``."""

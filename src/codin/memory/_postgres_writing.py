@@ -28,7 +28,9 @@ _MOST_WORD_BYTES = 500_000
 """Of a text's marked words: Postgres holds a megabyte of them, with where they are."""
 
 _COLLECTION = """
-SELECT number, held, vectors, length, embedder, dimension FROM memory_collection
+SELECT number, held, vectors, length, embedder, dimension, coalesce((
+    SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass('memory_nearest_' || dimension)
+), 0) FROM memory_collection
 WHERE tenant = %(tenant)s AND holder = %(holder)s AND name = %(name)s
 """
 _MAKE = """
@@ -104,13 +106,15 @@ WHERE number = %(collection)s
 @dataclass(frozen=True, slots=True)
 class Collection:
     """One that is there: so many chunks are ``held`` in it, with so many ``vectors``, and with so
-    many words together as ``length`` says."""
+    many words together as ``length`` says. An index has about as many vectors of their size, from
+    all collections, as ``indexed`` says; 0: there is none."""
 
     number: int
     held: int
     vectors: int
     length: int
     space: Space | None
+    indexed: int
 
     def marked(self, words: Iterable[str]) -> str:
         """``words`` as they are nobody else's, so that the index leads with whose they are."""
@@ -134,9 +138,9 @@ async def collection_of(
     row = await cursor.fetchone()
     if row is None:
         return None
-    number, held, vectors, length, embedder, dimension = row
+    number, held, vectors, length, embedder, dimension, indexed = row
     space = None if embedder is None else Space(embedder, dimension)
-    return Collection(number, held, vectors, length, space)
+    return Collection(number, held, vectors, length, space, indexed)
 
 
 async def write(connection: AsyncConnection, scope: Scope, name: str, writing: Writing) -> int:

@@ -85,6 +85,7 @@ class RedisServer:
                 timeout=_WAIT_SECONDS,
                 socket_connect_timeout=_CONNECT_SECONDS,
                 socket_timeout=_ANSWER_SECONDS,
+                protocol=2,
                 # A call whose answer was lost may have been done: it is not for us to do it again.
                 retry=Retry(NoBackoff(), 0),
             )

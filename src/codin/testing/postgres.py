@@ -71,6 +71,14 @@ class PostgresServer:
             cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
 
+    def stop(self) -> None:
+        """Stop it, whoever is connected; ``start`` has it back at the same place."""
+        self._server.stop()
+
+    def start(self) -> None:
+        """Start it again, and return once it answers."""
+        self._server.start()
+
     def _admin(self, statement: sql.SQL | sql.Composed) -> None:
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(statement)
