@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -32,8 +33,9 @@ class Corpus:
     wanted: NDArray[float32]
 
 
+@lru_cache(maxsize=1)
 def corpus(chunks: int, questions: int) -> Corpus:
-    """So many of each."""
+    """So many of each, the same for every store."""
     import numpy as np
 
     chance, numbers = random.Random(_SEED), np.random.default_rng(_SEED)  # noqa: S311

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from codin.bench._memory_sqlite import sqlite
+from codin.bench._memory_stores import pgvector, redis, sqlite
 from codin.bench._pairs import Groups, measured_groups
 from codin.bench.base import BenchReport
 
@@ -25,8 +25,10 @@ class Effort:
 QUICK = Effort(rounds=1, chunks=2000, questions=5)
 """To see that it works; its figures say nothing."""
 
+_FIGURES = ("vector", "text", "hybrid", "recall", "inserts")
 _GROUPS: Groups = {
-    sqlite: ("vector sqlite", "text sqlite", "hybrid sqlite", "recall sqlite", "inserts sqlite"),
+    store: tuple(f"{figure} {store.__name__}" for figure in _FIGURES)
+    for store in (sqlite, pgvector, redis)
 }
 """What is measured, with the names of its figures."""
 
