@@ -163,7 +163,7 @@ async def test_so_much_is_held_and_no_more(server: RedisServer) -> None:
             held = memory._chunks._held.values()
             assert 1 <= len(held) < len(users)
             assert sum(one.size_bytes for one in held) <= 300_000
-        long = [Chunk(f"word{n} " * 1000, str(n)) for n in range(100)]
+        long = [Chunk(f"word{n} " * 1000, str(n), vector=[1] * 64) for n in range(100)]
         await memory.chunks.upsert(users[0], *long)
         for _ in range(2):
             with pytest.raises(MemoryFailure, match=r"'default' is larger .*300,000 bytes.*raise"):

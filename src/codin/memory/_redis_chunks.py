@@ -86,12 +86,13 @@ class RedisChunks(ChunkStore):
                 f"{size:,} bytes of chunks at once: put at most {_MOST_BYTES:,} in one call"
             )
         space = writing.space
-        known = await self._server.run(
-            *(WRITE, base_of(scope), *narrowed(scope), collection, writing.now),
-            *("" if writing.expires is None else writing.expires, new_id()),
+        about: tuple[str, ...] = (
+            "" if writing.expires is None else repr(writing.expires),
+            new_id(),
             *(("", "") if space is None else (space.embedder, str(space.dimension))),
-            *rows,
         )
+        values = (*narrowed(scope), collection, writing.now, *about, *rows)
+        known = await self._server.run(WRITE, base_of(scope), *values)
         if known is not None:
             check_space(collection, _space(*known), space)
 
