@@ -11,7 +11,14 @@ import psycopg
 import pytest
 
 from codin.errors import InvalidInputError
-from codin.memory import Chunk, Contents, EmbeddingError, MemoryFailure, _postgres_chunks
+from codin.memory import (
+    Chunk,
+    Contents,
+    EmbeddingError,
+    MemoryFailure,
+    _postgres_chunks,
+    _postgres_nearest,
+)
 from codin.memory import _postgres_searching as searching
 from codin.memory.postgres import PostgresMemory
 from codin.security import Scope
@@ -164,17 +171,51 @@ async def test_an_index_that_cannot_be_made_costs_no_write(
 ) -> None:
     monkeypatch.setattr(_postgres_chunks, "MANY", 3)
     async with memory_at(database) as memory:
-        await memory.chunks.upsert(ANNA, *numbered(1))
-        broken = "CREATE TABLE codin.memory_nearest_64 (x int)"
-        await execute(database, broken, "ALTER TABLE codin.memory_vector RENAME vector TO gone")
-        await execute(database, "ALTER TABLE codin.memory_vector RENAME gone TO vector")
-        monkeypatch.setattr(
-            "codin.memory._postgres_nearest.indexed", lambda dimension: f"nothing({dimension})"
-        )
-        await execute(database, "DROP TABLE codin.memory_nearest_64")
-        await memory.chunks.upsert(ANNA, *numbered(2, 3, 4))
+        with monkeypatch.context() as patch:
+            patch.setattr(_postgres_nearest, "_BUILD", "m = 1000")
+            await memory.chunks.upsert(ANNA, *numbered(1, 2, 3, 4))
         assert "64 numbers are searched without an index" in caplog.text
         assert len(await found(memory, "chunk")) == 4
+        caplog.clear()
+        await memory.chunks.upsert(ANNA, *numbered(5))
+        assert caplog.text == ""
+        kinds = "SELECT indexdef FROM pg_indexes WHERE indexname = 'memory_nearest_64'"
+        assert "hnsw" in (await execute(database, kinds))[0][0]
+
+
+async def test_an_index_that_was_begun_and_not_finished_is_made_anew(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_postgres_chunks, "MANY", 3)
+    async with memory_at(database) as memory:
+        await memory.chunks.upsert(ANNA, *numbered(1, 2))
+        await execute(
+            database,
+            "CREATE INDEX memory_nearest_64 ON codin.memory_vector (seq)",
+            "UPDATE pg_index SET indisvalid = false"
+            " WHERE indexrelid = 'codin.memory_nearest_64'::regclass",
+        )
+        await memory.chunks.upsert(ANNA, *numbered(3))
+        kinds = "SELECT indexdef FROM pg_indexes WHERE indexname = 'memory_nearest_64'"
+        assert "hnsw" in (await execute(database, kinds))[0][0]
+        monkeypatch.setattr(searching, "_HOPS", 0)
+        assert len(await found(memory, "chunk")) == 3
+
+
+async def test_nobody_waits_for_an_index_that_somebody_else_makes(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_postgres_chunks, "MANY", 1)
+    async with memories(database) as (one, two):
+        await one.notes.put(ANNA, "k", 1)
+        lock = f"SELECT pg_advisory_lock({_postgres_nearest._LOCK})"
+        async with await psycopg.AsyncConnection.connect(database, autocommit=True) as other:
+            await other.execute(lock.encode())
+            await one.chunks.upsert(ANNA, *numbered(1))
+            assert 64 not in one.chunks._indexed
+        await two.chunks.upsert(ANNA, *numbered(2))
+        assert 64 in two.chunks._indexed
+        assert set(await found(one, "chunk")) == {"1", "2"}
 
 
 async def test_words_are_counted_as_they_come_and_go(database: str) -> None:

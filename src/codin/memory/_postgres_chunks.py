@@ -84,9 +84,13 @@ class PostgresChunks(ChunkStore):
             return
 
         async def work(connection: AsyncConnection) -> bool:
-            async with connection.transaction():
-                await connection.execute(await self._path(connection))
+            path = (await self._path(connection)).replace(b"SET LOCAL", b"SET")
+            try:
+                await connection.execute(path)
                 return await make_index(connection, dimension)
+            finally:
+                # The connection is for others next.
+                await connection.execute("SET search_path = codin")
 
         try:
             if await self._tables.run(work):

@@ -11,7 +11,7 @@ _MOST_EXACT = 2_000
 _MOST = 4_000
 _BUILD = "m = 16, ef_construction = 128"
 """By the extension's own settings (64) one in ten of the nearest is missed among 100,000."""
-_LOCK = "codin memory nearest"
+_LOCK = "hashtextextended('codin memory nearest', 0)"
 
 
 def index_name(dimension: int) -> str:
@@ -32,18 +32,32 @@ def indexed(dimension: int) -> str:
 
 async def make_index(connection: AsyncConnection, dimension: int) -> bool:
     """Make the index of vectors of that size, unless it is there; whether there is one now, and not
-    somebody else about to make it."""
-    kind = indexed(dimension)
-    alone = "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))"
-    cursor = await connection.execute(alone, (_LOCK,))
+    somebody else about to make it. Nobody's writes wait for it; ``connection`` commits each
+    statement by itself."""
+    cursor = await connection.execute(f"SELECT pg_try_advisory_lock({_LOCK})".encode())
     if await cursor.fetchone() == (False,):
         return False
-    statement = (
-        f"CREATE INDEX IF NOT EXISTS {index_name(dimension)} ON memory_vector "
-        f"USING hnsw ((vector::{kind}) {kind.partition('(')[0]}_cosine_ops) "
-        f"WITH ({_BUILD}) WHERE dimension = {dimension}"
-    )
-    await connection.execute(statement.encode())
-    # The server's own look at what is in the tables comes by a minute later.
-    await connection.execute("ANALYZE memory_vector, memory_chunk, memory_word")
+    try:
+        cursor = await connection.execute(
+            "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)",
+            (index_name(dimension),),
+        )
+        found = await cursor.fetchone()
+        if found is None or not found[0]:
+            await _make(connection, dimension)
+    finally:
+        await connection.execute(f"SELECT pg_advisory_unlock({_LOCK})".encode())
     return True
+
+
+async def _make(connection: AsyncConnection, dimension: int) -> None:
+    name, kind = index_name(dimension), indexed(dimension)
+    for statement in (
+        f"DROP INDEX CONCURRENTLY IF EXISTS {name}",  # one that was begun and not finished
+        f"CREATE INDEX CONCURRENTLY {name} ON memory_vector "
+        f"USING hnsw ((vector::{kind}) {kind.partition('(')[0]}_cosine_ops) "
+        f"WITH ({_BUILD}) WHERE dimension = {dimension}",
+        # The server's own look at what is in the tables comes by a minute later.
+        "ANALYZE memory_vector, memory_chunk, memory_word",
+    ):
+        await connection.execute(statement.encode())

@@ -29,7 +29,8 @@ _MOST_WORD_BYTES = 500_000
 
 _COLLECTION = """
 SELECT number, held, vectors, length, embedder, dimension, coalesce((
-    SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass('memory_nearest_' || dimension)
+    SELECT reltuples::bigint FROM pg_class JOIN pg_index ON indexrelid = oid AND indisvalid
+    WHERE oid = to_regclass('memory_nearest_' || dimension)
 ), 0) FROM memory_collection
 WHERE tenant = %(tenant)s AND holder = %(holder)s AND name = %(name)s
 """

@@ -51,9 +51,10 @@ class RedisChunks(ChunkStore):
         self._cache_bytes = cache_bytes
         self._held: OrderedDict[tuple[str, str], _Held] = OrderedDict()
 
-    def let_go(self) -> None:
-        """Hold nothing any more."""
-        self._held.clear()
+    def let_go(self, base: str = "") -> None:
+        """Hold nothing any more, of the user whose keys begin with ``base``."""
+        for place in [place for place in self._held if place[0].startswith(base)]:
+            del self._held[place]
 
     async def exported(self, scope: Scope, now: float) -> AsyncIterator[dict[str, Any]]:
         """Those within ``scope``, as JSON objects."""
@@ -91,6 +92,7 @@ class RedisChunks(ChunkStore):
             new_id(),
             *(("", "") if space is None else (space.embedder, str(space.dimension))),
         )
+        values: tuple[str | bytes | float, ...]
         values = (*narrowed(scope), collection, writing.now, *about, *rows)
         known = await self._server.run(WRITE, base_of(scope), *values)
         if known is not None:

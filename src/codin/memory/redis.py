@@ -122,8 +122,9 @@ class RedisMemory(MemorySystem):
         self.chunks = self._chunks
 
     async def forget(self, scope: Scope) -> Contents:
-        counts = await self._server.run(FORGET, base_of(scope), *narrowed(scope), new_id())
-        self._chunks.let_go()
+        base = base_of(scope)
+        counts = await self._server.run(FORGET, base, *narrowed(scope), new_id())
+        self._chunks.let_go(base)
         return Contents(*counts)
 
     async def contents(self, scope: Scope) -> Contents:
