@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import TypeVar
 
 from psycopg import AsyncConnection
 
@@ -18,8 +17,6 @@ from codin.memory.chunks import FoundChunk
 from codin.memory.embedder import Embedder, check_space
 from codin.memory.errors import MemoryFailure
 from codin.security import Scope
-
-T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
