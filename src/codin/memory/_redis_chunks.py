@@ -100,7 +100,7 @@ class RedisChunks(ChunkStore):
 
     async def _remove(self, scope: Scope, collection: str, ids: Sequence[str], now: float) -> int:
         keys = [_key(scope, one) for one in ids]
-        values = (*narrowed(scope), collection, now, *keys)
+        values: tuple[str | float, ...] = (*narrowed(scope), collection, now, *keys)
         return int(await self._server.run(REMOVE, base_of(scope), *values))
 
     async def _find(self, scope: Scope, collection: str, question: Question) -> list[FoundChunk]:
