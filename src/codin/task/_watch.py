@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from codin.ending import end
 from codin.security import Principal
-from codin.task._active import ActiveRun
+from codin.task._runs import Runs
 from codin.task.errors import TaskError
 from codin.task.log.base import EventLog
 from codin.task.recovery import Recovery
@@ -28,7 +28,7 @@ class Watch:
         self,
         log: EventLog,
         recovery: Recovery,
-        runs: Mapping[str, ActiveRun],
+        runs: Runs,
         *,
         owner: str,
         lease_seconds: float,
@@ -94,9 +94,10 @@ class Watch:
                 _log.exception("the task log could not be looked after, and will be again")
 
     async def _pulse(self) -> None:
-        before = list(self._runs.items())
+        before = list(self._runs)
         pulse = await self._log.pulse(self._owner, self._lease_seconds)
-        for task_id, active in before:
+        for active in before:
+            task_id = active.run.task_id
             if task_id in pulse.cancel:
                 active.stop("canceled by its user")
             elif task_id not in pulse.held:

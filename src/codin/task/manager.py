@@ -69,7 +69,7 @@ class TaskManager:
         record: ModelRecord | None = None,
     ) -> None:
         self.runner = runner
-        runner.works = self._work
+        runner.taking_up.works = self._work
         self._record = record or ModelRecord()
         agent_calls = AgentCalls(runner, self.agent_handler, calls or CallLimits())
         consultations = Consultations(runner, agent_calls)

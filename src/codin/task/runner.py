@@ -4,42 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from codin.agent.a2a import EventEncoder, text_message
-from codin.agent.events import AgentEvent, Canceled, EndEvent, Failed
-from codin.errors import NotFoundError
+from codin.agent.events import AgentEvent, Canceled, Failed
 from codin.ids import new_id
-from codin.security import ForbiddenError, Principal, RunGrant, Scope
-from codin.task._active import ActiveRun
+from codin.security import Principal, RunGrant, Scope
 from codin.task._beginnings import Beginnings, Drive
-from codin.task._entries import repeated, submitted, working
+from codin.task._entries import submitted, working
 from codin.task._paused import kept_with
 from codin.task._requests import check_answer
-from codin.task._run_calls import Reply
+from codin.task._runs import RootEnded, Runs, new_of
+from codin.task._taking_up import TakingUp, Works, no_works
 from codin.task._watch import Watch
-from codin.task.beginning import Beginning, first, last_beginning, message_at
+from codin.task.beginning import first, last_beginning
 from codin.task.conversation import (
     Conversation,
     ForgivingConversation,
     NoConversation,
-    answered,
     taken_over,
 )
-from codin.task.errors import FencedError, LogError, StaleAnswer, TaskEnded, TaskError
-from codin.task.journal import Journal
+from codin.task.errors import LogError, StaleAnswer, TaskEnded, TaskError
 from codin.task.log.base import Entry, EventLog, Lease, NewTask, TaskRow
 from codin.task.log.follow import follow
 from codin.task.owner import is_dead, new_owner
-from codin.task.projection import Json, to_json
-from codin.task.recovery import Recovery, interrupted, past_deadline
+from codin.task.projection import to_json
+from codin.task.recovery import Recovery
 from codin.task.scheduler import RunLimits, Scheduler
-from codin.task.states import INTERRUPTED, SUBMITTED, TERMINAL
-from codin.task.urgency import Urgency, urgency_of
+from codin.task.states import INTERRUPTED, TERMINAL
+from codin.task.urgency import urgency_of
 from codin.task.work import ParentTask, Run, Work
 
 if TYPE_CHECKING:
@@ -52,17 +46,8 @@ GRACE_SECONDS = 5.0
 _log = logging.getLogger(__name__)
 
 
-Works = Callable[[Principal, str], Work]
-"""Gives what does the tasks of an agent, by its id. Raises ``NotFoundError`` where there is none
-that the principal may use."""
-
-
 async def _nothing(principal: Principal, goal_id: str) -> None:
     return None
-
-
-def _no_works(principal: Principal, agent_id: str) -> Work:
-    raise NotFoundError(f"there is no agent {agent_id!r} here")
 
 
 class TaskRunner:
@@ -85,27 +70,32 @@ class TaskRunner:
         log: EventLog,
         *,
         conversation: Conversation | None = None,
-        root_ended: Callable[[Principal, str], Awaitable[None]] = _nothing,
+        root_ended: RootEnded = _nothing,
         owner: str | None = None,
         lease_seconds: float = LEASE_SECONDS,
         pulse_seconds: float = PULSE_SECONDS,
         grace_seconds: float = GRACE_SECONDS,
         idempotent: bool = True,
-        works: Works = _no_works,
+        works: Works = no_works,
         limits: RunLimits | None = None,
         takes_over: bool = True,
     ) -> None:
         self.log = log
         self.idempotent = idempotent
-        self.works = works
         self.owner = owner or new_owner()
         self._conversation = ForgivingConversation(conversation or NoConversation())
-        self._root_ended = root_ended
         self._lease_seconds = lease_seconds
         self._pulse_seconds = pulse_seconds
-        self._grace_seconds = grace_seconds
-        self._runs: dict[str, ActiveRun] = {}
         self._scheduler = Scheduler(limits)
+        self._runs = Runs(
+            log,
+            self._scheduler,
+            self._conversation,
+            root_ended=root_ended,
+            grace_seconds=grace_seconds,
+        )
+        self._beginnings = Beginnings()
+        self.taking_up = TakingUp(log, self._runs, self._beginnings, works)
         self._recovery = Recovery(
             log,
             self._take_up,
@@ -122,8 +112,9 @@ class TaskRunner:
             pulse_seconds=pulse_seconds,
             takes_over=takes_over,
         )
+        self._runs.begun, self._runs.room = self._watch.start, self._watch.nudge
+        self._runs.doubtful = self._watch.doubt
         self._takes_over = takes_over
-        self._beginnings = Beginnings()
         self._closing = False
 
     async def start(
@@ -186,8 +177,8 @@ class TaskRunner:
             self._scheduler.queued = True
             self._watch.start()
             return task_id, _not_here
-        run = self._run(new, lease, message, beginning)
-        return task_id, self._begin(run, work, said, lease, new)
+        run = self._runs.run(new, lease, message, beginning)
+        return task_id, self._runs.begin(run, work, said, lease, new)
 
     def _begins_now(self, principal: Principal, new: NewTask) -> bool:
         """Whether there is room for a new task, and nothing waits that came before it."""
@@ -223,7 +214,7 @@ class TaskRunner:
         self._check_open()
         await self.wait(row.task_id)  # the run that asked may still be letting go of what it used
         message.task_id, message.context_id = row.task_id, row.context_id
-        new = _new(row)
+        new = new_of(row)
         with self._doubting(principal, row.task_id):
             lease = await self._claim(row)
             if lease is None:
@@ -239,56 +230,7 @@ class TaskRunner:
             said = to_json(message)
             entries = [Entry("message", said), working(message), beginning.entry()]
             last = await self.log.append(lease, entries)
-        return last, await self._go_on(row, work, beginning, lease, said)
-
-    async def _take_up(self, row: TaskRow, lease: Lease) -> Failed | None:
-        """Begin the run of a task that nobody runs, for the first time or again; gives the task's
-        end where it cannot be."""
-        if row.deadline is not None and time.time() >= row.deadline:
-            return past_deadline()
-        beginning = await last_beginning(self.log, row)
-        if beginning is None:
-            return interrupted("it does not say what it was begun with")
-        if row.parent_id is not None and (await self.log.task(row.principal, row.parent_id)).ended:
-            return interrupted("the task that it was a step of has ended")
-        if row.state != SUBMITTED:
-            beginning = beginning.repeated(row)
-        if beginning.hopeless:
-            return interrupted(
-                f"it was begun {beginning.attempt - 1} times, and got no further the last times"
-            )
-        try:
-            work = self.works(beginning.principal, row.agent_id)
-        except (NotFoundError, ForbiddenError) as error:
-            return interrupted(str(error))
-        await self._beginnings.whole(self._taking_up(row, work, beginning, lease))
-        return None
-
-    async def _taking_up(
-        self, row: TaskRow, work: Work, beginning: Beginning, lease: Lease
-    ) -> tuple[None, Drive]:
-        self._check_open()
-        message = await message_at(self.log, row, beginning.answer or beginning.turn)
-        if beginning.again:
-            entries = [repeated(row, beginning.attempt), beginning.entry()]
-        else:
-            entries = [working(message)]
-        await self.log.append(lease, entries)
-        return None, await self._go_on(row, work, beginning, lease, to_json(message))
-
-    async def _go_on(
-        self, row: TaskRow, work: Work, beginning: Beginning, lease: Lease, said: Json
-    ) -> Drive:
-        """Begin a run of a task that had one before; ``said`` is the latest message to it."""
-        message = await message_at(self.log, row, beginning.turn)
-        message.task_id, message.context_id = row.task_id, row.context_id
-        reply = None
-        if beginning.asked:
-            answer = await message_at(self.log, row, beginning.answer)
-            reply = Reply(beginning.asked, answer, beginning.answer)
-        state = (await kept_with(self.log, row, beginning.turn)).state
-        run = self._run(_new(row), lease, message, beginning, state=state, reply=reply)
-        return self._begin(run, work, said, lease, _new(row))
+        return last, await self._runs.go_on(row, work, beginning, lease, said)
 
     async def cancel(self, principal: Principal, task_id: str, reason: str = "") -> TaskRow:
         """Stop a task, in whatever process it runs, and give how it stands once that is logged.
@@ -320,7 +262,7 @@ class TaskRunner:
             TaskEnded: it is over already.
         """
         row = await self.log.request_pause(principal, task_id, paused=True)
-        here = [one for one in self._runs.values() if task_id in (one.run.task_id, one.run.goal_id)]
+        here = [one for one in self._runs if task_id in (one.run.task_id, one.run.goal_id)]
         await asyncio.gather(*(active.pause() for active in here))
         return row
 
@@ -392,7 +334,7 @@ class TaskRunner:
         logged; with ``hand_over`` it is left for the next process over the log to go on with."""
         self._closing = True
         await self._beginnings.settled()
-        runs = list(self._runs.values())
+        runs = list(self._runs)
         if hand_over:
             await asyncio.gather(*(run.leave() for run in runs), return_exceptions=True)
         else:
@@ -427,15 +369,6 @@ class TaskRunner:
             raise
         return row
 
-    async def _end_below(self, goal_id: str) -> None:
-        """Stop what a goal began and did not end itself."""
-        left = [
-            active
-            for task_id, active in self._runs.items()
-            if active.run.goal_id == goal_id and task_id != goal_id
-        ]
-        await asyncio.gather(*(active.cancel("its goal has ended") for active in left))
-
     async def _past(
         self, principal: Principal, new: NewTask, parent: ParentTask | None
     ) -> tuple[Message, ...]:
@@ -445,78 +378,13 @@ class TaskRunner:
         own = await self._conversation.history(scope) if new.context_given else ()
         return taken_over(parent.history, own, new.task_id) if parent else tuple(own)
 
-    def _run(
-        self, new: NewTask, lease: Lease, message: Message, beginning: Beginning, **more: Any
-    ) -> Run:
-        return Run(
-            task_id=new.task_id,
-            context_id=new.context_id,
-            goal_id=new.goal_id,
-            message=message,
-            history=beginning.messages(),
-            beginning=beginning,
-            lane=new.lane,
-            urgency=Urgency(new.priority, new.deadline),
-            journal=Journal(self.log, lease, EventEncoder(new.task_id, new.context_id)),
-            **more,
-        )
+    async def _take_up(self, row: TaskRow, lease: Lease) -> Failed | None:
+        self._check_open()
+        return await self.taking_up.take_up(row, lease)
 
     def _check_open(self) -> None:
         if self._closing:
             raise TaskError("the platform is being stopped and takes no new task")
-
-    def _begin(self, run: Run, work: Work, said: Json, lease: Lease, new: NewTask) -> Drive:
-        """Have the run known from now on; what is given drives it."""
-        # Work that dispatches has to wait for the work that it stops.
-        grace = self._grace_seconds * (3 if new.parent_id is None else 1)
-        active = ActiveRun(run, work, grace_seconds=grace)
-        driver = asyncio.current_task()
-        assert driver is not None
-        active.driver = driver
-        self._runs[new.task_id] = active
-        self._scheduler.begin(new.task_id, new.lane, run.principal.tenant, new.agent_id)
-        self._watch.start()
-        scope = Scope.of(run.principal, agent=new.agent_id, session=new.context_id)
-        return partial(self._drive, active, said, scope, lease, new)
-
-    async def _drive(
-        self, active: ActiveRun, said: Json, scope: Scope, lease: Lease, new: NewTask
-    ) -> None:
-        stopped = False
-        try:
-            await active.drive(partial(self._before_end, active.run, said, scope))
-            stopped = True  # the lease was given back with the last event
-        except FencedError as error:
-            _log.warning("%s", error)
-        except Exception:
-            _log.exception("the run of task %s could not be brought to its end", new.task_id)
-            self._watch.doubt(active.run.principal, new.task_id)
-        finally:
-            if not stopped:
-                with suppress(TaskError):
-                    await self.log.release(lease)
-            if self._runs.get(new.task_id) is active:  # it may go on already
-                del self._runs[new.task_id]
-                self._scheduler.end(new.task_id)
-                if self._scheduler.queued:
-                    self._watch.nudge()
-            if new.parent_id is None:
-                await self._let_go(active.run)
-
-    async def _let_go(self, run: Run) -> None:
-        try:
-            await self._root_ended(run.principal, run.goal_id)
-        except Exception:
-            _log.exception("what task %s used could not be let go", run.task_id)
-
-    async def _before_end(self, run: Run, said: Json, scope: Scope, end: EndEvent) -> None:
-        if run.goal_id == run.task_id:
-            await self._end_below(run.goal_id)
-        # before the end is seen: whoever goes on with the conversation must find it there
-        answer = answered(run.text, end)
-        ids = {"context_id": run.context_id, "task_id": run.task_id}
-        reply = [text_message(answer, **ids)] if answer else []
-        await self._conversation.append(scope, said, *reply)
 
     async def _cancel_elsewhere(self, principal: Principal, row: TaskRow, reason: str) -> None:
         lease = await self._claim(row)
@@ -531,15 +399,6 @@ class TaskRunner:
                     self.log, principal, row.task_id, until=TERMINAL | INTERRUPTED
                 ):
                     pass
-
-
-def _new(row: TaskRow) -> NewTask:
-    return NewTask(
-        *(row.task_id, row.context_id, row.agent_id, row.goal_id, row.parent_id),
-        lane=row.lane,
-        priority=row.priority,
-        deadline=row.deadline,
-    )
 
 
 async def _not_here() -> None:

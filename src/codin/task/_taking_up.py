@@ -1,0 +1,72 @@
+"""Begins the runs of tasks that nobody runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from codin.agent.events import Failed
+from codin.errors import NotFoundError
+from codin.security import ForbiddenError, Principal
+from codin.task._beginnings import Beginnings, Drive
+from codin.task._entries import repeated, working
+from codin.task._runs import Runs
+from codin.task.beginning import Beginning, last_beginning, message_at
+from codin.task.log.base import EventLog, Lease, TaskRow
+from codin.task.projection import to_json
+from codin.task.recovery import interrupted, past_deadline
+from codin.task.states import SUBMITTED
+from codin.task.work import Work
+
+Works = Callable[[Principal, str], Work]
+"""Gives what does the tasks of an agent, by its id. Raises ``NotFoundError`` where there is none
+that the principal may use."""
+
+
+def no_works(principal: Principal, agent_id: str) -> Work:
+    """Refuse: there is no agent."""
+    raise NotFoundError(f"there is no agent {agent_id!r} here")
+
+
+class TakingUp:
+    """Has tasks go on in this process, by what the log has of them."""
+
+    def __init__(self, log: EventLog, runs: Runs, beginnings: Beginnings, works: Works) -> None:
+        self._log = log
+        self._runs = runs
+        self._beginnings = beginnings
+        self.works = works
+
+    async def take_up(self, row: TaskRow, lease: Lease) -> Failed | None:
+        """Begin the run of a task that nobody runs, for the first time or again; gives the task's
+        end where it cannot be."""
+        if row.deadline is not None and time.time() >= row.deadline:
+            return past_deadline()
+        beginning = await last_beginning(self._log, row)
+        if beginning is None:
+            return interrupted("it does not say what it was begun with")
+        if row.parent_id is not None and (await self._log.task(row.principal, row.parent_id)).ended:
+            return interrupted("the task that it was a step of has ended")
+        if row.state != SUBMITTED:
+            beginning = beginning.repeated(row)
+        if beginning.hopeless:
+            return interrupted(
+                f"it was begun {beginning.attempt - 1} times, and got no further the last times"
+            )
+        try:
+            work = self.works(beginning.principal, row.agent_id)
+        except (NotFoundError, ForbiddenError) as error:
+            return interrupted(str(error))
+        await self._beginnings.whole(self._taking_up(row, work, beginning, lease))
+        return None
+
+    async def _taking_up(
+        self, row: TaskRow, work: Work, beginning: Beginning, lease: Lease
+    ) -> tuple[None, Drive]:
+        message = await message_at(self._log, row, beginning.answer or beginning.turn)
+        if beginning.again:
+            entries = [repeated(row, beginning.attempt), beginning.entry()]
+        else:
+            entries = [working(message)]
+        await self._log.append(lease, entries)
+        return None, await self._runs.go_on(row, work, beginning, lease, to_json(message))
