@@ -171,7 +171,8 @@ async def test_two_gateways_over_one_postgres_serve_each_others_tasks(
             missed = await http.get(f"{path}:subscribe", headers=resuming)
             assert missed.status_code == 200, missed.text
             numbers = [int(n) for n in re.findall(r"^id: (\d+)$", missed.text, re.MULTILINE)]
-            assert numbers == list(range(2, numbers[-1] + 1))
+            untold = 3  # what the run was begun with
+            assert numbers == [n for n in range(2, numbers[-1] + 1) if n != untold]
             again = await http.post(f"{places[1]}/agents/echo/message:send", json=asked)
             assert again.json()["task"]["id"] == task_id, "the message is known there too"
             records = await platforms[1].trust.store.audit.list(OWNER)

@@ -229,8 +229,8 @@ class TaskRunner:
             # In one transaction: who reads the answer must not find the task still waiting for it.
             said = to_json(message)
             entries = [Entry("message", said), working(message), beginning.entry()]
-            last = await self.log.append(lease, entries)
-        return last, await self._runs.go_on(row, work, beginning, lease, said)
+            await self.log.append(lease, entries)
+        return seq + 1, await self._runs.go_on(row, work, beginning, lease, said)
 
     async def cancel(self, principal: Principal, task_id: str, reason: str = "") -> TaskRow:
         """Stop a task, in whatever process it runs, and give how it stands once that is logged.
