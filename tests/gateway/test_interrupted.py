@@ -23,8 +23,8 @@ from a2a.types import (
 from codin.agent.a2a import user_message
 from codin.agent.base import Task as Work
 from codin.agent.events import AgentEvent, InputRequest, TextFinal
-from codin.agent.plan import Plan, Step
-from codin.agent.planner import Planner, PlanRequest
+from codin.agent.planning.plan import Plan, Step
+from codin.agent.planning.planner import Planner, PlanRequest
 from codin.gateway.grpc import GrpcServer
 from codin.testing.serving import ScriptedAgent, Served, serve_agents
 

@@ -11,8 +11,8 @@ from typing import Any, cast
 from a2a.types import CancelTaskRequest, Task, TaskState
 
 from codin.agent.base import Agent, AgentInfo
-from codin.agent.plan import Plan, Step
-from codin.agent.planner import Planner, PlanRequest
+from codin.agent.planning.plan import Plan, Step
+from codin.agent.planning.planner import Planner, PlanRequest
 from codin.agent.registry import AgentRegistry
 from codin.config import PolicySettings
 from codin.gateway.coordination import AgentTools

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from codin.agent.plan import Plan, Step
+from codin.agent.planning.plan import Plan, Step
 from codin.task.findings import StepOutput, answer, cut, lacks_numbers
 
 

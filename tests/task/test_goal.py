@@ -19,8 +19,8 @@ from codin.agent.events import (
     TextFinal,
     ToolCall,
 )
-from codin.agent.plan import Plan, Step
-from codin.agent.planner import Planner, PlanningFailed, PlanRequest
+from codin.agent.planning.plan import Plan, Step
+from codin.agent.planning.planner import Planner, PlanningFailed, PlanRequest
 from codin.agent.registry import AgentRegistry
 from codin.security import (
     DEFAULT_ROLES,

@@ -13,8 +13,8 @@ from playwright.async_api import Page, expect
 
 from codin.agent.base import Task
 from codin.agent.events import AgentEvent, InputRequest, TextFinal, ToolCall
-from codin.agent.plan import Plan, Step
-from codin.agent.planner import Planner, PlanRequest
+from codin.agent.planning.plan import Plan, Step
+from codin.agent.planning.planner import Planner, PlanRequest
 from codin.task.calls import _request
 from codin.testing.serving import ScriptedAgent, Served, serve_agents
 from codin.testing.team import PROBE

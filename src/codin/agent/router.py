@@ -8,12 +8,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, create_model
 
-from codin.agent._plan_matching import PlanMatcher
-from codin.agent._plan_prompts import described, shortened
 from codin.agent.adapters._message import prompt
 from codin.agent.base import AgentError, AgentInfo, Task
 from codin.agent.events import AgentEvent, Completed, HandOff, Rejected
-from codin.agent.ranking import LexicalRanking, claims, stems
+from codin.agent.planning._matching import PlanMatcher
+from codin.agent.planning._prompts import described, shortened
+from codin.agent.planning.ranking import LexicalRanking, claims, stems
 from codin.agent.response import AgentResponse
 from codin.model.base import CallContext, ChatMessage, ModelClient, Weigher
 from codin.model.errors import BadModelOutput

@@ -49,7 +49,7 @@ def plans(file: Path | None, model: str | None, at_least: int | None, as_json: b
 
 
 async def _sit(exam: Path, model: str | None, *, as_json: bool) -> PlanReport:
-    from codin.agent.llm_planner import LLMPlanner
+    from codin.agent.planning.llm import LLMPlanner
     from codin.evaluation import run_plan_exam
     from codin.model import ModelService, discover
 

@@ -12,8 +12,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from codin.agent.base import AgentInfo
-from codin.agent.plan import Plan
-from codin.agent.planner import Planner, PlanningFailed, PlanRequest
+from codin.agent.planning.plan import Plan
+from codin.agent.planning.planner import Planner, PlanningFailed, PlanRequest
 from codin.errors import InvalidInputError
 from codin.evaluation.marking import Step, right
 from codin.security import LOCAL_USER, Principal

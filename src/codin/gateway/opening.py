@@ -16,7 +16,7 @@ from codin.agent.base import AgentInfo
 from codin.agent.host.containers import Containers
 from codin.agent.host.launcher import AgentHosts
 from codin.agent.host.packages import Environments
-from codin.agent.llm_planner import LLMPlanner
+from codin.agent.planning.llm import LLMPlanner
 from codin.agent.registry import AgentRegistry
 from codin.config import Settings
 from codin.database import open_database

@@ -22,7 +22,7 @@ from codin.agent.events import (
     Rejected,
     TextFinal,
 )
-from codin.agent.plan import Step
+from codin.agent.planning.plan import Step
 from codin.ids import new_id
 from codin.task.chain import CallLimits, CallRefused, callers, check
 from codin.task.dispatch import Attempt, Dispatcher, Handlers, answer_to, unheard

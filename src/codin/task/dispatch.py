@@ -16,7 +16,7 @@ from codin.agent.events import (
     TextDelta,
     TextFinal,
 )
-from codin.agent.plan import Step
+from codin.agent.planning.plan import Step
 from codin.security import ForbiddenError, Principal
 from codin.task.log._json import digest
 from codin.task.transport import in_memory_client

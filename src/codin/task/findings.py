@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from codin.agent.a2a import data_part, user_message
-from codin.agent.plan import Plan, Step
+from codin.agent.planning.plan import Plan, Step
 from codin.task.log._json import digest
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from codin.agent.base import AgentInfo
 from codin.agent.events import Completed, EndEvent, Failed, InputRequest, TextFinal
-from codin.agent.plan import Plan, Step
-from codin.agent.planner import Planner, PlanRequest
+from codin.agent.planning.plan import Plan, Step
+from codin.agent.planning.planner import Planner, PlanRequest
 from codin.errors import CodinError
 from codin.security import Principal
 from codin.task.dispatch import Dispatcher, Handlers

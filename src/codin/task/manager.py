@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from codin.agent.base import AgentInfo
 from codin.agent.cards import Cards
-from codin.agent.planner import Planner
+from codin.agent.planning.planner import Planner
 from codin.agent.registry import AgentRegistry
 from codin.agent.router import Router
 from codin.agent.wrapping import info_of

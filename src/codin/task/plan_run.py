@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from codin.agent.events import Canceled, Completed, EndEvent, Failed, InputRequest, Rejected
-from codin.agent.plan import Plan, Step
+from codin.agent.planning.plan import Plan, Step
 from codin.agent.response import failure
 from codin.task.dispatch import Attempt, Dispatcher, answer_to
 from codin.task.files import GoalFiles

@@ -15,7 +15,7 @@ from typing import Any
 from codin.agent.base import AgentInfo, Task
 from codin.agent.cards import Cards, bearer_scheme
 from codin.agent.events import AgentEvent
-from codin.agent.planner import Planner
+from codin.agent.planning.planner import Planner
 from codin.agent.registry import AgentRegistry
 from codin.agent.response import AgentResponse
 from codin.gateway.app import create_app

@@ -21,8 +21,8 @@ from codin.agent.events import (
     ToolOutput,
     ToolResult,
 )
-from codin.agent.plan import Plan, Step
-from codin.agent.planner import Planner, PlanRequest
+from codin.agent.planning.plan import Plan, Step
+from codin.agent.planning.planner import Planner, PlanRequest
 from codin.testing.serving import ScriptedAgent, save
 
 PROBE = (

@@ -10,8 +10,8 @@ from typing import Any, cast
 
 from codin.agent.base import Agent, Task
 from codin.agent.events import AgentEvent, TextFinal
-from codin.agent.plan import Plan, Step
-from codin.agent.planner import Planner, PlanRequest
+from codin.agent.planning.plan import Plan, Step
+from codin.agent.planning.planner import Planner, PlanRequest
 from codin.agent.registry import AgentRegistry
 from codin.runtime import Runtime
 from codin.sandbox import SandboxProvider

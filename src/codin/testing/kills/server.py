@@ -21,8 +21,8 @@ import codin
 from codin.agent.base import Agent
 from codin.agent.cards import Cards
 from codin.agent.host.launcher import AgentHosts
-from codin.agent.plan import Plan, Step
-from codin.agent.planner import Planner, PlanRequest
+from codin.agent.planning.plan import Plan, Step
+from codin.agent.planning.planner import Planner, PlanRequest
 from codin.agent.registry import AgentRegistry
 from codin.database import open_database
 from codin.gateway import GatewayParts, HttpServer, LoopbackAuthenticator, ServedAgent, create_app

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from codin.agent._plan_asking import PlanAsker
-from codin.agent._plan_building import Job, build, merge, steps_of
-from codin.agent._plan_matching import PlanMatcher
-from codin.agent.plan import Plan, Step
-from codin.agent.planner import Planner, PlanningFailed, PlanRequest
-from codin.agent.ranking import LexicalRanking
+from codin.agent.planning._asking import PlanAsker
+from codin.agent.planning._building import Job, build, merge, steps_of
+from codin.agent.planning._matching import PlanMatcher
+from codin.agent.planning.plan import Plan, Step
+from codin.agent.planning.planner import Planner, PlanningFailed, PlanRequest
+from codin.agent.planning.ranking import LexicalRanking
 from codin.model.base import CallContext, ModelClient, Weigher
 from codin.model.errors import BadModelOutput
 

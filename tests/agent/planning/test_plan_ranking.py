@@ -1,7 +1,7 @@
 """Ranking by the words of descriptions."""
 
 from codin.agent.base import AgentInfo
-from codin.agent.ranking import LexicalRanking, claims, stems
+from codin.agent.planning.ranking import LexicalRanking, claims, stems
 
 GARDENER = AgentInfo("g", "Gardener", "Plants and waters tomatoes. Does not cook soups.")
 COOK = AgentInfo("c", "Cook", "Cooks soups and stews from given vegetables; never waters plants.")

@@ -15,11 +15,11 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from codin.agent import _plan_prompts as prompts
-from codin.agent._plan_building import Job
 from codin.agent.base import AgentInfo
-from codin.agent.planner import PlanRequest
-from codin.agent.ranking import LexicalRanking
+from codin.agent.planning import _prompts as prompts
+from codin.agent.planning._building import Job
+from codin.agent.planning.planner import PlanRequest
+from codin.agent.planning.ranking import LexicalRanking
 from codin.model.base import CallContext, ModelClient, Weigher
 
 MAX_JOBS = 6

@@ -8,9 +8,9 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from codin.agent.base import AgentInfo
-from codin.agent.llm_planner import LLMPlanner
-from codin.agent.plan import Plan, Step
-from codin.agent.planner import PlanningFailed, PlanRequest
+from codin.agent.planning.llm import LLMPlanner
+from codin.agent.planning.plan import Plan, Step
+from codin.agent.planning.planner import PlanningFailed, PlanRequest
 from codin.model import (
     BadModelOutput,
     CallContext,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from codin.agent.base import AgentError, AgentInfo
-from codin.agent.plan import Plan
+from codin.agent.planning.plan import Plan
 from codin.security import Principal
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from codin.agent._plan_prompts import shortened
-from codin.agent.plan import Plan, Step, step_id
-from codin.agent.planner import PlanRequest
+from codin.agent.planning._prompts import shortened
+from codin.agent.planning.plan import Plan, Step, step_id
+from codin.agent.planning.planner import PlanRequest
 
 _INSTRUCTION_CHARS = 16_000
 _TITLE_CHARS = 200

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from codin.agent.llm_planner import LLMPlanner
+from codin.agent.planning.llm import LLMPlanner
 from codin.evaluation import evaluate_plans, load_exam
 from codin.model import CallContext, ChatMessage, ModelService, Weigher, parse
 from codin.model.embedded import server, weights

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from codin.agent.plan import Plan, Step
-from codin.agent.planner import Planner, PlanningFailed, PlanRequest
+from codin.agent.planning.plan import Plan, Step
+from codin.agent.planning.planner import Planner, PlanningFailed, PlanRequest
 from codin.evaluation import ExamError, PlanExam, PlanRow, evaluate_plans, load_exam, run_plan_exam
 from codin.model import ModelUnavailable
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 EXAMS = [ROOT / "examples/eval/plans.yaml", *sorted((Path(__file__).parent / "exams").iterdir())]
 
 

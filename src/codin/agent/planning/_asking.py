@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, create_model
 
-from codin.agent import _plan_prompts as prompts
-from codin.agent._plan_building import Job, build
-from codin.agent.plan import Plan
-from codin.agent.planner import PlanRequest
+from codin.agent.planning import _prompts as prompts
+from codin.agent.planning._building import Job, build
+from codin.agent.planning.plan import Plan
+from codin.agent.planning.planner import PlanRequest
 from codin.model.base import CallContext, ChatMessage, ModelClient
 
 _ANSWER_TOKENS = 1_500

@@ -1,0 +1,1 @@
+"""Plans, and those who make them."""
