@@ -90,6 +90,58 @@ def test_the_last_line_is_the_end_and_a_replay_prints_the_same(
     assert json.loads(shown.stdout)["id"] == task_id
 
 
+PLAN = """
+goal: Shout twice.
+inputs: {words: {type: array, default: [one]}}
+steps:
+  - {id: shout, agent: shouter, instruction: Shout., map: {over: {input: words}}}
+  - id: again
+    agent: shouter
+    instruction: Shout again.
+    inputs: {shouted: {step: shout}}
+    check: {contains: ["SHOUT AGAIN."]}
+"""
+
+
+def test_a_plan_in_a_file_is_done_as_it_stands(env: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "shouter.py").write_text(SHOUTER)
+    (tmp_path / "plan.yaml").write_text(PLAN)
+    flags = ["--agent", "shouter.py", "--plan", "plan.yaml", "--input", 'words=["left", "right"]']
+    done = subprocess.run(
+        command("run", *flags),
+        env=env, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=90,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "goal: Shout twice." in done.stdout
+    assert "plan: shout (shouter), again (shouter)" in done.stdout
+    assert "shout.2: completed" in done.stdout
+    assert "LEFT" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--plan", "none.yaml"], "none.yaml: cannot be read"),
+        (["--input", "a=1", "goal"], "--input is for a plan"),
+        (["--plan", "plan.yaml", "--input", "a"], "give NAME=VALUE"),
+        (["--planner", "nobody", "goal"], "goal.planner: give model, router, or agent:ID"),
+    ],
+)
+def test_flags_of_plans_that_cannot_be_used_say_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str], said: str
+) -> None:
+    from click.testing import CliRunner
+
+    from codin.cli.run import run
+    from codin.errors import InvalidInputError
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plan.yaml").write_text(PLAN)
+    error = CliRunner().invoke(run, flags).exception
+    assert isinstance(error, InvalidInputError)
+    assert said in str(error)
+
+
 def test_a_goal_of_a_megabyte_is_refused_before_anything_begins(
     env: dict[str, str], tmp_path: Path
 ) -> None:

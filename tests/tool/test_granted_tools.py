@@ -1,6 +1,7 @@
 """What a grant names, and what of that its run may call."""
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -151,3 +152,18 @@ def test_many_tools_are_granted_quickly() -> None:
     assert (time.process_time() - begun) / 100 < 0.002
     assert Wanted.of(run.tools).has("hub_list_5")
     assert not Wanted.of(run.tools).has("hub_get_5")
+
+
+def test_a_cut_takes_away_and_gives_nothing(registry: ToolRegistry) -> None:
+    granted = GrantedTools(registry)
+    whole = grant("hub_read_*", "add@1")
+    cut = replace(whole, only=frozenset({"add", "hub_read_file", "hub_write_file", "ask_writer"}))
+    assert names_of(granted, whole) == ["add", "hub_read_file", "hub_read_user"]
+    assert names_of(granted, cut) == ["add", "hub_read_file"]
+    assert granted.get(cut, "add").spec.version == "1"
+    for name in ("hub_read_user", "hub_write_file", "ask_writer"):
+        with pytest.raises(UnknownTool):
+            granted.get(cut, name)
+    assert names_of(granted, replace(whole, only=frozenset())) == []
+    everything = replace(grant("*"), only=frozenset({"*", "ask_writer"}))
+    assert "ask_writer" not in names_of(granted, everything)

@@ -61,6 +61,17 @@ class Task:
         """The text parts of the message, joined by newlines."""
         return "\n".join(part.text for part in self.message.parts if part.HasField("text"))
 
+    @property
+    def inputs(self) -> Mapping[str, Any]:
+        """The inputs of the plan's step that it is, by name; empty where it is none."""
+        from codin.agent._parts import part_value
+
+        for part in self.message.parts:
+            value = part_value(part) if part.HasField("data") else None
+            if isinstance(value, dict) and value.get("type") == "inputs":
+                return value.get("values") or {}
+        return {}
+
 
 @runtime_checkable
 class Agent(Protocol):

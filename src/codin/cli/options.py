@@ -26,6 +26,7 @@ class Overrides:
     model: str | None
     data: tuple[Path, ...]
     agents: tuple[str, ...]
+    planner: str | None = None
 
     @property
     def arguments(self) -> list[str]:
@@ -35,6 +36,7 @@ class Overrides:
             ("--model", [self.model] if self.model else []),
             ("--data", self.data),
             ("--agent", self.agents),
+            ("--planner", [self.planner] if self.planner else []),
         ]
         return [str(word) for flag, values in given for value in values for word in (flag, value)]
 
@@ -45,6 +47,8 @@ class Overrides:
             ConfigError: something in them cannot be used.
         """
         settings = load_settings(self.config, model=self.model)
+        if self.planner is not None:
+            settings = settings.with_goal(planner=self.planner, plan=None)
         added = tuple(AgentEntry(source=source) for source in self.agents)
         changes: dict[str, Any] = {"agents": settings.agents + added}
         if self.data:
@@ -53,7 +57,8 @@ class Overrides:
 
 
 def platform_options(command: F) -> F:
-    """Add ``--config``, ``--model``, ``--data`` and ``--agent``, given as one ``Overrides``."""
+    """Add ``--config``, ``--model``, ``--data``, ``--agent`` and ``--planner``, given as one
+    ``Overrides``."""
 
     def combined(
         *args: Any,
@@ -61,9 +66,11 @@ def platform_options(command: F) -> F:
         model: str | None,
         data: tuple[Path, ...],
         agent: tuple[str, ...],
+        planner: str | None,
         **kwargs: Any,
     ) -> Any:
-        return command(*args, overrides=Overrides(config, model, data, agent), **kwargs)
+        overrides = Overrides(config, model, data, agent, planner)
+        return command(*args, overrides=overrides, **kwargs)
 
     combined.__doc__ = command.__doc__
     combined.__name__ = command.__name__
@@ -71,6 +78,11 @@ def platform_options(command: F) -> F:
     combined.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
     decorated: Any = combined
     for option in (
+        click.option(
+            "--planner",
+            metavar="WHO",
+            help="Who plans goals: model, router (one agent does all of it), or agent:ID.",
+        ),
         click.option(
             "--agent",
             multiple=True,

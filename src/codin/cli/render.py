@@ -31,6 +31,7 @@ MARKS = {
     "skipped": ("-", "dim"),
 }
 _TAIL_LINES = 4
+_ITEM_LINES = 8
 _TAIL_CHARS = 400
 
 
@@ -136,6 +137,8 @@ class PlainRenderer(Renderer):
             self._once(("attempt", str(view.attempt)), f"goes on (attempt {view.attempt})")
         for step in view.steps.values():
             self._step(step)
+            for item in step.items.values():
+                self._step(item)
 
     def _step(self, step: StepView) -> None:
         if step.state != "waiting":
@@ -193,9 +196,12 @@ def _step_branch(root: Tree, step: StepView, now: float) -> None:
     head = Text.assemble(
         (f"{mark} {step.id}", style),
         ("  after " + ", ".join(step.needs) if step.needs else "", "dim"),
+        ("" if step.count is None else f"  {step.done} of {step.count} items", "dim"),
         (_took(step.started, ended), "dim"),
     )
     branch = root.add(head)
+    for item in _telling(step):
+        _item_line(branch, item, now)
     if step.state in ("waiting", "working"):
         branch.add(Text(short(step.what), style="dim"))
     for call in step.work.calls.values():
@@ -206,6 +212,25 @@ def _step_branch(root: Tree, step: StepView, now: float) -> None:
         branch.add(Text(clean(step.error), style="red"))
     elif step.work.text:
         branch.add(Text(_tail(step.work.text), style="" if step.state == "working" else "dim"))
+
+
+def _telling(step: StepView) -> list[StepView]:
+    """The items of a map that are worth a line: those at work, and those that failed."""
+    live = [item for item in step.items.values() if item.state in ("working", "failed")]
+    return live[-_ITEM_LINES:]
+
+
+def _item_line(branch: Tree, item: StepView, now: float) -> None:
+    mark, style = MARKS.get(item.state, ("?", ""))
+    calls = [call for call in item.work.calls.values() if call.seconds is None]
+    said = item.error or (_call_line(calls[-1]) if calls else item.work.text)
+    branch.add(
+        Text.assemble(
+            (f"{mark} {item.id}", style),
+            (_took(item.started, item.ended or now), "dim"),
+            ("  " + short(said) if said else "", "dim"),
+        )
+    )
 
 
 def conclusion(view: GoalView) -> list[RenderableType]:

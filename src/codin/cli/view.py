@@ -84,7 +84,8 @@ class WorkView:
 
 @dataclass(slots=True)
 class StepView:
-    """One step of the plan, with what its agent does."""
+    """One step of the plan, with what its agent does; or of a map, with its ``items`` by id, of
+    which there are ``count`` in all."""
 
     id: str
     agent: str
@@ -96,6 +97,13 @@ class StepView:
     started: float | None = None
     ended: float | None = None
     work: WorkView = field(default_factory=WorkView)
+    items: dict[str, StepView] = field(default_factory=dict)
+    count: int | None = None
+
+    @property
+    def done(self) -> int:
+        """How many items are done."""
+        return sum(item.state == "completed" for item in self.items.values())
 
 
 @dataclass(slots=True)
@@ -154,6 +162,8 @@ class GoalView:
                 self._plan(payload["plan"])
             case "step":
                 self._step(payload, time)
+            case "map":
+                self._map(payload)
             case "model":
                 self.model = str(payload.get("label", ""))
             case "paused":
@@ -175,7 +185,7 @@ class GoalView:
         self.steps = {key: self.steps.get(key, step) for key, step in planned.items()}
 
     def _step(self, payload: Mapping[str, Any], time: float) -> None:
-        step = self.steps.get(str(payload.get("id")))
+        step = self._item(payload) if "of" in payload else self.steps.get(str(payload.get("id")))
         if step is None:
             return
         step.state = str(payload.get("state", step.state))
@@ -187,9 +197,26 @@ class GoalView:
             step.ended = time
         step.attempt = attempt
 
+    def _map(self, payload: Mapping[str, Any]) -> None:
+        step = self.steps.get(str(payload.get("id")))
+        if step is not None and "items" in payload:
+            step.count = int(payload["items"])
+
+    def _item(self, payload: Mapping[str, Any]) -> StepView | None:
+        above = self.steps.get(str(payload["of"]))
+        if above is None:
+            return None
+        key = str(payload.get("id"))
+        return above.items.setdefault(key, StepView(key, above.agent, above.what))
+
     def _child(self, body: Mapping[str, Any], time: float) -> None:
-        step = self.steps.get(str(body.get("step")))
+        name = str(body.get("step"))
+        step = self.steps.get(name) or self._known_item(name)
         if step is None:
             return
         for decoded in step.work.decoded(str(body.get("kind")), body.get("body") or {}):
             step.work.apply(decoded, time)
+
+    def _known_item(self, name: str) -> StepView | None:
+        above = self.steps.get(name.partition(".")[0])
+        return None if above is None else above.items.get(name)

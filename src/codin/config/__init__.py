@@ -2,6 +2,7 @@
 
 from codin.config.agents import AgentEntry, CallSettings, RouterSettings, SupervisorSettings
 from codin.config.commands import ArgumentSettings, CommandSettings
+from codin.config.goals import GoalSettings
 from codin.config.mcp import McpMount, McpSettings
 from codin.config.policies import PolicySettings
 from codin.config.secrets import SecretSettings
@@ -10,7 +11,6 @@ from codin.config.settings import (
     ConfigError,
     DatabaseSettings,
     E2bSettings,
-    GoalSettings,
     LimitSettings,
     SandboxSettings,
     SearchSettings,

@@ -13,6 +13,7 @@ _PATHS = (
     ("server", "certificate_key"),
     ("security", "card_keys"),
     ("security", "keys"),
+    ("goal", "plan"),
 )
 
 

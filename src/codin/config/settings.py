@@ -21,6 +21,7 @@ from pydantic import (
 from codin.config._anchored import anchored
 from codin.config.agents import AgentEntry, CallSettings, RouterSettings, SupervisorSettings
 from codin.config.commands import CommandName, CommandSettings
+from codin.config.goals import GoalSettings
 from codin.config.mcp import McpSettings
 from codin.config.policies import PolicySettings
 from codin.config.secrets import SecretName, SecretSettings
@@ -179,14 +180,6 @@ class RunSettings(Section):
     agents: Mapping[str, int] = {}
 
 
-class GoalSettings(Section):
-    """What a goal may use: seconds in all, and steps at a time."""
-
-    seconds: float = Field(default=900.0, gt=0)
-    parallel: int = Field(default=4, ge=1)
-    default: str | None = None
-
-
 def default_home() -> Path:
     """Where log, workspaces and sockets are: ``CODIN_HOME``, or the user's data folder."""
     if home := os.environ.get("CODIN_HOME"):
@@ -237,11 +230,23 @@ class Settings(Section):
         Raises:
             ConfigError: one of them cannot be used.
         """
+        return self._with("server", given)
+
+    def with_goal(self, **given: Any) -> Settings:
+        """These settings, with what flags say of goals in them.
+
+        Raises:
+            ConfigError: one of them cannot be used.
+        """
+        return self._with("goal", given)
+
+    def _with(self, name: str, given: Mapping[str, Any]) -> Settings:
+        section: Section = getattr(self, name)
         try:
-            server = ServerSettings.model_validate({**self.server.model_dump(), **given})
+            changed = type(section).model_validate({**section.model_dump(), **given})
         except ValidationError as error:
-            raise ConfigError("; ".join(f"server.{each}" for each in _explain(error))) from None
-        return self.model_copy(update={"server": server})
+            raise ConfigError("; ".join(f"{name}.{each}" for each in _explain(error))) from None
+        return self.model_copy(update={name: changed})
 
 
 def load_settings(path: Path | None = None, **overrides: Any) -> Settings:

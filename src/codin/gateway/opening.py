@@ -16,7 +16,6 @@ from codin.agent.base import AgentInfo
 from codin.agent.host.containers import Containers
 from codin.agent.host.launcher import AgentHosts
 from codin.agent.host.packages import Environments
-from codin.agent.planning.llm import LLMPlanner
 from codin.agent.registry import AgentRegistry
 from codin.config import Settings
 from codin.database import open_database
@@ -29,6 +28,7 @@ from codin.gateway.coordination import (
 from codin.gateway.host_api import history_of, host_api, model_authenticator
 from codin.gateway.mcp.app import McpApp
 from codin.gateway.mcp.face import ToolFace
+from codin.gateway.planning import planner_of
 from codin.gateway.platform import Platform
 from codin.gateway.quota import Quota
 from codin.gateway.sandboxes import local_provider, open_sandboxes
@@ -184,7 +184,7 @@ class _Opening:
         manager = TaskManager(
             runner,
             agents,
-            LLMPlanner(model.client),
+            planner_of(self._settings.goal, model.client),
             RunServices(self._grants, tools_for=executor.bind, seconds=self._settings.goal.seconds),
             files=files,
             limits=self._limits(),
@@ -269,7 +269,12 @@ class _Opening:
 
     def _limits(self) -> GoalLimits:
         goal = self._settings.goal
-        return GoalLimits(seconds=goal.seconds, parallel=goal.parallel)
+        return GoalLimits(
+            seconds=goal.seconds,
+            parallel=goal.parallel,
+            max_steps=goal.max_steps,
+            replans=goal.replans,
+        )
 
 
 def label_of(choice: ModelChoice) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from codin.agent.a2a import user_message
 from codin.agent.answers import answering
 from codin.agent.host.launcher import AgentHosts
+from codin.agent.planning.plan import Plan
 from codin.agent.registry import AgentRegistry
 from codin.config import Settings
 from codin.errors import InvalidInputError
@@ -31,6 +32,7 @@ from codin.task import (
     TaskEnded,
 )
 from codin.task.goal import ORCHESTRATOR
+from codin.task.goal_plans import plan_part
 from codin.task.manager import ORCHESTRATOR_INFO, TaskManager
 from codin.task.push import PushNotifications
 from codin.tool.finding.search import ToolSearch
@@ -71,8 +73,9 @@ class Platform:
         lacking = unmet(self.agents.infos(LOCAL_USER), self.tools)
         return (*self.team.problems, *self.sources.problems, *self.calls.problems, *lacking)
 
-    async def submit(self, principal: Principal, goal: str) -> str:
-        """Send ``goal`` to the orchestrator, over A2A; gives the task's id once it is in the log.
+    async def submit(self, principal: Principal, goal: str, plan: Plan | None = None) -> str:
+        """Send ``goal`` to the orchestrator, over A2A, with the ``plan`` by which it is to be done,
+        if there is one; gives the task's id once it is in the log.
 
         Raises:
             InvalidInputError: the goal is empty, or the orchestrator does not take it, such as one
@@ -80,7 +83,8 @@ class Platform:
         """
         if not goal.strip():
             raise InvalidInputError("the goal is empty: say in words what is to be done")
-        return await send(self.manager.handler, principal, user_message(goal))
+        parts = () if plan is None else (plan_part(plan),)
+        return await send(self.manager.handler, principal, user_message(goal, parts=parts))
 
     async def answer(
         self, principal: Principal, task_id: str, text: str, question: str = ""

@@ -22,7 +22,7 @@ class RunGrant:
 
     ``goal_id`` is the task at the root: runs of one goal share its workspace. ``expires_at`` is in
     seconds since the epoch. ``turn`` tells the runs of one task apart, each of which answers one
-    message.
+    message. ``only`` cuts the tools further, where it is given: what it does not name is not there.
     """
 
     task_id: str
@@ -34,6 +34,7 @@ class RunGrant:
     expires_at: float
     max_model_tokens: int | None = None
     turn: int = 0
+    only: frozenset[str] | None = None
 
 
 class RunGrants:

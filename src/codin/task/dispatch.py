@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from codin.agent.a2a import EventDecoder, user_message
 from codin.agent.events import (
     END_EVENTS,
     AgentEvent,
+    ArtifactProduced,
     EndEvent,
     Failed,
     TextDelta,
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
     from a2a.server.request_handlers import RequestHandler
     from a2a.types import Message, StreamResponse
 
+_FENCED = re.compile(r"```(?:json)?[ \t]*\n(.*)\n```", re.DOTALL)
+
 Handlers = Callable[[Principal, str], "RequestHandler"]
 """Gives what answers for an agent, by its id. Raises ``NotFoundError`` when the principal may not
 use it."""
@@ -45,6 +50,16 @@ class Attempt:
         )
     )
     texts: dict[str, str] = field(default_factory=dict)
+    made: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def data(self) -> Any:
+        """The data that the agent made, or a list of it where it made more than one piece; else
+        what its last message says, where that is a JSON object or list. ``None`` is none."""
+        made = list(self.made.values())
+        if made:
+            return made[0] if len(made) == 1 else made
+        return data_in(self.text)
 
     @property
     def text(self) -> str:
@@ -58,8 +73,24 @@ class Attempt:
             case TextFinal(message_id=key, text=text):
                 self.texts.pop(key, None)
                 self.texts[key] = text
+            case ArtifactProduced(artifact_id=key, data=data) if data is not None:
+                self.made[key] = data
             case _ if isinstance(event, END_EVENTS):
                 self.end = event
+
+
+def data_in(text: str) -> Any:
+    """The JSON object or list that ``text`` is, perhaps in a fence of Markdown; ``None`` when it is
+    none."""
+    text = text.strip()
+    if fenced := _FENCED.fullmatch(text):
+        text = fenced[1].strip()
+    if not text.startswith(("{", "[")):
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 async def unheard(event: AgentEvent) -> None:
@@ -106,7 +137,7 @@ class Dispatcher:
                         await said(event)
         except BaseException:
             if attempt.child_id and not self._run.lost:
-                await self._stop(client, step, attempt.child_id)
+                await self.stop(step, attempt.child_id)
             raise
         return attempt
 
@@ -131,6 +162,16 @@ class Dispatcher:
             await said(event)
         return attempt
 
+    async def stop(self, step: Step, child_id: str) -> None:
+        """Cancel a step's task, and take in what it says to that."""
+        from a2a.types import CancelTaskRequest
+        from a2a.utils.errors import A2AError
+
+        # it has ended meanwhile, or its principal may cancel nothing: then it ends with its goal
+        with suppress(A2AError, ForbiddenError):
+            await self._client(step).cancel_task(CancelTaskRequest(id=child_id))
+        await self._run.adopt(child_id, step=step.id, agent=step.agent)
+
     async def _take(
         self,
         step: Step,
@@ -143,15 +184,6 @@ class Dispatcher:
             await begun(attempt.child_id)
         if attempt.child_id:
             await self._run.adopt(attempt.child_id, step=step.id, agent=step.agent)
-
-    async def _stop(self, client: Client, step: Step, child_id: str) -> None:
-        from a2a.types import CancelTaskRequest
-        from a2a.utils.errors import A2AError
-
-        # it has ended meanwhile, or its principal may cancel nothing: then it ends with its goal
-        with suppress(A2AError, ForbiddenError):
-            await client.cancel_task(CancelTaskRequest(id=child_id))
-        await self._run.adopt(child_id, step=step.id, agent=step.agent)
 
     def _client(self, step: Step) -> Client:
         handler = self._handlers(self._run.principal, step.agent)

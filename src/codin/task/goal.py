@@ -2,46 +2,40 @@
 
 from __future__ import annotations
 
-import logging
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from codin.agent.base import AgentInfo
 from codin.agent.events import Completed, EndEvent, Failed, InputRequest, TextFinal
-from codin.agent.planning.plan import Plan, Step
-from codin.agent.planning.planner import Planner, PlanRequest
-from codin.errors import CodinError
+from codin.agent.planning.plan import MAX_STEPS, Budget, Plan
+from codin.agent.planning.planner import Planner
 from codin.security import Principal
+from codin.task.budget import BudgetWatch
 from codin.task.dispatch import Dispatcher, Handlers
 from codin.task.files import GoalFiles
-from codin.task.findings import StepOutput, answer
-from codin.task.log.base import EventLog, Kind, Lane
-from codin.task.plan_run import PlanRun, StepFailure
-from codin.task.projection import TaskProjection, data_parts
+from codin.task.findings import answer, reached
+from codin.task.goal_plans import GoalPlans
+from codin.task.log.base import EventLog, Lane, StepRow
+from codin.task.plan_run import PlanRun, jobs_of
+from codin.task.step_rows import StepRows
+from codin.task.step_run import StepRun
 from codin.task.work import DEFAULT_SECONDS, Run
 
 ORCHESTRATOR = "orchestrator"
 
-_log = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True, slots=True)
 class GoalLimits:
-    """What a goal may use: seconds in all, steps at a time, and tries a step."""
+    """What a goal may use: seconds in all, steps at a time, tries a step, steps and items of maps
+    in all, and how often steps that failed are replaced."""
 
     seconds: float = DEFAULT_SECONDS
     parallel: int = 4
     attempts: int = 2
-
-
-@runtime_checkable
-class RepairingPlanner(Protocol):
-    """A planner that can also mend a plan of which a step has failed."""
-
-    async def repair(
-        self, request: PlanRequest, plan: Plan, failed_step: Step, error: str
-    ) -> Plan: ...
+    max_steps: int = MAX_STEPS
+    replans: int = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +59,7 @@ class GoalWork:
 
     def __init__(self, parts: GoalParts) -> None:
         self._parts = parts
+        self._plans = GoalPlans(parts.log, parts.planner, parts.files, parts.limits.max_steps)
 
     @property
     def id(self) -> str:
@@ -81,119 +76,104 @@ class GoalWork:
     async def perform(self, run: Run) -> EndEvent:
         for note in () if run.beginning.again else self._parts.notes():
             await run.say(note)
-        steps = PlanRun(
-            run=run,
-            dispatcher=Dispatcher(run, self._parts.handlers),
-            files=self._parts.files,
-            readers=[a.id for a in self._parts.agents(run.principal) if self._parts.reads_files(a)],
-            parallel=self._parts.limits.parallel,
-            attempts=self._parts.limits.attempts,
-        )
-        plan = await last_plan(self._parts.log, run.principal, run.task_id)
+        rows = await self._parts.log.steps(run.principal, run.task_id)
+        work = self._work(run, rows)
+        plan, mended = await self._plans.stored(run, rows)
         if plan is not None:
-            await self._go_on(steps, plan)
+            steps = self._steps(work, plan)
+            await self._go_on(steps, rows)
         else:
-            plan = await self._plan(run)
-            await steps.begin(plan)
+            steps = self._steps(work, await self._plans.plan(run, work, self._agents(run)))
+            await steps.begin(steps.plan)
         try:
-            return await self._run_plan(steps, plan)
+            return await self._within(steps.plan.budget, run, steps, mended)
         finally:
             if not steps.paused and not run.lost:
                 await steps.close()
 
-    async def _run_plan(self, steps: PlanRun, plan: Plan) -> EndEvent:
-        can_repair = isinstance(self._parts.planner, RepairingPlanner)
-        failed = await steps.execute(plan, finish=can_repair)
-        if failed and can_repair:
-            mended = await self._repair(steps, plan, failed)
-            if mended is not None:
-                plan = mended
-                await steps.begin(plan)
-                failed = await steps.execute(plan, finish=False)
+    async def _run_plan(self, run: Run, steps: PlanRun, mended: int) -> EndEvent:
+        left = self._plans.replans(steps.plan, self._parts.limits.replans) - mended
+        failed = await steps.execute(finish=left > 0)
+        while failed and left > 0:
+            left -= 1
+            agents = self._agents(run)
+            new = await self._plans.mended(run, steps.steps, agents, steps.plan, failed)
+            if new is None:
+                break
+            await steps.begin(new, failed)
+            failed = await steps.execute(finish=left > 0)
         if failed:
-            await self._tell_files(steps.run)
+            await self._tell_files(run)
             return Failed(error_type="StepFailed", message=str(failed))
         if steps.paused:
-            return _question(plan, steps.paused)
+            return _question(steps.plan, steps.paused)
         text = (
-            answer(plan, steps.outputs, steps.readers)
+            answer(steps.plan, steps.outputs, steps.steps.readers)
             or "The steps are done; none of them said anything."
         )
-        await self._tell_files(steps.run)
-        await steps.run.emit(TextFinal(message_id="answer", text=text))
+        await self._tell_files(run)
+        await run.emit(TextFinal(message_id="answer", text=text))
         return Completed()
 
-    async def _plan(self, run: Run) -> Plan:
-        request = await self._request(run)
-        plan = await self._parts.planner.plan(request)
-        plan.check([agent.id for agent in request.agents])
-        return plan
+    async def _within(
+        self, budget: Budget | None, run: Run, steps: PlanRun, mended: int
+    ) -> EndEvent:
+        """Run the plan until its end, or until more than ``budget`` is used: then what was reached
+        is the answer."""
+        if budget is None:
+            return await self._run_plan(run, steps, mended)
+        watch = BudgetWatch(self._parts.log, run, budget)
+        steps.steps.allow = watch.allow
+        watching = asyncio.create_task(watch.used_up())
+        working = asyncio.create_task(self._run_plan(run, steps, mended))
+        try:
+            await asyncio.wait({watching, working}, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                return working.result()
+            used_up = watching.result()
+        finally:
+            watching.cancel()
+            working.cancel()
+            await asyncio.wait({watching, working})
+        await self._tell_files(run)
+        await run.emit(TextFinal(message_id="answer", text=reached(steps.plan, steps.outputs)))
+        return Failed(error_type="BudgetExceeded", message=used_up)
 
-    async def _request(self, run: Run) -> PlanRequest:
-        return PlanRequest(
-            goal=await self._words(run),
-            agents=tuple(self._parts.agents(run.principal)),
-            principal=run.principal,
-            files=await self._parts.files.inputs(),
+    def _work(self, run: Run, rows: Sequence[StepRow]) -> StepRun:
+        return StepRun(
+            run,
+            Dispatcher(run, self._parts.handlers),
+            self._parts.files,
+            StepRows(run, rows),
+            readers=[info.id for info in self._agents(run) if self._parts.reads_files(info)],
+            attempts=self._parts.limits.attempts,
         )
 
-    async def _repair(self, steps: PlanRun, plan: Plan, failed: StepFailure) -> Plan | None:
-        """A mended plan, or ``None``: then the failure stands as it is."""
-        planner = self._parts.planner
-        assert isinstance(planner, RepairingPlanner)
-        request = await self._request(steps.run)
-        try:
-            mended = await planner.repair(request, plan, failed.step, failed.reason)
-            mended.check([agent.id for agent in request.agents])
-        except CodinError as error:
-            _log.info("the plan of task %s could not be mended: %s", steps.run.task_id, error)
-            return None
-        return mended
+    def _steps(self, work: StepRun, plan: Plan) -> PlanRun:
+        return PlanRun(work, plan, self._parts.limits.parallel, self._parts.limits.max_steps)
 
-    async def _go_on(self, steps: PlanRun, plan: Plan) -> None:
+    async def _go_on(self, steps: PlanRun, rows: Sequence[StepRow]) -> None:
         """Take up a goal whose process has ended, or that waited for an answer: the first step that
         asked gets it."""
-        rows = await self._parts.log.steps(steps.run.principal, steps.run.task_id)
-        steps.rows = {row.step_id: row for row in rows}
-        answers = steps.run.beginning.turn > 1
-        for step in plan.steps:
-            child_id = steps.rows[step.id].child_id
-            if child_id is None:
-                continue
-            attempt = await steps.dispatcher.look(step, child_id)
-            if isinstance(attempt.end, Completed):
-                steps.outputs[step.id] = StepOutput(attempt.text)
-            elif isinstance(attempt.end, InputRequest) and answers and not steps.answers:
-                steps.answers[step.id] = steps.run.message
-            elif isinstance(attempt.end, InputRequest):
-                steps.paused[step.id] = attempt.end
+        for job, row in jobs_of(steps.plan, rows):
+            if row.child_id is not None:
+                attempt = await steps.steps.dispatcher.look(job.named, row.child_id)
+                await steps.take_up(job, attempt)
+        if steps.paused and steps.steps.run.beginning.turn > 1:
+            steps.answer(next(iter(steps.paused)), steps.steps.run.message)
 
-    async def _words(self, run: Run) -> str:
-        """The goal in words; in a run that goes on, the message is an answer and not the goal."""
-        first = await self._parts.log.read(run.principal, run.task_id, 0, 1)
-        parts = TaskProjection(first).task().history[0].parts
-        return "\n".join(part.text for part in parts if part.HasField("text"))
+    def _agents(self, run: Run) -> Sequence[AgentInfo]:
+        return self._parts.agents(run.principal)
 
     async def _tell_files(self, run: Run) -> None:
         async for artifact in self._parts.files.artifacts(run.principal, run.goal_id):
             await run.emit(artifact)
 
 
-async def last_plan(log: EventLog, principal: Principal, task_id: str) -> Plan | None:
-    """The plan of a goal as it was told last."""
-    plan: Plan | None = None
-    kinds: tuple[Kind, ...] = ("status",)
-    after = 0
-    while events := await log.read(principal, task_id, after, kinds=kinds):
-        for event in events:
-            for told in data_parts(event.body):
-                if told.get("type") == "plan":
-                    plan = Plan.model_validate(told["plan"])
-        after = events[-1].seq
-    return plan
-
-
 def _question(plan: Plan, paused: Mapping[str, InputRequest]) -> InputRequest:
-    step = next(step for step in plan.steps if step.id in paused)
-    asked = paused[step.id]
-    return asked.model_copy(update={"prompt": f"{step.agent} asks: {asked.prompt}"})
+    """What the first of ``plan``'s steps that wait for an answer asks."""
+    places = {step.id: place for place, step in enumerate(plan.steps)}
+    job_id = min(paused, key=lambda one: places[one.partition(".")[0]])
+    asked = paused[job_id]
+    agent = plan.steps[places[job_id.partition(".")[0]]].agent
+    return asked.model_copy(update={"prompt": f"{agent} asks: {asked.prompt}"})

@@ -24,6 +24,7 @@ from codin.task.goal import ORCHESTRATOR, GoalLimits, GoalParts, GoalWork
 from codin.task.handing_off import HandOffs, Passing, PassingWork, PlatformCaller
 from codin.task.handler import AgentRequestHandler
 from codin.task.runner import TaskRunner
+from codin.task.step_tools import StepTools
 from codin.task.work import RunServices, Work
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class TaskManager:
         self._access = access
         self._cards = cards or Cards(push=push is not None)
         self._registry = registry
-        self._services = replace(services, ended=consultations.end)
+        self._services = replace(services, ended=consultations.end, only=StepTools(runner.log).only)
         self._handlers: dict[str, AgentRequestHandler] = {}
         self._goal = GoalWork(
             GoalParts(

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from codin.agent.events import Canceled, Completed, EndEvent, Failed, InputRequest, Rejected
-from codin.agent.planning.plan import Plan, Step
-from codin.agent.response import failure
-from codin.task.dispatch import Attempt, Dispatcher, answer_to
-from codin.task.files import GoalFiles
-from codin.task.findings import StepOutput, step_message
+from codin.agent.events import Completed, Failed, InputRequest
+from codin.agent.planning.plan import MAX_STEPS, Plan
+from codin.agent.planning.step import Step
+from codin.task.dispatch import Attempt
+from codin.task.findings import StepOutput, joined
 from codin.task.log.base import StepRow
-from codin.task.work import Run
+from codin.task.step_inputs import MissingOutput, TooManyItems, items_of
+from codin.task.step_jobs import Job, JobQueue, item_id
+from codin.task.step_rows import item_row, row_of
+from codin.task.step_run import StepRun, reason_of
 
-if TYPE_CHECKING:
-    from a2a.types import Message
-
-_NO_SECOND_TRY = frozenset({"Timeout", "UnknownAgent"})
-"""Failures that a second try would only repeat."""
+_GIVEN_UP = ("failed", "skipped", "canceled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +27,7 @@ class StepFailure:
 
     step: Step
     reason: str
+    error_type: str = ""
 
     def __str__(self) -> str:
         return f"step {self.step.id!r} ({self.step.agent}) failed: {self.reason}"
@@ -36,60 +35,77 @@ class StepFailure:
 
 @dataclass(slots=True)
 class PlanRun:
-    """The steps of a goal as they are run. ``outputs`` are of those that are done, ``paused`` the
-    questions of those that wait for an answer, ``answers`` messages that answer them.
+    """The steps of ``plan`` as they are run: ``parallel`` tasks at a time, and no more than
+    ``max_steps`` steps and items of maps in all. ``paused`` are the questions of those that wait
+    for an answer, by job."""
 
-    ``readers`` are the agents that look into files: they are told what is in those.
-
-    A step that fails is tried once more by the same agent, which is told the error. Each attempt is
-    a task; when its message is sent again, because the goal is run again, it is the same task.
-    """
-
-    run: Run
-    dispatcher: Dispatcher
-    files: GoalFiles
-    readers: Collection[str] = ()
+    steps: StepRun
+    plan: Plan
     parallel: int = 4
-    attempts: int = 2
-    rows: dict[str, StepRow] = field(default_factory=dict)
-    outputs: dict[str, StepOutput] = field(default_factory=dict)
+    max_steps: int = MAX_STEPS
     paused: dict[str, InputRequest] = field(default_factory=dict)
-    answers: dict[str, Message] = field(default_factory=dict)
+    _items: dict[str, int] = field(default_factory=dict)
+    _left: dict[str, int] = field(default_factory=dict)
 
-    async def begin(self, plan: Plan) -> None:
-        """Show the plan and store its steps. Steps that are done stay as they are, unless the plan
-        gives them to another agent now; those that it leaves out are marked so."""
+    @property
+    def outputs(self) -> Mapping[str, StepOutput]:
+        """What the steps and jobs gave that are done."""
+        return self.steps.outputs
+
+    async def begin(self, plan: Plan, because: StepFailure | None = None) -> None:
+        """Show the plan, and ``because`` of what it replaces another, and store its steps. Steps
+        that are done stay as they are, unless the plan gives them to another agent now; those that
+        it leaves out are marked so."""
+        self.plan, rows = plan, self.steps.rows
         planned_ids = {step.id for step in plan.steps}
-        for row in [row for row in self.rows.values() if row.step_id not in planned_ids]:
-            if row.state == "waiting":
-                await self._mark(row.step_id, state="skipped")
-        for step in plan.steps:
-            if step.id in self.outputs and self.rows[step.id].agent == step.agent:
-                continue
-            self.outputs.pop(step.id, None)
-            row = StepRow(step.id, step.agent, step.instruction, step.needs, step.title)
-            # its attempts are counted on: each makes a task of its own
-            before = self.rows[step.id].attempt if step.id in self.rows else 0
-            self.rows[step.id] = replace(row, attempt=before)
-        planned = [self.rows[step.id] for step in plan.steps]
-        payload = {"type": "plan", "plan": plan.model_dump(mode="json")}
-        await self.run.say(payload, steps=planned)
+        await self._skip(planned_ids)
+        # the attempts of a step are counted on: each makes a task of its own
+        fresh = [
+            replace(row_of(step), attempt=row.attempt if (row := rows.get(step.id)) else 0)
+            for step in plan.steps
+            if not self._stays(step)
+        ]
+        payload: dict[str, Any] = {"type": "plan", "plan": plan.shown()}
+        if because is not None:
+            payload["because"] = {"step": because.step.id, "error": because.reason}
+        await rows.begin(payload, fresh)
 
-    async def execute(self, plan: Plan, *, finish: bool) -> StepFailure | None:
+    def _stays(self, step: Step) -> bool:
+        """Whether what there is of a step holds for it as it is planned now."""
+        row = self.steps.rows.get(step.id)
+        if row is None:
+            return False
+        if step.id in self.outputs and row.agent == step.agent:
+            return True
+        same = replace(row_of(step), state=row.state, attempt=row.attempt, child_id=row.child_id)
+        if same != replace(row, error=None):
+            for other in self.steps.rows:
+                if other.spec.get("of") == step.id:
+                    self.steps.outputs.pop(other.step_id, None)
+            self.steps.outputs.pop(step.id, None)
+            return False
+        return not _over(row)
+
+    async def execute(self, *, finish: bool) -> StepFailure | None:
         """Run what is not done yet. After a failure nothing new is begun; with ``finish`` what runs
         is let finish, otherwise it is canceled. Cancelling this cancels the steps that run."""
-        running: dict[asyncio.Task[StepFailure | None], Step] = {}
+        queue = JobQueue(self.plan)
+        agents = {step.id: step.agent for step in self.plan.steps}
+        running: dict[asyncio.Task[StepFailure | None], Job] = {}
         failed: StepFailure | None = None
         try:
             while True:
-                for step in [] if failed else self._ready(plan, running.values()):
-                    running[asyncio.create_task(self._step(plan, step))] = step
+                failed = failed or await self._open(queue)
+                while not failed and len(running) < self.parallel and (ready := queue.pop()):
+                    running[asyncio.create_task(self._job(ready, agents))] = ready
                 if not running:
                     return failed
                 done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
-                    del running[task]
+                    job = running.pop(task)
                     failed = failed or (None if task.cancelled() else task.result())
+                    queue.ended(job)
+                    await self._done(queue, job)
                 if failed and not finish:
                     _cancel(running)
         finally:
@@ -99,114 +115,131 @@ class PlanRun:
 
     async def close(self) -> None:
         """Mark the steps that will not be run any more."""
-        for row in list(self.rows.values()):
-            if row.state == "waiting":
-                await self._mark(row.step_id, state="skipped")
+        await self._skip(())
+        for row in self.steps.rows:
+            if row.state == "working" and "map" in row.spec:  # all of its items have ended
+                await self.steps.rows.mark(row.step_id, state="canceled")
 
-    def _ready(self, plan: Plan, running: Any) -> list[Step]:
-        busy = {step.id for step in running}
-        free = max(self.parallel - len(busy), 0)
-        ready = [
-            step
-            for step in plan.steps
-            if step.id not in busy
-            and step.id not in self.outputs
-            and step.id not in self.paused
-            and all(need in self.outputs for need in step.needs)
-        ]
-        return ready[:free]
+    async def take_up(self, job: Job, attempt: Attempt) -> None:
+        """Have what came of a job's task, which is over or asks, as it stands."""
+        row = self.steps.rows[job.id]
+        if isinstance(attempt.end, InputRequest):
+            self.paused[job.id] = attempt.end
+        elif isinstance(attempt.end, Completed) and row.state == "completed":
+            self.steps.outputs[job.id] = StepOutput(attempt.text, data=attempt.data)
+        elif isinstance(attempt.end, Completed):
+            await self.steps.take(job, attempt)
 
-    async def _step(self, plan: Plan, step: Step) -> StepFailure | None:
-        error: str | None = None
-        row = self.rows[step.id]
-        # one that was at work when the goal's process ended is followed, or begun as it was
-        first = row.attempt if row.state == "working" else row.attempt + 1
-        for number in range(first, first + self.attempts):
-            attempt = await self._attempt(plan, step, number, error)
-            match attempt.end:
-                case Completed():
-                    return None
-                case InputRequest():
-                    self.paused[step.id] = attempt.end
-                    return None
-            error = _reason(attempt.end)
-            if not _worth_another(attempt.end):
-                break
-        await self._mark(step.id, state="failed", error=error)
-        return StepFailure(step, error or "")
+    def answer(self, job_id: str, message: Any) -> None:
+        """The next run of the job gets ``message`` as the answer to what it asked."""
+        del self.paused[job_id]
+        self.steps.answers[job_id] = message
 
-    async def _attempt(self, plan: Plan, step: Step, number: int, error: str | None) -> Attempt:
-        before = await self._files()
+    async def _open(self, queue: JobQueue) -> StepFailure | None:
+        for step in queue.opened():
+            if step.id in self.outputs:
+                queue.done(step)
+                continue
+            try:
+                jobs = await self._jobs(step)
+            except (MissingOutput, TooManyItems) as error:
+                await self.steps.rows.mark(step.id, state="failed", error=str(error))
+                return StepFailure(step, str(error), type(error).__name__)
+            left = [job for job in jobs if job.id not in self.outputs]
+            self._left[step.id] = len(left)
+            queue.push(step, [job for job in left if job.id not in self.paused])
+            if step.map is not None and not left:
+                await self._join(queue, step)
+        return None
 
-        async def begun(child_id: str) -> None:
-            await self._mark(
-                step.id, state="working", attempt=number, child_id=child_id, error=error
+    async def _jobs(self, step: Step) -> list[Job]:
+        if step.map is None:
+            return [Job(step)]
+        items = items_of(step, self.plan, self.outputs)
+        self._items[step.id] = len(items)
+        count = len(self.plan.steps) + sum(self._items.values())
+        if count > self.max_steps:
+            raise TooManyItems(
+                f"the map of step {step.id!r} is over {len(items)} items, with which the plan has"
+                f" {count} steps, more than the {self.max_steps} allowed"
             )
+        jobs = [Job(step, place, item) for place, item in enumerate(items, 1)]
+        rows = self.steps.rows
+        fresh = [
+            replace(item_row(job), attempt=row.attempt if row else 0)
+            for job in jobs
+            if (row := rows.get(job.id)) is None or _over(row)
+        ]
+        if fresh:
+            payload = {"type": "map", "id": step.id, "items": len(items)}
+            await rows.begin(payload, fresh)
+        if rows[step.id].state == "waiting":
+            await rows.mark(step.id, state="working", attempt=1)
+        return jobs
 
-        try:
-            files = await self.files.description() if step.agent in self.readers else ""
-            message = self._message(plan, step, number, error, files)
-            attempt = await self.dispatcher.send(step, message, begun)
-        except asyncio.CancelledError:
-            await self._mark(step.id, state="canceled")
-            raise
-        except Exception as problem:
-            return Attempt(end=failure(problem))
-        if isinstance(attempt.end, Completed):
-            made = [path for path, at in (await self._files()).items() if before.get(path) != at]
-            self.outputs[step.id] = StepOutput(attempt.text, tuple(made))
-            await self._mark(step.id, state="completed", error=None)
-        return attempt
+    async def _job(self, job: Job, agents: Mapping[str, str]) -> StepFailure | None:
+        end = await self.steps.job(self.plan, job, agents)
+        if isinstance(end, InputRequest):
+            self.paused[job.id] = end
+        if isinstance(end, Completed | InputRequest):
+            return None
+        reason, kind = reason_of(end), end.error_type if isinstance(end, Failed) else ""
+        if job.place is not None:
+            reason = f"item {job.place} of {self._items[job.step.id]}: {reason}"
+            await self.steps.rows.mark(job.step.id, state="failed", error=reason)
+        return StepFailure(job.step, reason, kind)
 
-    def _message(self, plan: Plan, step: Step, number: int, error: str | None, files: str) -> Any:
-        answer = self.answers.pop(step.id, None)
-        child_id = self.rows[step.id].child_id
-        if answer is not None and child_id is not None:
-            return answer_to(child_id, answer)
-        return step_message(
-            step,
-            self.outputs,
-            {other.id: other.agent for other in plan.steps},
-            goal_id=self.run.task_id,
-            # Of its own: what another step or an earlier attempt said is told in the message.
-            context_id=f"{self.run.task_id}.{step.id}.{number}",
-            history=self.run.history,
-            error=error,
-            files=files,
-        )
+    async def _done(self, queue: JobQueue, job: Job) -> None:
+        """Have what waits for the job's step begin, where that is done with it."""
+        if job.id not in self.outputs:
+            return
+        if job.place is None:
+            queue.done(job.step)
+            return
+        self._left[job.step.id] -= 1
+        if not self._left[job.step.id]:
+            await self._join(queue, job.step)
 
-    async def _files(self) -> dict[str, int]:
-        return await self.files.state(self.run.principal, self.run.goal_id)
+    async def _join(self, queue: JobQueue, step: Step) -> None:
+        """All items of a map are done: their outputs are the step's, in their order."""
+        places = range(1, self._items[step.id] + 1)
+        found = [self.outputs[item_id(step.id, place)] for place in places]
+        self.steps.outputs[step.id] = joined(found)
+        if self.steps.rows[step.id].state != "completed":  # it was before a restart
+            await self.steps.rows.mark(step.id, state="completed", error=None)
+        queue.done(step)
 
-    async def _mark(self, step_id: str, **changes: Any) -> None:
-        row = self.rows[step_id] = replace(self.rows[step_id], **changes)
-        payload = {
-            "type": "step",
-            "id": row.step_id,
-            "agent": row.agent,
-            "state": row.state,
-            "task_id": row.child_id,
-            "attempt": row.attempt,
-            **({"error": row.error} if row.error else {}),
-        }
-        await self.run.say(payload, steps=[row])
+    async def _skip(self, planned_ids: Container[str]) -> None:
+        """Mark what waits and is not below those of ``planned_ids``."""
+        left = [row for row in self.steps.rows if row.state == "waiting"]
+        items: dict[str, list[StepRow]] = {}
+        for row in left:
+            of = row.spec.get("of", row.step_id)
+            if of in planned_ids:
+                continue
+            if of == row.step_id:
+                await self.steps.rows.mark(row.step_id, state="skipped")
+            else:
+                items.setdefault(of, []).append(replace(row, state="skipped"))
+        for of, rows in items.items():
+            payload = {"type": "map", "id": of, "skipped": len(rows)}
+            await self.steps.rows.begin(payload, rows)
+
+
+def jobs_of(plan: Plan, rows: Iterable[StepRow]) -> Iterator[tuple[Job, StepRow]]:
+    """The jobs of ``plan`` that have rows, with these."""
+    steps = {step.id: step for step in plan.steps}
+    for row in rows:
+        step = steps.get(row.spec.get("of", row.step_id))
+        if step is not None and (step.map is not None) == ("of" in row.spec):
+            yield Job(step, row.spec.get("place")), row
+
+
+def _over(row: StepRow) -> bool:
+    return row.state in _GIVEN_UP
 
 
 def _cancel(running: Any) -> None:
     for task in running:
         if not task.cancelling():
             task.cancel()
-
-
-def _worth_another(end: EndEvent) -> bool:
-    return isinstance(end, Failed) and end.error_type not in _NO_SECOND_TRY
-
-
-def _reason(end: EndEvent) -> str:
-    match end:
-        case Failed(message=text) | Rejected(message=text):
-            return text
-        case Canceled(message=text):
-            return text or "it was canceled"
-        case _:
-            return "it ended without an answer"

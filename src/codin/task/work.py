@@ -187,10 +187,16 @@ def no_model(token: str) -> ModelAccess | None:
     return None
 
 
+async def all_tools(run: Run) -> frozenset[str] | None:
+    """Leave a run all the tools that its agent has."""
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class RunServices:
     """What the platform gives to an agent's run: its grant, the tools and the model behind it.
-    ``ended`` is awaited when what the run was given has been taken back."""
+    ``ended`` is awaited when what the run was given has been taken back. ``only`` names the tools
+    that a run may use of those of its agent, if not all."""
 
     grants: RunGrants
     tools_for: Callable[[RunGrant], Sequence[Tool]] = no_tools
@@ -198,6 +204,7 @@ class RunServices:
     seconds: float = DEFAULT_SECONDS
     max_model_tokens: int | None = None
     ended: Callable[[RunGrant], Awaitable[None]] = no_matter
+    only: Callable[[Run], Awaitable[frozenset[str] | None]] = all_tools
 
 
 class AgentWork:
@@ -221,7 +228,7 @@ class AgentWork:
         return "agent"
 
     async def perform(self, run: Run) -> EndEvent:
-        grant = self._grant(run)
+        grant = self._grant(run, await self._services.only(run))
         token = self._services.grants.issue(grant)
         try:
             return await self._handle(run, grant, token)
@@ -261,7 +268,7 @@ class AgentWork:
                 await self.hear(run, event)
         return Completed()
 
-    def _grant(self, run: Run) -> RunGrant:
+    def _grant(self, run: Run, only: frozenset[str] | None) -> RunGrant:
         return RunGrant(
             task_id=run.task_id,
             goal_id=run.goal_id,
@@ -272,6 +279,7 @@ class AgentWork:
             expires_at=time.time() + self._services.seconds + 60.0,
             max_model_tokens=self._services.max_model_tokens,
             turn=run.beginning.turn,
+            only=only,
         )
 
 

@@ -140,7 +140,8 @@ class EntryConformance:
     async def test_steps_are_written_with_events(self, log: EventLog) -> None:
         lease = await begin(log)
         one = StepRow("s1", "a", "do it", title="it")
-        two = StepRow("s2", "b", "then that", needs=("s1",))
+        spec = {"map": {"over": {"step": "s1", "field": "/rows"}}, "tools": ["t"]}
+        two = StepRow("s2", "b", "then that", needs=("s1",), spec=spec)
         await log.append(lease, [status("WORKING")], steps=[one, two])
         done = replace(one, state="failed", attempt=2, child_id="x", error="no")
         await log.append(lease, [], steps=[done])
@@ -148,6 +149,17 @@ class EntryConformance:
         with pytest.raises(TaskEnded):
             await log.append(lease, [status("FAILED"), artifact(1)], steps=[one])
         assert await log.steps(ANN, "t") == [done, two]
+
+    async def test_steps_have_the_order_in_which_they_came(self, log: EventLog) -> None:
+        lease = await begin(log)
+        names = ["z", "a", "m"]
+        await log.append(lease, [status("WORKING")], steps=[StepRow(n, "a", "do") for n in names])
+        ended = StepRow("m", "a", "do", state="completed")
+        later = [ended, StepRow("b", "a", "do"), replace(ended, attempt=3), StepRow("c", "a", "do")]
+        await log.append(lease, [artifact(1)], steps=later)
+        rows = await log.steps(ANN, "t")
+        assert [row.step_id for row in rows] == ["z", "a", "m", "b", "c"]
+        assert (rows[2].state, rows[2].attempt) == ("completed", 3)
 
     async def test_tasks_are_listed_newest_first(self, log: EventLog) -> None:
         for number in range(5):

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from codin.task.errors import LogError, LogVersionError, TaskRepeated
-from codin.task.log import Adopt, Durability, Entry, SqliteEventLog, _queries, _statements
+from codin.task.log import Adopt, Durability, Entry, SqliteEventLog, StepRow, _queries, _statements
 from codin.task.log._schema import LOG
 from codin.task.notify import LocalNotifier
 from codin.testing.log_conformance import ANN, EventLogSuite, artifact, begin, status
@@ -81,6 +81,10 @@ async def test_an_older_database_is_brought_forward(tmp_path: Path, version: int
         old.execute("INSERT INTO schema_version VALUES ('log', ?)", (version,))
     old.execute(f"PRAGMA user_version = {version if version <= 3 else 1000}")
     old.execute(
+        """INSERT INTO step (task_id, step_id, position, agent, instruction, needs, state, attempt)
+            VALUES ('old', 's', 0, 'a', 'do', '[]', 'waiting', 0)"""
+    )
+    old.execute(
         """INSERT INTO task (task_id, tenant, subject, context_id, agent_id, goal_id, state, status,
             last_seq, created, updated, fence, lease_expires) VALUES ('old', 'acme', 'ann', 'c',
             'a', 'old', 'TASK_STATE_WORKING', '{}', 0, 1, 1, 1, 1)"""
@@ -89,6 +93,7 @@ async def test_an_older_database_is_brought_forward(tmp_path: Path, version: int
     old.close()
     log = await SqliteEventLog.open(path)
     assert (await log.task(ANN, "old")).state == "TASK_STATE_WORKING"
+    assert await log.steps(ANN, "old") == [StepRow("s", "a", "do")]
     await begin(log, dedupe="m")
     with pytest.raises(TaskRepeated):
         await begin(log, "t2", dedupe="m")

@@ -69,7 +69,7 @@ class PlanAsker:
         Raises:
             ModelError: none came.
         """
-        steps: list[dict[str, Any]] = [step.model_dump() for step in plan.steps]
+        steps: list[dict[str, Any]] = [step.shown() for step in plan.steps]
         messages = prompts.ask(request.agents, request.goal, request.files)
         messages += prompts.replace(json.dumps({"steps": steps}), failed, error)
         return jobs_of(await self._draft(request, messages, context))
@@ -79,8 +79,7 @@ class PlanAsker:
     ) -> tuple[Draft, Plan, list[str]]:
         draft = await self._draft(request, messages, context)
         plan = build(request, jobs_of(draft), draft.reason)
-        ids = [agent.id for agent in request.agents]
-        return draft, plan, plan.problems(ids, max_steps=self._max_steps)
+        return draft, plan, plan.problems(request.agents, max_steps=self._max_steps)
 
     async def _draft(
         self, request: PlanRequest, messages: Sequence[ChatMessage], context: CallContext

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 
 from codin.agent.planning._asking import PlanAsker
 from codin.agent.planning._building import Job, build, merge, steps_of
 from codin.agent.planning._matching import PlanMatcher
 from codin.agent.planning.plan import Plan, Step
-from codin.agent.planning.planner import Planner, PlanningFailed, PlanRequest
+from codin.agent.planning.planner import Planner, PlanningFailed, PlanRequest, checked
 from codin.agent.planning.ranking import LexicalRanking
+from codin.agent.planning.step import Binding
 from codin.model.base import CallContext, ModelClient, Weigher
 from codin.model.errors import BadModelOutput
 
@@ -35,17 +35,17 @@ class LLMPlanner(Planner):
         self._max_steps = max_steps
 
     async def plan(self, request: PlanRequest) -> Plan:
-        request = _checked(request)
-        ids = [agent.id for agent in request.agents]
-        if len(ids) == 1:
-            return build(request, [Job(request.goal, ids[0])], f"{ids[0]} is the only agent.")
+        request = checked(request)
+        if len(request.agents) == 1:
+            (only,) = request.agents
+            return build(request, [Job(request.goal, only.id)], f"{only.id} is the only agent.")
         context = CallContext(request.principal)
         try:
             if self._matcher is not None:
                 jobs = await self._matcher.jobs(request, context)
                 # Its own words for a part lose what the goal says, and mislead a small agent.
                 plan = build(request, jobs, _reason(jobs), told_by_part=False)
-                problems = plan.problems(ids, max_steps=self._max_steps)
+                problems = plan.problems(request.agents, max_steps=self._max_steps)
             else:
                 plan, problems = await self._asker.plan(request, context)
         except BadModelOutput as error:
@@ -59,7 +59,7 @@ class LLMPlanner(Planner):
             PlanningFailed: nobody else fits.
             ModelError: the model could not be reached.
         """
-        request = _checked(request)
+        request = checked(request)
         context = CallContext(request.principal)
         try:
             if self._matcher is not None:
@@ -72,7 +72,8 @@ class LLMPlanner(Planner):
                 f"step {failed_step.id!r} failed and could not be replaced: {nonsense}"
             ) from nonsense
         mended = _with_replacement(plan, failed_step, new, error)
-        if problems := mended.problems([a.id for a in request.agents], max_steps=self._max_steps):
+        most = max(self._max_steps, len(plan.steps))
+        if problems := mended.problems(request.agents, max_steps=most):
             raise PlanningFailed(
                 f"step {failed_step.id!r} failed, and the plan without it cannot be run: "
                 + "; ".join(problems)
@@ -90,17 +91,6 @@ async def _somebody_else(
             f"step {failed.id!r} of {failed.agent!r} failed, and no other agent fits its work"
         )
     return (failed.model_copy(update={"agent": found.agent, "needs": ()}),)
-
-
-def _checked(request: PlanRequest) -> PlanRequest:
-    if not request.agents:
-        raise PlanningFailed(
-            "there is no agent to plan with: add one to codin.toml, or allow one to"
-            f" {request.principal.subject!r}"
-        )
-    if not request.goal.strip():
-        raise PlanningFailed("the goal is empty: say in words what is to be done")
-    return replace(request, goal=request.goal.strip())
 
 
 def _reason(jobs: list[Job]) -> str:
@@ -124,28 +114,43 @@ def _single(request: PlanRequest, wrong: str) -> Plan:
 
 def _with_replacement(plan: Plan, failed: Step, fresh: Sequence[Step], error: str) -> Plan:
     names = {step.id: _fresh_id(plan, failed, number) for number, step in enumerate(fresh, 1)}
-    # A replacement's first steps need what the failed step needed.
-    new = [
-        step.model_copy(
-            update={
-                "id": names[step.id],
-                "needs": tuple(names.get(n, n) for n in step.needs) or failed.needs,
-            }
-        )
-        for step in fresh
-    ]
+    new = [_in_place_of(failed, step, names) for step in fresh]
     inner = {need for step in new for need in step.needs}
     ends = tuple(step.id for step in new if step.id not in inner)
+    # What others rely on has to hold of the replacement too.
+    new[-1] = new[-1].model_copy(update={"check": new[-1].check or failed.check})
     steps: list[Step] = []
     for step in plan.steps:
-        if step.id == failed.id:
-            steps += new
-        else:
-            needs = [end for n in step.needs for end in (ends if n == failed.id else (n,))]
-            steps.append(step.model_copy(update={"needs": tuple(needs)}))
+        steps += new if step.id == failed.id else [_after(step, failed.id, ends)]
     agents = ", ".join(dict.fromkeys(step.agent for step in new))
     reason = f"{failed.id} failed ({error[:300]}); {agents} takes its place."
-    return Plan(goal=plan.goal, steps=tuple(steps), reason=reason)
+    return plan.with_steps(steps, reason)
+
+
+def _in_place_of(failed: Step, step: Step, names: Mapping[str, str]) -> Step:
+    """``step`` with its new name; the first of a replacement need what the failed step needed."""
+    needs = tuple(names.get(need, need) for need in step.needs)
+    first = failed.needs if step.bindings else failed.after
+    return step.model_copy(update={"id": names[step.id], "needs": needs or first})
+
+
+def _after(step: Step, failed: str, ends: Sequence[str]) -> Step:
+    """``step``, waiting for ``ends`` where it waited for what failed."""
+    if failed not in step.after:
+        return step
+    needs = [end for need in step.needs for end in (ends if need == failed else (need,))]
+    inputs = {name: _bound(binding, failed, ends[-1]) for name, binding in step.inputs.items()}
+    over = step.map and step.map.model_copy(
+        update={"over": _bound(step.map.over, failed, ends[-1])}
+    )
+    changes: dict[str, object] = {"needs": tuple(needs)}
+    changes |= {"inputs": inputs} if inputs else {}
+    changes |= {"map": over} if over else {}
+    return step.model_copy(update=changes)
+
+
+def _bound(binding: Binding, failed: str, end: str) -> Binding:
+    return binding.model_copy(update={"step": end}) if binding.step == failed else binding
 
 
 def _fresh_id(plan: Plan, failed: Step, number: int) -> str:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
-from graphlib import CycleError, TopologicalSorter
-from typing import Annotated
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field
 
-from codin.agent.base import AgentError
+from codin.agent.base import AgentError, AgentInfo
+from codin.agent.planning.step import InputName, Part, Step
+
+__all__ = ["MAX_STEPS", "Budget", "Plan", "PlanError", "Step", "step_id"]
 
 MAX_STEPS = 200
-
-StepId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 
 class PlanError(AgentError):
@@ -24,60 +25,40 @@ class PlanError(AgentError):
         self.problems = problems
 
 
-class Step(BaseModel):
-    """One task for one agent. The outputs of the steps in ``needs`` are handed to it.
+class Budget(Part):
+    """What the tasks of a plan may use in all: seconds of work, tokens of models in and out, US
+    dollars for them, calls of tools and requests of models."""
 
-    ``title`` says in a few words what the step does, for whoever watches or replaces it; the
-    agent is told the ``instruction``.
+    seconds: float | None = Field(default=None, gt=0)
+    tokens: int | None = Field(default=None, ge=1)
+    money: float | None = Field(default=None, gt=0)
+    tool_calls: int | None = Field(default=None, ge=0)
+    model_calls: int | None = Field(default=None, ge=0)
+
+
+class Plan(Part):
+    """A DAG of steps. ``reason`` says in a sentence why it is so, for whoever watches.
+
+    ``inputs`` are JSON Schemas of what it is made with, by name; ``values`` are these, and a
+    ``default`` in the schema stands for one that is not given. ``replans`` is how often steps that
+    failed may be replaced; when not given, whoever runs it says.
     """
-
-    model_config = ConfigDict(frozen=True)
-
-    id: StepId
-    agent: str
-    instruction: str = Field(min_length=1, max_length=20_000)
-    needs: tuple[str, ...] = ()
-    title: str = Field(default="", max_length=200)
-
-
-class Plan(BaseModel):
-    """A DAG of steps. ``reason`` says in a sentence why it is so, for whoever watches."""
-
-    model_config = ConfigDict(frozen=True)
 
     goal: str
     steps: tuple[Step, ...]
     reason: str = ""
+    inputs: Mapping[InputName, Mapping[str, Any]] = {}
+    values: Mapping[str, Any] = {}
+    budget: Budget | None = None
+    replans: int | None = Field(default=None, ge=0, le=20)
 
-    def problems(self, agents: Collection[str], *, max_steps: int = MAX_STEPS) -> list[str]:
-        """What is wrong with it, given the ids of the agents there are; empty when nothing is."""
-        found: list[str] = []
-        ids = [step.id for step in self.steps]
-        if not ids:
-            found.append("it has no steps")
-        if len(ids) > max_steps:
-            found.append(f"it has {len(ids)} steps, more than the {max_steps} allowed")
-        found += [
-            f"two steps are named {name!r}" for name in sorted({i for i in ids if ids.count(i) > 1})
-        ]
-        for step in self.steps:
-            if step.agent not in agents:
-                known = ", ".join(sorted(agents)) or "none"
-                found.append(
-                    f"step {step.id!r} names an unknown agent {step.agent!r} (known: {known})"
-                )
-            found += [
-                f"step {step.id!r} needs {need!r}, which is no step"
-                for need in step.needs
-                if need not in ids
-            ]
-        try:
-            TopologicalSorter({step.id: step.needs for step in self.steps}).prepare()
-        except CycleError as error:
-            found.append("its steps wait for each other: " + " -> ".join(error.args[1]))
-        return found
+    def problems(self, agents: Sequence[AgentInfo], *, max_steps: int = MAX_STEPS) -> list[str]:
+        """What is wrong with it, given the agents there are; empty when nothing is."""
+        from codin.agent.planning._validation import problems_of
 
-    def check(self, agents: Collection[str], *, max_steps: int = MAX_STEPS) -> None:
+        return problems_of(self, agents, max_steps)
+
+    def check(self, agents: Sequence[AgentInfo], *, max_steps: int = MAX_STEPS) -> None:
         """Return when the plan can be run.
 
         Raises:
@@ -86,11 +67,30 @@ class Plan(BaseModel):
         if found := self.problems(agents, max_steps=max_steps):
             raise PlanError(found)
 
-    @property
+    def value(self, name: str) -> Any:
+        """The value of an input, or its default."""
+        return self.values[name] if name in self.values else self.inputs[name].get("default")
+
+    @cached_property
     def sinks(self) -> tuple[Step, ...]:
         """The steps that no other step needs: their outputs are the plan's."""
-        needed = {need for step in self.steps for need in step.needs}
+        needed = {need for step in self.steps for need in step.after}
         return tuple(step for step in self.steps if step.id not in needed)
+
+    def with_steps(self, steps: Iterable[Step], reason: str = "") -> Plan:
+        """This plan with other steps."""
+        given = {name: getattr(self, name) for name in self.model_fields_set}
+        return Plan(**{**given, "steps": tuple(steps), "reason": reason or self.reason})
+
+    @property
+    def frame(self) -> dict[str, Any]:
+        """What is said of it besides its steps, as JSON data."""
+        around = self.model_dump(mode="json", exclude={"steps"}, exclude_unset=True)
+        return {**around, "goal": self.goal, "reason": self.reason}
+
+    def shown(self) -> dict[str, Any]:
+        """It as JSON data, as it is told to whoever watches."""
+        return {**self.frame, "steps": [step.shown() for step in self.steps]}
 
 
 def step_id(agent: str, number: int) -> str:

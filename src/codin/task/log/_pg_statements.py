@@ -38,6 +38,8 @@ from codin.task.log.base import (
     check_new,
     holds,
     last_status,
+    latest,
+    place_of,
     pulse_of,
     repeat_key,
     state_of,
@@ -175,7 +177,7 @@ async def append(
             else:
                 seq = await _append_plain(connection, lease, [entry], gives_back=False) or seq
                 state = state_of(entry.kind, entry.body) or state
-        await _put_steps(connection, lease.task_id, steps)
+        await _put_steps(connection, lease.task_id, steps, seq)
         if _stops(plain):
             await release(connection, lease)
     return seq
@@ -264,13 +266,20 @@ async def _adopt(connection: AsyncConnection, task_id: str, entry: Adopt, seq: i
     return int(last)
 
 
-async def _put_steps(connection: AsyncConnection, task_id: str, steps: Sequence[StepRow]) -> None:
-    for step in steps:
-        await connection.execute(
+async def _put_steps(
+    connection: AsyncConnection, task_id: str, steps: Sequence[StepRow], seq: int
+) -> None:
+    if not steps:
+        return
+    async with connection.cursor() as cursor:
+        await cursor.executemany(
             """INSERT INTO step (task_id, step_id, position, body)
-                SELECT %(task)s, %(step)s, count(*), %(body)s FROM step WHERE task_id = %(task)s
+                VALUES (%s, %s, %s, %s)
                 ON CONFLICT (task_id, step_id) DO UPDATE SET body = excluded.body""",
-            {"task": task_id, "step": step.step_id, "body": dump(asdict(step))},
+            [
+                (task_id, step.step_id, place_of(seq, number), dump(asdict(step)))
+                for number, step in enumerate(latest(steps))
+            ],
         )
 
 

@@ -82,14 +82,15 @@ def page(
 def steps(connection: sqlite3.Connection, principal: Principal, task_id: str) -> list[StepRow]:
     find(connection, principal, task_id)
     found = connection.execute(
-        """SELECT step_id, agent, instruction, needs, title, state, attempt, child_id, error
+        """SELECT step_id, agent, instruction, needs, title, state, attempt, child_id, error, spec
             FROM step WHERE task_id = ? ORDER BY position""",
         (task_id,),
     )
-    return [
-        StepRow(step_id, agent, instruction, tuple(json.loads(needs)), *rest)
-        for step_id, agent, instruction, needs, *rest in found
-    ]
+    rows: list[StepRow] = []
+    for step_id, agent, instruction, needs, *rest, spec in found:
+        given = (step_id, agent, instruction, tuple(json.loads(needs)), *rest, json.loads(spec))
+        rows.append(StepRow(*given))
+    return rows
 
 
 def unfinished(connection: sqlite3.Connection, limit: int) -> list[TaskRow]:

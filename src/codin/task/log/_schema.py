@@ -87,6 +87,7 @@ _SQLITE: Migrations = (
         "ALTER TABLE task ADD COLUMN paused INTEGER NOT NULL DEFAULT 0",
         "CREATE INDEX task_by_goal ON task (goal_id)",
     ),
+    ("ALTER TABLE step ADD COLUMN spec TEXT NOT NULL DEFAULT '{}'",),
 )
 
 LOG = Schema(

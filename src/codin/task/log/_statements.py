@@ -31,6 +31,8 @@ from codin.task.log.base import (
     check_new,
     holds,
     last_status,
+    latest,
+    place_of,
     pulse_of,
     repeat_key,
     state_of,
@@ -184,7 +186,7 @@ def append(
         if said != state:
             state, status = said, entry.body["status"]
     _insert(connection, rows)
-    _put_steps(connection, lease.task_id, steps)
+    _put_steps(connection, lease.task_id, steps, seq)
     if status is None:
         connection.execute(
             "UPDATE task SET last_seq = ?, owner = ? WHERE task_id = ?", (seq, owner, lease.task_id)
@@ -246,21 +248,21 @@ def _adopt(connection: sqlite3.Connection, task_id: str, entry: Adopt, seq: int)
     return seq + int(child[0]) - int(taken)
 
 
-def _put_steps(connection: sqlite3.Connection, task_id: str, steps: Sequence[StepRow]) -> None:
-    for step in steps:
-        connection.execute(
-            """INSERT INTO step (task_id, step_id, position, agent, instruction, needs, title,
-                state, attempt, child_id, error)
-                VALUES (?, ?, (SELECT COUNT(*) FROM step WHERE task_id = ?),
-                ?, ?, ?, ?, ?, ?, ?, ?)
-                ON CONFLICT (task_id, step_id) DO UPDATE SET agent = excluded.agent,
-                instruction = excluded.instruction, needs = excluded.needs,
-                title = excluded.title, state = excluded.state, attempt = excluded.attempt,
-                child_id = excluded.child_id, error = excluded.error""",
+def _put_steps(
+    connection: sqlite3.Connection, task_id: str, steps: Sequence[StepRow], seq: int
+) -> None:
+    connection.executemany(
+        """INSERT INTO step (task_id, step_id, position, agent, instruction, needs, title,
+            state, attempt, child_id, error, spec) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            ON CONFLICT (task_id, step_id) DO UPDATE SET agent = excluded.agent,
+            instruction = excluded.instruction, needs = excluded.needs,
+            title = excluded.title, state = excluded.state, attempt = excluded.attempt,
+            child_id = excluded.child_id, error = excluded.error, spec = excluded.spec""",
+        [
             (
                 task_id,
                 step.step_id,
-                task_id,
+                place_of(seq, number),
                 plain(step.agent),
                 plain(step.instruction),
                 dump(list(step.needs)),
@@ -269,8 +271,11 @@ def _put_steps(connection: sqlite3.Connection, task_id: str, steps: Sequence[Ste
                 step.attempt,
                 step.child_id,
                 plain(step.error),
-            ),
-        )
+                dump(dict(step.spec)),
+            )
+            for number, step in enumerate(latest(steps))
+        ],
+    )
 
 
 def claim(

@@ -12,7 +12,7 @@ Rules that every implementation keeps, and that ``codin.testing.log_conformance`
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -101,7 +101,8 @@ StepState = Literal["waiting", "working", "completed", "failed", "canceled", "sk
 
 @dataclass(frozen=True, slots=True)
 class StepRow:
-    """A step of a goal as it stands. ``child_id`` is the task that does it, once there is one."""
+    """A step of a goal as it stands. ``child_id`` is the task that does it, once there is one;
+    ``spec`` is what the plan says of it besides, as JSON data."""
 
     step_id: str
     agent: str
@@ -112,6 +113,18 @@ class StepRow:
     attempt: int = 0
     child_id: str | None = None
     error: str | None = None
+    spec: Mapping[str, Any] = field(default_factory=dict)
+
+
+def latest(steps: Iterable[StepRow]) -> list[StepRow]:
+    """The last row of each step, in the order of the first."""
+    return list({step.step_id: step for step in steps}.values())
+
+
+def place_of(seq: int, number: int) -> int:
+    """Where the ``number``-th of the steps that are written with the event ``seq`` has its place
+    among those of its goal, without a look at the others."""
+    return (seq << 20) + number
 
 
 Lane = Literal["goal", "agent", "below"]

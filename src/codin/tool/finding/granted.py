@@ -15,6 +15,8 @@ from codin.tool.registry import ToolRegistry, unknown, version_key
 
 _REMEMBERED = 256
 
+_Key = tuple[Principal, frozenset[str], frozenset[str] | None]
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -56,7 +58,7 @@ class GrantedTools:
     def __init__(self, registry: ToolRegistry, clock: Callable[[], float] = time.time) -> None:
         self._registry = registry
         self._clock = clock
-        self._known: dict[tuple[Principal, frozenset[str]], Mapping[str, RunnableTool]] = {}
+        self._known: dict[_Key, Mapping[str, RunnableTool]] = {}
         self._revision = registry.revision
 
     def all(self, grant: RunGrant) -> Mapping[str, RunnableTool]:
@@ -64,7 +66,7 @@ class GrantedTools:
         if self._revision != self._registry.revision:
             self._known.clear()
             self._revision = self._registry.revision
-        key = (grant.principal, grant.tools)
+        key = (grant.principal, grant.tools, grant.only)
         if (known := self._known.get(key)) is None:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
@@ -99,6 +101,8 @@ class GrantedTools:
 
     def _one(self, grant: RunGrant, name: str) -> RunnableTool | None:
         # Asked of the registry, and by it of the authorizer, at each call; nothing is remembered.
+        if grant.only is not None and not Wanted.of(grant.only).has(name):
+            return None
         wanted = Wanted.of(grant.tools)
         if name in wanted.pins:
             found = [self._registry.find(grant.principal, pin) for pin in wanted.pins[name]]

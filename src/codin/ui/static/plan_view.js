@@ -27,7 +27,8 @@ export class PlanView {
   #update(step, status, now) {
     const { element, state, time, error } = this.#cards.get(step.id);
     element.dataset.state = status.state;
-    state.textContent = stateWord(status.state) + (status.attempt > 1 ? ` (attempt ${status.attempt})` : "");
+    const items = status.items === undefined ? "" : `, ${status.done.size} of ${status.items} items`;
+    state.textContent = stateWord(status.state) + (status.attempt > 1 ? ` (attempt ${status.attempt})` : "") + items;
     time.textContent = status.start ? duration((status.end || now) - status.start) : "";
     error.textContent = brief(status.error, 300);
     error.hidden = !status.error;

@@ -132,6 +132,7 @@ export class Run {
     const known = {
       plan: () => this.#planned(data.plan),
       step: () => this.#stepped(data, at),
+      map: () => this.#mapped(data),
       model: () => (this.model = { label: String(data.label ?? ""), basic: Boolean(data.basic) }),
       tool_call: () => this.#called(data, at, "agent"),
       tool_output: () => this.#output(data, at),
@@ -155,7 +156,15 @@ export class Run {
     }
   }
 
+  /** Over how many items a step's map is; those that are done are counted as they end. */
+  #mapped(data) {
+    const step = this.steps.get(data.id);
+    if (step && data.items !== undefined) Object.assign(step, { items: data.items, done: step.done ?? new Set() });
+  }
+
   #stepped(data, at) {
+    const above = this.steps.get(data.of);
+    if (above?.done && data.state === "completed") above.done.add(data.id);
     const step = this.steps.get(data.id) ?? { attempt: 0, start: 0, end: 0 };
     this.steps.set(data.id, step);
     step.state = String(data.state);

@@ -1,0 +1,166 @@
+"""Where the plan of a goal comes from: from whoever sent it, from a planner, or from the log."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from codin.agent.a2a import data_part
+from codin.agent.base import AgentInfo
+from codin.agent.events import Completed
+from codin.agent.planning.document import parse_plan, with_values
+from codin.agent.planning.plan import Plan, PlanError
+from codin.agent.planning.planner import Planner, PlanningFailed, PlanRequest
+from codin.agent.planning.step import Step
+from codin.errors import CodinError
+from codin.task.files import GoalFiles
+from codin.task.log.base import EventLog, Kind, StepRow
+from codin.task.plan_run import StepFailure
+from codin.task.projection import data_parts
+from codin.task.step_jobs import is_planned
+from codin.task.step_rows import step_of
+from codin.task.step_run import StepRun, reason_of
+from codin.task.work import Run
+
+if TYPE_CHECKING:
+    from a2a.types import Message, Part
+
+PLAN = "plan"
+"""The type of a data part of a goal's message that brings the plan: ``{"type": "plan", "plan":
+{...}, "values": {...}}``. The same is said, without ``values``, of every plan that is begun."""
+
+_log = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class RepairingPlanner(Protocol):
+    """A planner that can also mend a plan of which a step has failed."""
+
+    async def repair(
+        self, request: PlanRequest, plan: Plan, failed_step: Step, error: str
+    ) -> Plan: ...
+
+
+class GoalPlans:
+    """Gives goals their plans. A plan that came with a goal is kept to, unless it says how often
+    it may be changed."""
+
+    def __init__(self, log: EventLog, planner: Planner, files: GoalFiles, max_steps: int) -> None:
+        self._log = log
+        self._planner = planner
+        self._files = files
+        self._max_steps = max_steps
+
+    async def plan(self, run: Run, steps: StepRun, agents: Sequence[AgentInfo]) -> Plan:
+        """A plan for the goal of ``run``, checked.
+
+        Raises:
+            PlanError: it cannot be run; with every problem.
+            PlanningFailed, ModelError: as the planner.
+        """
+        plan = given_plan(run.message)
+        if plan is None:
+            plan = await self._planner.plan(await self._request(run, steps, agents))
+        plan.check(agents, max_steps=self._max_steps)
+        return plan
+
+    async def mended(
+        self, run: Run, steps: StepRun, agents: Sequence[AgentInfo], plan: Plan, failed: StepFailure
+    ) -> Plan | None:
+        """The plan without the step that failed, checked; ``None``: the failure stands."""
+        if not isinstance(self._planner, RepairingPlanner):
+            return None
+        try:
+            request = await self._request(run, steps, agents, plan.goal)
+            new = await self._planner.repair(request, plan, failed.step, failed.reason)
+            new.check(agents, max_steps=self._max_steps)
+        except CodinError as error:
+            _log.info("the plan of task %s could not be mended: %s", run.task_id, error)
+            return None
+        return new
+
+    def replans(self, plan: Plan, most: int) -> int:
+        """How often ``plan`` may be mended in all."""
+        if not isinstance(self._planner, RepairingPlanner):
+            return 0
+        return most if plan.replans is None else plan.replans
+
+    async def stored(self, run: Run, rows: Sequence[StepRow]) -> tuple[Plan | None, int]:
+        """The plan of the goal as it was begun last, if it was, and how often it had been mended.
+        Its steps are those of ``rows``.
+
+        Raises:
+            ValueError: it was stored by another version, and cannot be read.
+        """
+        told: dict[str, Any] | None = None
+        mended, after = 0, 0
+        kinds: tuple[Kind, ...] = ("status",)
+        while events := await self._log.read(run.principal, run.task_id, after, kinds=kinds):
+            after = events[-1].seq
+            for payload in (one for event in events for one in _plans(event.body)):
+                mended += "because" in payload
+                told = payload["plan"]
+        if told is None:
+            return None, 0
+        known = {row.step_id: step_of(row) for row in rows if is_planned(row.step_id)}
+        steps = [known[step["id"]] for step in told["steps"]]
+        return Plan.model_validate({**told, "steps": steps}), mended
+
+    async def words(self, run: Run) -> str:
+        """The goal in words; in a run that goes on, the message is an answer and not the goal."""
+        first = await self._log.read(run.principal, run.task_id, 0, 1)
+        parts = first[0].body["history"][0].get("parts", ())
+        return "\n".join(part["text"] for part in parts if "text" in part)
+
+    async def _request(
+        self, run: Run, steps: StepRun, agents: Sequence[AgentInfo], goal: str = ""
+    ) -> PlanRequest:
+        async def ask(agent_id: str, request: str) -> str:
+            step = Step.model_construct(id=".plan", agent=agent_id, instruction="Plan the goal.")
+            attempt = await steps.rows.asked(steps.dispatcher, step, request)
+            if not isinstance(attempt.end, Completed):
+                raise PlanningFailed(f"{agent_id} did not plan: {reason_of(attempt.end)}")
+            return attempt.text
+
+        return PlanRequest(
+            goal=await self.words(run) or goal,
+            agents=tuple(agents),
+            principal=run.principal,
+            files=await self._files.inputs(),
+            ask=ask,
+            max_steps=self._max_steps,
+        )
+
+
+def plan_part(plan: Plan) -> Part:
+    """The part of a goal's message that brings ``plan``."""
+    return data_part({"type": PLAN, "plan": plan.model_dump(mode="json", exclude_unset=True)})
+
+
+def given_plan(message: Message) -> Plan | None:
+    """The plan that a goal's message brings; ``None`` when it brings none. Where it does not say
+    how often it may be changed, it may not.
+
+    Raises:
+        PlanError: it is none.
+    """
+    from codin.agent._parts import part_value
+
+    for part in message.parts:
+        value = part_value(part) if part.HasField("data") else None
+        if isinstance(value, Mapping) and value.get("type") == PLAN:
+            values = value.get("values") or {}
+            if not isinstance(values, Mapping):
+                raise PlanError(["values: give an object with a value for each input"])
+            plan = with_values(parse_plan(value.get("plan")), values)
+            return plan if plan.replans is not None else plan.model_copy(update={"replans": 0})
+    return None
+
+
+def _plans(body: Mapping[str, Any]) -> Sequence[dict[str, Any]]:
+    """The plans that a status event tells of; most tell of none, and are not looked into."""
+    parts = body.get("status", {}).get("message", {}).get("parts", ())
+    if not any(isinstance(d := p.get("data"), dict) and d.get("type") == PLAN for p in parts):
+        return ()
+    return [payload for payload in data_parts(body) if payload.get("type") == PLAN]
