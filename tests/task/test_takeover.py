@@ -35,6 +35,7 @@ from codin.task.log.follow import follow
 from codin.task.owner import new_owner
 from codin.task.projection import data_parts
 from codin.task.recovery import Recovery, interrupted
+from codin.task.scheduler import RunLimits
 from codin.task.states import CANCELED, COMPLETED, FAILED, INPUT_REQUIRED, WORKING
 from codin.testing.log_conformance import ANN, begin, status
 from codin.testing.tasks import SmallAgent, call_context, send_request
@@ -488,7 +489,11 @@ async def test_a_run_that_only_ends_its_processes_is_ended(log: EventLog) -> Non
         attempts += 1
         begun = asyncio.Event()
         runner = TaskRunner(
-            log, lease_seconds=30, pulse_seconds=PULSE, works=lambda principal, agent_id: work
+            log,
+            lease_seconds=30,
+            pulse_seconds=PULSE,
+            works=lambda principal, agent_id: work,
+            limits=RunLimits(stalls=3),
         )
         if task is None:
             handler = AgentRequestHandler(agent.id, lambda _: work, runner)

@@ -31,8 +31,11 @@ def no_works(principal: Principal, agent_id: str) -> Work:
 class TakingUp:
     """Has tasks go on in this process, by what the log has of them."""
 
-    def __init__(self, log: EventLog, runs: Runs, beginnings: Beginnings, works: Works) -> None:
+    def __init__(
+        self, log: EventLog, runs: Runs, beginnings: Beginnings, works: Works, *, stalls: int
+    ) -> None:
         self._log = log
+        self._stalls = stalls
         self._runs = runs
         self._beginnings = beginnings
         self.works = works
@@ -49,7 +52,7 @@ class TakingUp:
             return interrupted("the task that it was a step of has ended")
         if row.state != SUBMITTED:
             beginning = beginning.repeated(row)
-        if beginning.hopeless:
+        if beginning.stalled >= self._stalls:
             return interrupted(
                 f"it was begun {beginning.attempt - 1} times, and got no further the last times"
             )

@@ -15,12 +15,6 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-MAX_STALLED = 3
-"""Attempts, one after the other, in which a run got no further than the attempt before: then it is
-what ends its processes."""
-
-MAX_ATTEMPTS = 1000
-
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
@@ -46,11 +40,6 @@ class Beginning:
     def again(self) -> bool:
         """Whether the run was begun before, by an attempt that did not bring it to its end."""
         return self.attempt > 1
-
-    @property
-    def hopeless(self) -> bool:
-        """Whether it makes no sense to try again."""
-        return self.stalled >= MAX_STALLED or self.attempt >= MAX_ATTEMPTS
 
     def entry(self) -> Entry:
         """It as an entry of the log."""

@@ -86,6 +86,7 @@ class TaskRunner:
         self._conversation = ForgivingConversation(conversation or NoConversation())
         self._lease_seconds = lease_seconds
         self._pulse_seconds = pulse_seconds
+        limits = limits or RunLimits()
         self._scheduler = Scheduler(limits)
         self._runs = Runs(
             log,
@@ -95,7 +96,7 @@ class TaskRunner:
             grace_seconds=grace_seconds,
         )
         self._beginnings = Beginnings()
-        self.taking_up = TakingUp(log, self._runs, self._beginnings, works)
+        self.taking_up = TakingUp(log, self._runs, self._beginnings, works, stalls=limits.stalls)
         self._recovery = Recovery(
             log,
             self._take_up,

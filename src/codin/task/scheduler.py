@@ -16,6 +16,8 @@ _SERVED = 1000
 class RunLimits:
     """How many runs of agents a process has at a time: in all, of one tenant, and of the agents
     that have a limit of their own. A process with none takes tasks and leaves them to others.
+    A run that got no further ``stalls`` times in a row is not begun again: it is probably what ends
+    its processes.
 
     Goals, and agents that are called by agents, are not counted: they wait for others, or those
     wait for them.
@@ -24,6 +26,7 @@ class RunLimits:
     runs: int = 256
     per_tenant: int | None = None
     per_agent: Mapping[str, int] = field(default_factory=dict)
+    stalls: int = 5
 
 
 class Scheduler:

@@ -33,6 +33,7 @@ from codin.sandbox.local import LocalSandboxProvider
 from codin.security import Access, Principal, RunGrants, SecurityStore
 from codin.task import EventLog, RunServices, TaskRunner
 from codin.task.manager import ORCHESTRATOR_INFO, TaskManager
+from codin.task.scheduler import RunLimits
 from codin.testing.kills.agents import asker, talk, talker
 from codin.testing.kills.doom import MOMENTS, Doom, doomed_log
 from codin.tool.execution.executor import ToolExecutor
@@ -80,7 +81,8 @@ class _Gateway:
             await asked.wait()
 
     async def _manager(self, log: EventLog, access: Access, *, hosts: bool) -> TaskManager:
-        runner, grants = TaskRunner(log), RunGrants()
+        # what only talks begins anew each time, and is killed more often than it takes
+        runner, grants = TaskRunner(log, limits=RunLimits(stalls=1000)), RunGrants()
         tools = ToolRegistry(access.authorizer)
         agents: Sequence[Agent] = (talker, asker)
         if hosts:
