@@ -25,10 +25,11 @@ from codin.task.calls import LogCallRecorder, TaskApprover
 from codin.task.chain import CallLimits
 from codin.task.conversation import MemoryConversation
 from codin.task.manager import TaskManager
+from codin.task.remembering import MemoryRemembering, RememberedCalls
 from codin.testing.tasks import Events, SmallAgent, call_context, send_request
 from codin.tool.execution.executor import ExecutorSettings, ToolExecutor
 from codin.tool.functions.decorator import tool
-from codin.tool.invocation import RunnableTool
+from codin.tool.invocation import CallRecorder, RunnableTool
 from codin.tool.policies.policy import Policies
 from codin.tool.registry import ToolRegistry
 from codin.tool.session import GoalSandboxes
@@ -121,6 +122,7 @@ async def open_house(
     limits: CallLimits | None = None,
     planner: Planner | None = None,
     memory: InMemoryMemory | None = None,
+    remembering: MemoryRemembering | None = None,
     calls_per_goal: int = 6,
     seconds: float = 20.0,
     tools: Sequence[RunnableTool] = (),
@@ -130,14 +132,24 @@ async def open_house(
     log = await SqliteEventLog.open(home / "codin.db")
     conversation = MemoryConversation(memory or InMemoryMemory())
     runner = TaskRunner(
-        log, conversation=conversation, grace_seconds=0.5, pulse_seconds=0.1, lease_seconds=5.0
+        log,
+        conversation=conversation,
+        remembering=remembering,
+        grace_seconds=0.5,
+        pulse_seconds=0.1,
+        lease_seconds=5.0,
     )
     registered = ToolRegistry(authorizer, [stamp, *tools])
+    recorder: CallRecorder = LogCallRecorder(runner)
+    if remembering is not None:
+        recorder = RememberedCalls(
+            recorder, remembering, lambda principal, name: registered.get(principal, name).spec
+        )
     executor = ToolExecutor(
         registered,
         runtime=cast("Runtime", None),  # nothing here goes into a sandbox
         sandboxes=GoalSandboxes(cast("SandboxProvider", None), Workspaces(home / "work")),
-        recorder=LogCallRecorder(runner),
+        recorder=recorder,
         approver=TaskApprover(runner),
         policies=Policies(PolicySettings.model_validate(one) for one in policies),
         settings=ExecutorSettings(calls_per_goal=calls_per_goal),

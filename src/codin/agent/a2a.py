@@ -58,6 +58,9 @@ Json = dict[str, Any]
 
 MARK = "codin"
 """Key in metadata of what only codin knows of."""
+RECALLED = "codin_recalled"
+"""Key in a message's metadata of what was recalled from memory for it. It is never sent to anybody
+else's agent."""
 REPLY = "reply"
 """Type, in a status message's metadata, of an answer that is a message and no task."""
 

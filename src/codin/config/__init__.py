@@ -4,6 +4,7 @@ from codin.config.agents import AgentEntry, CallSettings, RouterSettings, Superv
 from codin.config.commands import ArgumentSettings, CommandSettings
 from codin.config.goals import GoalSettings
 from codin.config.mcp import McpMount, McpSettings
+from codin.config.memory import KeepSettings, MemorySettings, RecallSettings
 from codin.config.policies import PolicySettings
 from codin.config.secrets import SecretSettings
 from codin.config.settings import (
@@ -32,11 +33,14 @@ __all__ = [
     "DatabaseSettings",
     "E2bSettings",
     "GoalSettings",
+    "KeepSettings",
     "LimitSettings",
     "McpMount",
     "McpSettings",
+    "MemorySettings",
     "OpenApiSettings",
     "PolicySettings",
+    "RecallSettings",
     "RouterSettings",
     "SandboxSettings",
     "SearchSettings",

@@ -23,6 +23,7 @@ from codin.config.agents import AgentEntry, CallSettings, RouterSettings, Superv
 from codin.config.commands import CommandName, CommandSettings
 from codin.config.goals import GoalSettings
 from codin.config.mcp import McpSettings
+from codin.config.memory import MemorySettings
 from codin.config.policies import PolicySettings
 from codin.config.secrets import SecretName, SecretSettings
 from codin.config.section import Section
@@ -207,6 +208,7 @@ class Settings(Section):
     sandbox: SandboxSettings = SandboxSettings()
     e2b: E2bSettings = E2bSettings()
     search: SearchSettings = SearchSettings()
+    memory: MemorySettings = MemorySettings()
     goal: GoalSettings = GoalSettings()
     runs: RunSettings = RunSettings()
     routers: tuple[RouterSettings, ...] = ()

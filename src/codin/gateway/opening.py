@@ -28,6 +28,7 @@ from codin.gateway.coordination import (
 from codin.gateway.host_api import history_of, host_api, model_authenticator
 from codin.gateway.mcp.app import McpApp
 from codin.gateway.mcp.face import ToolFace
+from codin.gateway.memory import open_platform_memory
 from codin.gateway.planning import planner_of
 from codin.gateway.platform import Platform
 from codin.gateway.quota import Quota
@@ -37,12 +38,12 @@ from codin.gateway.team import Say, Team, bring_up
 from codin.gateway.tools import open_sources
 from codin.gateway.trust import Trust, open_trust
 from codin.gateway.unmet import unmet_in
-from codin.memory import MemorySystem, SQLiteMemory
+from codin.memory import MemorySystem
 from codin.model import ModelChoice, ModelService
 from codin.model.record import ModelRecord
 from codin.private_folder import private_folder
 from codin.runtime import LocalRuntime, OmniRuntime, Runtime
-from codin.security import LOCAL_USER, RunGrants
+from codin.security import LOCAL_USER, Principal, RunGrants
 from codin.task import (
     LogCallRecorder,
     RunServices,
@@ -56,7 +57,9 @@ from codin.task.goal import GoalLimits
 from codin.task.log import open_log
 from codin.task.manager import TaskManager
 from codin.task.push import open_push
+from codin.task.remembering import RememberedCalls
 from codin.task.scheduler import RunLimits
+from codin.tool.base import ToolSpec
 from codin.tool.execution.executor import ToolExecutor
 from codin.tool.finding.granted import Wanted
 from codin.tool.finding.meanings import Embedder
@@ -65,7 +68,6 @@ from codin.tool.policies.policy import Policies
 from codin.tool.registry import ToolRegistry
 from codin.tool.session import GoalSandboxes
 
-MEMORY = "memory.db"
 LOGS = "logs"
 """The folder below the home in which the output of agent hosts is kept."""
 
@@ -151,7 +153,10 @@ class _Opening:
         push = await self._stack.enter_async_context(
             open_push(database, log, guard=trust.guard, signer=trust.push_signer)
         )
-        memory = await self._stack.enter_async_context(SQLiteMemory(home / MEMORY))
+        kept = await self._stack.enter_async_context(
+            open_platform_memory(self._settings, trust.access.authorizer)
+        )
+        memory, remembering = kept.system, kept.remembering
         model = await self._stack.enter_async_context(ModelService(self._choice))
         self._warm(model)
         tools = ToolRegistry(trust.access.authorizer)
@@ -161,7 +166,8 @@ class _Opening:
         )
         runner = TaskRunner(
             log,
-            conversation=MemoryConversation(memory),
+            conversation=MemoryConversation(memory, max_tokens=self._settings.memory.window),
+            remembering=remembering,
             root_ended=sandboxes.close,
             limits=self._run_limits(),
             takes_over=takes_over,
@@ -170,7 +176,7 @@ class _Opening:
             tools,
             runtime=runtime,
             sandboxes=sandboxes,
-            recorder=LogCallRecorder(runner),
+            recorder=RememberedCalls(LogCallRecorder(runner), remembering, _specs(tools)),
             sink=runner.emit,
             policies=Policies(self._settings.policies),
             approver=TaskApprover(runner),
@@ -179,6 +185,7 @@ class _Opening:
         hosts = await self._hosts(runtime, executor, model, memory)
         team = await bring_up(self._settings.agents, hosts, self._say, trust.remote.wrap)
         agents = AgentRegistry(trust.access.authorizer, team.agents)
+        team.others += [kept.problem] if kept.problem else []
         team.others += register_coordinators(self._settings, agents, model.client, self._record)
         files = GoalFiles(sandboxes.workspaces, DataGuide(runtime, sandboxes.workspaces))
         manager = TaskManager(
@@ -280,6 +287,14 @@ class _Opening:
 def label_of(choice: ModelChoice) -> dict[str, Any]:
     """What a goal says of the model in use, at its beginning."""
     return {"type": "model", "label": choice.label, "basic": choice.basic}
+
+
+def _specs(tools: ToolRegistry) -> Callable[[Principal, str], ToolSpec | None]:
+    def spec_of(principal: Principal, name: str) -> ToolSpec | None:
+        tool = tools.find(principal, name)
+        return None if tool is None else tool.spec
+
+    return spec_of
 
 
 def _reader(tools: ToolRegistry) -> Callable[[AgentInfo], bool]:

@@ -99,10 +99,10 @@ class ProviderClient(ModelClient):
         try:
             yield usage
         except (Exception, asyncio.CancelledError) as error:
-            translated = self._translated(error, timeout)
-            if translated is None:
+            told = translated(error, self.choice.label or str(self.choice), timeout)
+            if told is None:
                 raise
-            raise translated from error
+            raise told from error
         finally:
             await self._meter.record(
                 context,
@@ -115,21 +115,22 @@ class ProviderClient(ModelClient):
                 ),
             )
 
-    def _translated(self, error: BaseException, timeout: float | None) -> ModelError | None:
-        from pydantic_ai import exceptions
 
-        place = self.choice.label or str(self.choice)
-        if isinstance(error, TimeoutError):
-            return ModelTimeout(f"{place} did not finish within {timeout} s")
-        if isinstance(error, exceptions.ModelHTTPError):
-            return ModelRefused(f"{place}: {error.message}", status=error.status_code)
-        if isinstance(error, exceptions.ModelAPIError):
-            return ModelUnavailable(f"{place} cannot be reached: {error.message}")
-        if isinstance(error, exceptions.UnexpectedModelBehavior):
-            return BadModelOutput(f"{place} gave nothing usable: {error.message}")
-        if isinstance(error, exceptions.UserError):
-            return ModelRefused(f"{place}: {error.message}")
-        return None
+def translated(error: BaseException, place: str, timeout: float | None) -> ModelError | None:
+    """What went wrong at ``place``, as this package's error; ``None`` where that is not known."""
+    from pydantic_ai import exceptions
+
+    if isinstance(error, TimeoutError):
+        return ModelTimeout(f"{place} did not finish within {timeout} s")
+    if isinstance(error, exceptions.ModelHTTPError):
+        return ModelRefused(f"{place}: {error.message}", status=error.status_code)
+    if isinstance(error, exceptions.ModelAPIError):
+        return ModelUnavailable(f"{place} cannot be reached: {error.message}")
+    if isinstance(error, exceptions.UnexpectedModelBehavior):
+        return BadModelOutput(f"{place} gave nothing usable: {error.message}")
+    if isinstance(error, exceptions.UserError):
+        return ModelRefused(f"{place}: {error.message}")
+    return None
 
 
 async def _pieces(

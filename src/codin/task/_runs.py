@@ -22,6 +22,8 @@ from codin.task.errors import FencedError, TaskError
 from codin.task.journal import Journal
 from codin.task.log.base import EventLog, Lease, NewTask, TaskRow
 from codin.task.projection import Json
+from codin.task.recalling import with_recalled
+from codin.task.remembering import Remembering
 from codin.task.scheduler import Scheduler
 from codin.task.urgency import Urgency
 from codin.task.work import Run, Work
@@ -39,7 +41,8 @@ class Runs:
     """The runs of this process by their tasks' ids. ``begun`` is told when one begins, ``doubtful``
     of one whose end the log did not take, and ``room`` when one has ended for which others wait.
 
-    What of the conversation its runs were about is remembered when they end.
+    The conversation that its runs were about is kept when they end, and what ``remembering``
+    makes of it.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class Runs:
         log: EventLog,
         scheduler: Scheduler,
         conversation: Conversation,
+        remembering: Remembering,
         *,
         root_ended: RootEnded,
         grace_seconds: float,
@@ -54,6 +58,7 @@ class Runs:
         self._log = log
         self._scheduler = scheduler
         self._conversation = conversation
+        self._remembering = remembering
         self._root_ended = root_ended
         self._grace_seconds = grace_seconds
         self._active: dict[str, ActiveRun] = {}
@@ -83,7 +88,7 @@ class Runs:
             context_id=new.context_id,
             goal_id=new.goal_id,
             message=message,
-            history=beginning.messages(),
+            history=with_recalled(beginning.messages(), message),
             beginning=beginning,
             lane=new.lane,
             urgency=Urgency(new.priority, new.deadline),
@@ -144,6 +149,7 @@ class Runs:
         ids = {"context_id": run.context_id, "task_id": run.task_id}
         reply = [text_message(answer, **ids)] if answer else []
         await self._conversation.append(scope, said, *reply)
+        self._remembering.ended(run, scope, said, answer, end)
 
     async def _end_below(self, goal_id: str) -> None:
         """Stop what a goal began and did not end itself."""

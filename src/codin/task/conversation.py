@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Protocol
 
+from codin.agent.a2a import RECALLED
 from codin.agent.events import Completed, EndEvent, InputRequest
 from codin.memory.base import MemoryMessage, MemorySystem
 from codin.security import Scope
@@ -100,10 +101,22 @@ def taken_over(
     return (*takewhile(lambda message: message.message_id not in ids, before), *since)
 
 
+def said_text(message: Json) -> str:
+    """The texts of a message, which is A2A's JSON."""
+    return "\n".join(part["text"] for part in message.get("parts", ()) if "text" in part)
+
+
 def _remembered(message: Json) -> MemoryMessage:
     return MemoryMessage(
         role="user" if message.get("role") == "ROLE_USER" else "agent",
-        text="\n".join(part["text"] for part in message.get("parts", ()) if "text" in part),
+        text=said_text(message),
         task_id=message.get("taskId"),
-        body=message,
+        body=_as_said(message),
     )
+
+
+def _as_said(message: Json) -> Json:
+    """``message`` without what was recalled for it: that is remembered already."""
+    metadata = {key: value for key, value in message.get("metadata", {}).items() if key != RECALLED}
+    plain = {key: value for key, value in message.items() if key != "metadata"}
+    return {**plain, "metadata": metadata} if metadata else plain

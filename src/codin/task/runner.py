@@ -31,6 +31,7 @@ from codin.task.log.follow import follow
 from codin.task.owner import is_dead, new_owner
 from codin.task.projection import to_json
 from codin.task.recovery import Recovery
+from codin.task.remembering import NothingRemembered, Remembering
 from codin.task.scheduler import RunLimits, Scheduler
 from codin.task.states import INTERRUPTED, TERMINAL
 from codin.task.urgency import urgency_of
@@ -70,6 +71,7 @@ class TaskRunner:
         log: EventLog,
         *,
         conversation: Conversation | None = None,
+        remembering: Remembering | None = None,
         root_ended: RootEnded = _nothing,
         owner: str | None = None,
         lease_seconds: float = LEASE_SECONDS,
@@ -84,6 +86,7 @@ class TaskRunner:
         self.idempotent = idempotent
         self.owner = owner or new_owner()
         self._conversation = ForgivingConversation(conversation or NoConversation())
+        self._remembering = remembering or NothingRemembered()
         self._lease_seconds = lease_seconds
         self._pulse_seconds = pulse_seconds
         limits = limits or RunLimits()
@@ -92,6 +95,7 @@ class TaskRunner:
             log,
             self._scheduler,
             self._conversation,
+            self._remembering,
             root_ended=root_ended,
             grace_seconds=grace_seconds,
         )
@@ -150,6 +154,7 @@ class TaskRunner:
         task_id = new_id()
         given, context_id = bool(context_id), context_id or new_id()
         message.task_id, message.context_id = task_id, context_id
+        await self._remembering.recall(principal, work.id, message, passed_on=parent is not None)
         said = to_json(message)
         goal_id = parent.goal_id if parent else task_id
         parent_id = parent.task_id if parent else None

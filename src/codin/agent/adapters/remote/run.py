@@ -31,7 +31,7 @@ from a2a.utils.errors import (
     VersionNotSupportedError,
 )
 
-from codin.agent.a2a import EventDecoder
+from codin.agent.a2a import RECALLED, EventDecoder
 from codin.agent.adapters._run import Run
 from codin.agent.adapters.remote.answers import Waiting, Wanted, wanted_by
 from codin.agent.adapters.remote.ways import Way, fit, is_langgraph
@@ -298,6 +298,8 @@ def _outgoing(task: Task, waiting: Waiting, card: AgentCard) -> Message:
     """The task's message, as a message of the remote task: a new one, or the one that asked."""
     message = Message()
     message.CopyFrom(task.message)
+    if RECALLED in message.metadata:
+        del message.metadata[RECALLED]
     message.task_id = waiting.task_id
     waiting.shape(message)
     message.context_id = task.context_id

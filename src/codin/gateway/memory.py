@@ -1,0 +1,79 @@
+"""The platform's memory, and what goes in and out of it by itself."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from codin.config import Settings
+from codin.gateway.team import TeamProblem
+from codin.memory import Embedder, MemorySystem, SQLiteMemory
+from codin.model.embedders import embedder_of
+from codin.model.errors import ModelUnavailable, UnknownModel
+from codin.security import Authorizer
+from codin.task.remembering import MemoryRemembering
+
+FILE_NAME = "memory.db"
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformMemory:
+    """Memory as the platform has it. ``problem`` says why texts are not found by their meaning,
+    where that was asked for."""
+
+    system: MemorySystem
+    remembering: MemoryRemembering
+    problem: TeamProblem | None = None
+
+
+@asynccontextmanager
+async def open_platform_memory(
+    settings: Settings, authorizer: Authorizer
+) -> AsyncIterator[PlatformMemory]:
+    """The memory of ``settings``, until the block is left. Where its embedder cannot be had, texts
+    are found by their words.
+
+    Raises:
+        UnknownModel: the settings name no embedder that there is.
+    """
+    async with open_memory(settings) as (system, problem):
+        remembering = MemoryRemembering(
+            system,
+            authorizer,
+            keep=settings.memory.keep,
+            recall=settings.memory.recall,
+            window=settings.memory.window,
+        )
+        try:
+            yield PlatformMemory(system, remembering, problem)
+        finally:
+            await remembering.settled()
+
+
+@asynccontextmanager
+async def open_memory(
+    settings: Settings,
+) -> AsyncIterator[tuple[MemorySystem, TeamProblem | None]]:
+    """The memory alone, and why it has no embedder where one was asked for."""
+    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    async with AsyncExitStack() as stack:
+        embedder, problem = await _embedder(stack, settings.memory.embedder)
+        memory = SQLiteMemory(settings.home / FILE_NAME, embedder=embedder)
+        yield await stack.enter_async_context(memory), problem
+
+
+async def _embedder(
+    stack: AsyncExitStack, named: str | None
+) -> tuple[Embedder | None, TeamProblem | None]:
+    if named is None:
+        return None, None
+    try:
+        embedder = embedder_of(named)
+    except UnknownModel as error:
+        raise UnknownModel(f"memory.embedder: {error}") from None
+    except ModelUnavailable as error:
+        reason = f"texts are found by their words only: {error}"
+        return None, TeamProblem("memory", reason)
+    stack.push_async_callback(embedder.aclose)
+    return embedder, None
