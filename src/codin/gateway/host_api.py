@@ -29,6 +29,7 @@ from codin.agent.host.wire import MAX_BODY, LogRecord, RunInfo, ToolAnswer, Tool
 from codin.disconnect import ClientLeft, while_connected
 from codin.gateway.limits import BodyLimitMiddleware
 from codin.memory.base import MemoryMessage, MemorySystem
+from codin.memory.history import sources_of
 from codin.model.base import CallContext
 from codin.security import GrantError, RunGrant, RunGrants
 from codin.security import Scope as MemoryScope
@@ -94,7 +95,10 @@ def history_of(memory: MemorySystem) -> HistoryReader:
     async def read(grant: RunGrant, limit: int) -> Sequence[Mapping[str, Any]]:
         scope = MemoryScope.of(grant.principal, session=grant.context_id)
         messages = await memory.history.window(scope, max_messages=limit)
-        return [message.body or _as_a2a(message, grant) for message in messages]
+        return [
+            _as_a2a(one, grant) if one.body is None or sources_of(one) is not None else one.body
+            for one in messages
+        ]
 
     return read
 

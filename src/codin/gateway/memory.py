@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from codin.config import Settings
 from codin.gateway.team import TeamProblem
 from codin.memory import Embedder, MemorySystem, SQLiteMemory
+from codin.model.base import ModelClient
 from codin.model.embedders import embedder_of
 from codin.model.errors import ModelUnavailable, UnknownModel
 from codin.security import Authorizer
 from codin.task.remembering import MemoryRemembering
+from codin.task.summing_up import SummingUp
 
 FILE_NAME = "memory.db"
 
@@ -29,26 +31,28 @@ class PlatformMemory:
 
 @asynccontextmanager
 async def open_platform_memory(
-    settings: Settings, authorizer: Authorizer
+    settings: Settings, authorizer: Authorizer, client: ModelClient
 ) -> AsyncIterator[PlatformMemory]:
     """The memory of ``settings``, until the block is left. Where its embedder cannot be had, texts
-    are found by their words.
+    are found by their words. The model of ``client`` sums up conversations, where that is wanted.
 
     Raises:
         UnknownModel: the settings name no embedder that there is.
     """
     async with open_memory(settings) as (system, problem):
+        own = settings.memory
         remembering = MemoryRemembering(
             system,
             authorizer,
-            keep=settings.memory.keep,
-            recall=settings.memory.recall,
-            window=settings.memory.window,
+            keep=own.keep,
+            recall=own.recall,
+            window=own.window,
+            summing_up=SummingUp(system, client, window=own.window) if own.compact else None,
         )
         try:
             yield PlatformMemory(system, remembering, problem)
         finally:
-            await remembering.settled()
+            await remembering.aclose()
 
 
 @asynccontextmanager

@@ -153,11 +153,11 @@ class _Opening:
         push = await self._stack.enter_async_context(
             open_push(database, log, guard=trust.guard, signer=trust.push_signer)
         )
+        model = await self._stack.enter_async_context(ModelService(self._choice))
         kept = await self._stack.enter_async_context(
-            open_platform_memory(self._settings, trust.access.authorizer)
+            open_platform_memory(self._settings, trust.access.authorizer, model.client)
         )
         memory, remembering = kept.system, kept.remembering
-        model = await self._stack.enter_async_context(ModelService(self._choice))
         self._warm(model)
         tools = ToolRegistry(trust.access.authorizer)
         provider, runtime, sandboxes = await open_sandboxes(self._stack, self._settings)

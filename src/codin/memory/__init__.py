@@ -22,6 +22,7 @@ from codin.memory.base import (
 )
 
 if TYPE_CHECKING:
+    from codin.memory.compacting import Summarise, Summary
     from codin.memory.inmemory import InMemoryMemory
     from codin.memory.opening import open_memory
     from codin.memory.postgres import PostgresMemory
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from codin.memory.sqlite import SQLiteMemory
 
 _HOMES = {
+    "compacting": ("Summarise", "Summary"),
     "inmemory": ("InMemoryMemory",),
     "opening": ("open_memory",),
     "postgres": ("PostgresMemory",),
@@ -54,6 +56,8 @@ __all__ = [
     "RedisMemory",
     "SQLiteMemory",
     "ScopeError",
+    "Summarise",
+    "Summary",
     "open_memory",
 ]
 

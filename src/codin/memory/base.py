@@ -16,7 +16,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from codin.memory.chunks import Chunk, Chunks, FoundChunk
 from codin.memory.embedder import Embedder
@@ -24,6 +24,9 @@ from codin.memory.errors import EmbeddingError, MemoryFailure, ScopeError
 from codin.memory.history import CountTokens, History, MemoryMessage, estimate_tokens
 from codin.memory.notes import Note, Notes
 from codin.security import Scope
+
+if TYPE_CHECKING:
+    from codin.memory.compacting import Summarise, Summary
 
 __all__ = [
     "Chunk",
@@ -70,6 +73,32 @@ class MemorySystem(ABC):
     async def forget(self, scope: Scope) -> Contents:
         """Delete everything within ``scope``, in one transaction; gives what that was, with what
         had run out and was still kept. ``contents`` proves it."""
+
+    async def compact(
+        self,
+        scope: Scope,
+        summarise: Summarise,
+        *,
+        keep_tokens: int = 750,
+        count_tokens: CountTokens = estimate_tokens,
+    ) -> Summary | None:
+        """Sum up what is old in the conversation of exactly ``scope``: all but its newest messages,
+        which have ``keep_tokens`` together, and the summary before it. ``None`` when there is
+        nothing to sum up.
+
+        The summary is a message of the same scope that names its sources, which stay until they are
+        forgotten, and it with them. Windows give it in their place.
+
+        Raises:
+            ScopeError: the scope names no session.
+            InvalidInputError: the summary is empty or longer than 20,000 characters.
+            Exception: whatever ``summarise`` raises; nothing is written then.
+        """
+        from codin.memory.compacting import compact
+
+        return await compact(
+            self, scope, summarise, keep_tokens=keep_tokens, count_tokens=count_tokens
+        )
 
     @abstractmethod
     async def contents(self, scope: Scope) -> Contents:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import builtins
+import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from codin.ids import new_id
 from codin.security import Scope
+
+_SUMMARY = "codin_summary"
+"""Key in the body of a message that sums others up."""
+
+_MOST = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +56,7 @@ class History(ABC):
 
     @abstractmethod
     async def list(
-        self, scope: Scope, *, limit: int = 1000, before: str | None = None
+        self, scope: Scope, *, limit: int = _MOST, before: str | None = None
     ) -> list[MemoryMessage]:
         """The newest ``limit`` messages within ``scope``, oldest first.
 
@@ -65,15 +71,51 @@ class History(ABC):
         max_messages: int | None = None,
         count_tokens: CountTokens = estimate_tokens,
     ) -> builtins.list[MemoryMessage]:
-        """The newest messages that fit into both bounds, oldest first; whole messages only."""
-        messages = await self.list(scope, limit=min(max_messages or 1000, 1000))
-        if max_tokens is None:
-            return messages
-        fitting: builtins.list[MemoryMessage] = []
-        left = max_tokens
-        for message in reversed(messages):
-            left -= count_tokens(message.text)
-            if left < 0:
-                break
-            fitting.append(message)
-        return fitting[::-1]
+        """The newest messages that fit into both bounds, oldest first; whole messages only.
+
+        What was summed up is not among them: the summary is, before all others, as far as it fits
+        into half of the bounds.
+        """
+        most = min(max_messages or _MOST, _MOST)
+        found = uncovered(await self.list(scope, limit=_MOST))
+        summaries = [one for one in found if sources_of(one) is not None]
+        half = None if max_tokens is None else max_tokens // 2
+        head = _newest(summaries, half, most // 2, count_tokens)
+        if max_tokens is not None:
+            max_tokens -= sum(count_tokens(one.text) for one in head)
+        said = [one for one in found if sources_of(one) is None]
+        return head + _newest(said, max_tokens, most - len(head), count_tokens)
+
+
+def summary_message(message_id: str, text: str, sources: Sequence[str]) -> MemoryMessage:
+    """The message that ``text`` is as the summary of the messages ``sources``, by id."""
+    return MemoryMessage("agent", text, message_id, body={_SUMMARY: {"sources": [*sources]}})
+
+
+def sources_of(message: MemoryMessage) -> tuple[str, ...] | None:
+    """The ids of the messages that ``message`` sums up; ``None`` when it is no summary."""
+    summary = (message.body or {}).get(_SUMMARY)
+    return None if summary is None else tuple(summary["sources"])
+
+
+def uncovered(messages: Sequence[MemoryMessage]) -> list[MemoryMessage]:
+    """Those of ``messages`` that none of them sums up."""
+    covered = {one for message in messages for one in sources_of(message) or ()}
+    return [message for message in messages if message.id not in covered]
+
+
+def _newest(
+    messages: Sequence[MemoryMessage],
+    max_tokens: int | None,
+    max_messages: int,
+    count_tokens: CountTokens,
+) -> list[MemoryMessage]:
+    """The newest of ``messages`` that fit, oldest first."""
+    fitting: list[MemoryMessage] = []
+    left = math.inf if max_tokens is None else max_tokens
+    for message in reversed(messages):
+        left -= count_tokens(message.text)
+        if left < 0 or len(fitting) >= max_messages:
+            break
+        fitting.append(message)
+    return fitting[::-1]

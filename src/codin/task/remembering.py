@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from codin.agent.a2a import RECALLED
-from codin.agent.events import EndEvent
+from codin.agent.events import Completed, EndEvent
 from codin.config import KeepSettings, RecallSettings
 from codin.memory.base import FoundChunk, MemorySystem
 from codin.security import Authorizer, Principal, RunGrant, Scope
@@ -16,6 +16,7 @@ from codin.task.conversation import Json, said_text
 from codin.task.goal import ORCHESTRATOR
 from codin.task.keeping import Keeper, piece_of_call, piece_of_turn
 from codin.task.recalling import drop_recalled, put_recalled, recalled, text_of
+from codin.task.summing_up import SummingUp
 from codin.tool.base import ToolSpec
 from codin.tool.invocation import CallFinished, CallRecorder, CallStarted
 
@@ -62,7 +63,7 @@ class MemoryRemembering:
     """By the chunks of ``memory``, for those who may read and write their memory.
 
     The orchestrator is given nothing: the agents of its steps are. ``window`` are the tokens of a
-    conversation that agents are given anyway.
+    conversation that agents are given anyway. ``summing_up`` is told of conversations that went on.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class MemoryRemembering:
         keep: KeepSettings | None = None,
         recall: RecallSettings | None = None,
         window: int = 1_500,
+        summing_up: SummingUp | None = None,
         seconds: float = RECALL_SECONDS,
     ) -> None:
         self._memory = memory
@@ -80,6 +82,7 @@ class MemoryRemembering:
         self._keep = keep or KeepSettings()
         self._recall = recall or RecallSettings()
         self._window = window
+        self._summing_up = summing_up
         self._seconds = seconds
         self._keeper = Keeper(memory.chunks, days=self._keep.days)
 
@@ -102,9 +105,13 @@ class MemoryRemembering:
             _log.exception("memory could not be searched; the turn goes on without")
 
     def ended(self, run: Run, scope: Scope, said: Json, answer: str, end: EndEvent) -> None:
-        if self._authorizer.allows(run.principal, "memory.write"):
-            piece = piece_of_turn(run, scope, said_text(said), answer, end=end, settings=self._keep)
-            self._keeper.keep(piece)
+        if not self._authorizer.allows(run.principal, "memory.write"):
+            return
+        # One that asks is made again as it was, with what the conversation was for it.
+        if self._summing_up is not None and isinstance(end, Completed):
+            self._summing_up.look_at(run.principal, scope)
+        piece = piece_of_turn(run, scope, said_text(said), answer, end=end, settings=self._keep)
+        self._keeper.keep(piece)
 
     def called(self, grant: RunGrant, call: CallFinished, spec: ToolSpec) -> None:
         """A tool was called for a run."""
@@ -112,7 +119,15 @@ class MemoryRemembering:
             self._keeper.keep(piece_of_call(grant, call, spec, self._keep))
 
     async def settled(self) -> None:
-        """Return when all that was told until now is kept."""
+        """Return when all that was told until now is kept, and summed up where it is long."""
+        await self._keeper.settled()
+        if self._summing_up is not None:
+            await self._summing_up.settled()
+
+    async def aclose(self) -> None:
+        """Keep what was told; leave what has not been summed up."""
+        if self._summing_up is not None:
+            await self._summing_up.aclose()
         await self._keeper.settled()
 
     async def _found(

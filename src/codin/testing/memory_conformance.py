@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from codin.testing._memory_base import ANNA, ANNAS, BEN, OTHER_TENANT, said
 from codin.testing._memory_chunks import ChunkConformance
+from codin.testing._memory_compact import CompactConformance
 from codin.testing._memory_fuzz import FuzzConformance
 from codin.testing._memory_history import HistoryConformance
 from codin.testing._memory_notes import NoteConformance
@@ -25,6 +26,7 @@ __all__ = [
     "BEN",
     "OTHER_TENANT",
     "ChunkConformance",
+    "CompactConformance",
     "FuzzConformance",
     "HistoryConformance",
     "MemoryConformance",
@@ -40,6 +42,7 @@ class MemoryConformance(
     NoteConformance,
     ChunkConformance,
     SearchConformance,
+    CompactConformance,
     ScopeConformance,
     FuzzConformance,
 ):
