@@ -46,6 +46,8 @@ def settings() -> dict[str, Any]:
         ],
         "tools": [TEAM / "tools.py"],
         "policies": [policy],
+        # The script looks for codes in all that a model is told.
+        "memory": {"recall": {"enabled": False}},
     }
 
 

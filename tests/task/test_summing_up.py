@@ -19,6 +19,8 @@ from codin.task.remembering import MemoryRemembering
 from codin.task.summing_up import SummingUp
 from codin.testing.scripted_model import ScriptedModel, error, text
 
+pytestmark = pytest.mark.slow  # the client of the model takes seconds to import
+
 TALK = Scope.of(LOCAL_USER, agent="talker", session="c1")
 LONG = "word " * 60
 

@@ -6,7 +6,7 @@ import json
 import math
 import time
 from abc import abstractmethod
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
@@ -27,6 +27,7 @@ from codin.memory.chunks import (
     Where,
 )
 from codin.memory.embedder import GIVEN, Embedder, Space, embedded, unit_rows
+from codin.memory.errors import MemoryFailure, ScopeError
 from codin.memory.ranking import fused
 from codin.security import Scope
 
@@ -85,11 +86,20 @@ class Question:
         return [(one, score) for one, score in scored if score >= least][: self.limit]
 
 
+@dataclass(frozen=True, slots=True)
+class Outdated:
+    """A chunk that has no vector. Its ``key`` is the store's own, and not that of what replaces
+    it."""
+
+    key: Hashable
+    text: str
+
+
 class ChunkStore(Chunks):
     """Chunks in a store, which is given what was checked."""
 
     def __init__(self, embedder: Embedder | None = None) -> None:
-        self._embedder = embedder
+        self.embedder = embedder
 
     async def upsert(
         self,
@@ -148,6 +158,47 @@ class ChunkStore(Chunks):
         )
         return await self._find(scope, collection, question)
 
+    async def reembed(
+        self,
+        scope: Scope | None,
+        *,
+        collection: str = DEFAULT_COLLECTION,
+        batch: int = 100,
+    ) -> AsyncIterator[int]:
+        checked_key(collection, "a collection's name")
+        if scope is not None and (scope.agent is not None or scope.session is not None):
+            raise ScopeError(
+                "a collection is its user's with all agents and sessions: give a scope without them"
+            )
+        embedder = self.embedder
+        if embedder is None:
+            raise InvalidInputError("there is no embedder to say where texts are: give one")
+        [probe] = await embedded(embedder, ["a"])
+        space, done = self._space(len(probe)), 0
+        found = await self._outdated(scope, collection, space, most=batch, switch=True)
+        while found:
+            vectors = await embedded(embedder, [one.text for one in found])
+            done += await self._place([one.key for one in found], vectors, space)
+            yield done
+            found = await self._outdated(scope, collection, space, most=batch, switch=False)
+
+    async def _outdated(
+        self, scope: Scope | None, collection: str, space: Space, *, most: int, switch: bool
+    ) -> list[Outdated]:
+        """At most so many chunks that have no vector, of the collections with that name.
+
+        With ``switch`` those that are of another space are made ones of ``space`` first, and lose
+        their vectors; without it, such a one is an ``EmbeddingError``.
+        """
+        raise MemoryFailure("this memory's store cannot have its texts embedded anew")
+
+    async def _place(
+        self, keys: Sequence[Hashable], vectors: NDArray[float32], space: Space
+    ) -> int:
+        """Give chunks their vectors, one a row, where they are still there and of ``space``; how
+        many that are."""
+        raise MemoryFailure("this memory's store cannot have its texts embedded anew")
+
     @abstractmethod
     async def _write(self, scope: Scope, collection: str, writing: Writing) -> None:
         """Keep all or none, unless the collection has vectors of another space."""
@@ -169,8 +220,8 @@ class ChunkStore(Chunks):
             for at, row in zip(given, unit_rows([chunks[n].vector for n in given]), strict=True):
                 vectors[at] = row
         missing = [at for at in range(len(chunks)) if chunks[at].vector is None]
-        if missing and self._embedder is not None:
-            rows = await embedded(self._embedder, [chunks[at].text for at in missing])
+        if missing and self.embedder is not None:
+            rows = await embedded(self.embedder, [chunks[at].text for at in missing])
             if given:
                 rows = unit_rows([*(vectors[at] for at in given), *rows])[len(given) :]
             for at, row in zip(missing, rows, strict=True):
@@ -190,15 +241,15 @@ class ChunkStore(Chunks):
             return words, None
         if vector is not None:
             return words, unit_rows([vector])[0]
-        if self._embedder is None:
+        if self.embedder is None:
             raise InvalidInputError(
                 f"a {mode} search needs a vector, or a memory with an embedder: give one of them, "
                 "or search with mode='text'"
             )
-        return words, (await embedded(self._embedder, [query or ""], query=True))[0]
+        return words, (await embedded(self.embedder, [query or ""], query=True))[0]
 
     def _space(self, dimension: int) -> Space:
-        return Space(GIVEN if self._embedder is None else self._embedder.name, dimension)
+        return Space(GIVEN if self.embedder is None else self.embedder.name, dimension)
 
 
 def tag(value: Scalar) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from codin.memory._checks import covers
-from codin.memory._chunk_store import ChunkStore, Question, Writing, tags_of
+from codin.memory._chunk_store import ChunkStore, Outdated, Question, Writing, tags_of
 from codin.memory._exported import exported_chunk
 from codin.memory._words import TOKENIZER, marked_text, phrases
 from codin.memory.chunks import FoundChunk
@@ -135,6 +136,35 @@ class InMemoryChunks(ChunkStore):
                 if covers(scope, kept.owner) and kept.there(now):
                     yield exported_chunk(kept.found(0.0), name, embedder)
 
+    async def _outdated(
+        self, scope: Scope | None, collection: str, space: Space, *, most: int, switch: bool
+    ) -> list[Outdated]:
+        outdated: list[Outdated] = []
+        now = time.time()
+        for place, found in self._collections.items():
+            if place[2] != collection or not _is_of(place, scope):
+                continue
+            if switch and found.space != space:
+                found.space = space
+                found.kept = {key: replace(one, vector=None) for key, one in found.kept.items()}
+            check_space(collection, found.space, space)
+            outdated += [
+                Outdated((place, key, one.number), one.text)
+                for key, one in found.kept.items()
+                if one.vector is None and one.there(now)
+            ]
+        return outdated[:most]
+
+    async def _place(self, keys: Sequence[Any], vectors: NDArray[float32], space: Space) -> int:
+        placed = 0
+        for (place, key, number), vector in zip(keys, vectors, strict=True):
+            found = self._collections.get(place)
+            kept = found.kept.get(key) if found is not None and found.space == space else None
+            if found is not None and kept is not None and kept.number == number:
+                found.kept[key] = replace(kept, vector=vector)
+                placed += 1
+        return placed
+
     async def _write(self, scope: Scope, collection: str, writing: Writing) -> None:
         place = (scope.tenant, scope.user, collection)
         found = self._collections.get(place)
@@ -173,6 +203,10 @@ class InMemoryChunks(ChunkStore):
         for (tenant, user, name), collection in list(self._collections.items()):
             if (tenant, user) == (scope.tenant, scope.user):
                 yield name, collection
+
+
+def _is_of(place: tuple[str, str, str], scope: Scope | None) -> bool:
+    return scope is None or place[:2] == (scope.tenant, scope.user)
 
 
 def _fits(kept: _Kept, question: Question) -> bool:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from codin.database import SqliteTables
-from codin.memory._chunk_store import ChunkStore, Question, Writing
+from codin.memory._chunk_store import ChunkStore, Outdated, Question, Writing
+from codin.memory._sqlite_reembedding import outdated, place, switched
 from codin.memory._sqlite_searching import Search
 from codin.memory._sqlite_vectors import Vectors, one_state
 from codin.memory._sqlite_writing import collection_of, remove, write
 from codin.memory.chunks import FoundChunk
-from codin.memory.embedder import Embedder, check_space
+from codin.memory.embedder import Embedder, Space, check_space
 from codin.security import Scope
+
+if TYPE_CHECKING:
+    from numpy import float32
+    from numpy.typing import NDArray
 
 CACHE_BYTES = 512 * 1024**2
 
@@ -35,6 +41,16 @@ class SQLiteChunks(ChunkStore):
 
     async def _write(self, scope: Scope, collection: str, writing: Writing) -> None:
         await self._tables.write(lambda db: write(db, scope, collection, writing))
+
+    async def _outdated(
+        self, scope: Scope | None, collection: str, space: Space, *, most: int, switch: bool
+    ) -> list[Outdated]:
+        if switch:
+            await self._tables.write(lambda db: switched(db, scope, collection, space))
+        return await self._tables.read(lambda db: outdated(db, scope, collection, space, most))
+
+    async def _place(self, keys: Sequence[Any], vectors: NDArray[float32], space: Space) -> int:
+        return await self._tables.write(lambda db: place(db, keys, vectors, space))
 
     async def _remove(self, scope: Scope, collection: str, ids: Sequence[str], now: float) -> int:
         return await self._tables.write(lambda db: remove(db, scope, collection, ids, now))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from codin.database import Row
 from codin.memory._matrix import Matrix, Place, Rows
 from codin.memory._sqlite_writing import Collection
+from codin.memory.embedder import Space
 
 _PAGE = 4096
 
@@ -36,7 +37,7 @@ class Vectors:
     def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes
         self._lock = threading.Lock()
-        self._held: OrderedDict[int, _Held] = OrderedDict()
+        self._held: OrderedDict[tuple[int, Space], _Held] = OrderedDict()
 
     @contextmanager
     def at(self, db: sqlite3.Connection, collection: Collection) -> Iterator[Iterable[Part]]:
@@ -68,10 +69,12 @@ class Vectors:
         if space is None or collection.held * space.dimension * 4 > self._most_bytes:
             return None
         with self._lock:
-            held = self._held.get(collection.number)
+            # By its space too: one that was embedded anew has vectors of another size.
+            key = collection.number, space
+            held = self._held.get(key)
             if held is None:
-                held = self._held[collection.number] = _Held(Matrix(space.dimension))
-            self._held.move_to_end(collection.number)
+                held = self._held[key] = _Held(Matrix(space.dimension))
+            self._held.move_to_end(key)
             return held
 
     def _bound(self) -> None:

@@ -63,9 +63,7 @@ def write(db: sqlite3.Connection, scope: Scope, name: str, writing: Writing) -> 
     collection = _collection_for(db, scope, name, writing.space)
     owner = (collection.number, scope.agent or "", scope.session or "")
     take_out(db, _exactly(db, owner, [chunk.id for chunk in writing.chunks]))
-    last = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'chunk'").fetchone()
-    first = (last[0] if last else 0) + 1
-    numbered = list(zip(range(first, first + len(writing.chunks)), writing.chunks, strict=True))
+    numbered = list(enumerate(writing.chunks, next_number(db)))
     put_in(
         db,
         collection,
@@ -86,6 +84,12 @@ def write(db: sqlite3.Connection, scope: Scope, name: str, writing: Writing) -> 
         "UPDATE chunk_collection SET held = held + ? WHERE number = ?",
         (len(numbered), collection.number),
     )
+
+
+def next_number(db: sqlite3.Connection) -> int:
+    """The number of the next chunk: one that none had before."""
+    last = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'chunk'").fetchone()
+    return int(last[0] if last else 0) + 1
 
 
 def put_in(db: sqlite3.Connection, collection: Collection, rows: Sequence[Row]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -13,6 +13,8 @@ from codin.security import Scope
 if TYPE_CHECKING:
     from numpy import floating
     from numpy.typing import NDArray
+
+    from codin.memory.embedder import Embedder
 
 Scalar = str | int | float | bool | None
 Where = Mapping[str, Scalar | Collection[Scalar]]
@@ -69,6 +71,9 @@ class Chunks(ABC):
     A chunk whose time is over is not there any more, for any call.
     """
 
+    embedder: Embedder | None
+    """What says where texts are."""
+
     @abstractmethod
     async def upsert(
         self,
@@ -119,5 +124,29 @@ class Chunks(ABC):
             EmbeddingError: the vector is not of the collection's embedder or size, or can be none.
             InvalidInputError: the mode needs a query or an embedder that is not there, or ``limit``
                 is above 1,000.
+            Exception: whatever the embedder raises.
+        """
+
+    @abstractmethod
+    def reembed(
+        self,
+        scope: Scope | None,
+        *,
+        collection: str = DEFAULT_COLLECTION,
+        batch: int = 100,
+    ) -> AsyncIterator[int]:
+        """Have the memory's embedder say anew where the texts of a collection are: of the user of
+        ``scope``, or, for operators, of everybody (``None``). Gives how many are done, after each
+        ``batch``; broken off, it goes on where it was when it is called again.
+
+        At its first step the vectors of another embedder are dropped, and the collection is of the
+        new one. Until the end, what has no vector yet is found by its words. What is written
+        meanwhile stays as it was written.
+
+        Raises:
+            ScopeError: ``scope`` names an agent or a session, which share their user's collections.
+            InvalidInputError: the memory has no embedder.
+            EmbeddingError: meanwhile it has become the collection of yet another embedder.
+            MemoryFailure: the store cannot do it.
             Exception: whatever the embedder raises.
         """

@@ -17,6 +17,7 @@ from codin.testing._memory_compact import CompactConformance
 from codin.testing._memory_fuzz import FuzzConformance
 from codin.testing._memory_history import HistoryConformance
 from codin.testing._memory_notes import NoteConformance
+from codin.testing._memory_reembed import ReembedConformance
 from codin.testing._memory_scopes import ScopeConformance
 from codin.testing._memory_search import SearchConformance
 
@@ -31,6 +32,7 @@ __all__ = [
     "HistoryConformance",
     "MemoryConformance",
     "NoteConformance",
+    "ReembedConformance",
     "ScopeConformance",
     "SearchConformance",
     "said",
@@ -43,6 +45,7 @@ class MemoryConformance(
     ChunkConformance,
     SearchConformance,
     CompactConformance,
+    ReembedConformance,
     ScopeConformance,
     FuzzConformance,
 ):
