@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, str] = {
     "sandbox": "codin.cli.sandbox:sandbox",
     "matrix": "codin.cli.matrix:matrix",
     "tasks": "codin.cli.tasks:tasks",
+    "memory": "codin.cli.memory:memory",
     "auth": "codin.cli.auth:auth",
     "eval": "codin.cli.evaluate:evaluate",
     "bench": "codin.cli.bench:bench",

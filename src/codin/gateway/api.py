@@ -46,6 +46,7 @@ from codin.gateway.api_models import (
 from codin.gateway.auth import CallContexts, principal_of
 from codin.gateway.base import GatewayParts
 from codin.gateway.files import download
+from codin.gateway.memory_api import MemoryApi
 from codin.gateway.openapi import Call, Endpoint, Media, document
 from codin.gateway.proto_schema import message_schemas
 from codin.gateway.quota import turn_of
@@ -101,6 +102,7 @@ class PageApi:
             Endpoint("GET", "/api/push/dead-letters", self.letters,
                      "Push notifications that could not be delivered.", LetterPage,
                      query=LettersQuery, errors=[404]),
+            *MemoryApi(self._parts).endpoints,
         ]  # fmt: skip
 
     def _about_the_platform(self) -> list[Endpoint]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from codin.agent.cards import Cards
     from codin.gateway.auth import Authenticator
     from codin.gateway.e2b.opening import E2bMount
+    from codin.memory import MemorySystem
     from codin.security import Access
     from codin.task.handler import AgentRequestHandler
     from codin.task.log import EventLog
@@ -63,7 +64,8 @@ class GatewayParts:
     that it went; ``host_names`` are other names by which it may be called. ``jwks`` gives the
     public keys by which tokens and cards are verified. ``e2b`` is the service of sandboxes, if
     there is one, and ``mcp`` the tools as an MCP server. ``states`` are how agents are, by their
-    ids, and ``problems`` the sources of those that could not be brought up, and why.
+    ids, and ``problems`` the sources of those that could not be brought up, and why. ``memory``
+    is shown to those whose it is.
     """
 
     orchestrator: ServedAgent
@@ -89,6 +91,7 @@ class GatewayParts:
     states: Callable[[], Awaitable[Mapping[str, HostState]]] = field(default=_all_ready)
     problems: Callable[[], Sequence[tuple[str, str]]] = tuple
     find_tools: Callable[[Principal, str], Awaitable[Sequence[ToolSpec]]] | None = None
+    memory: MemorySystem | None = None
 
     @property
     def front(self) -> ServedAgent:

@@ -123,6 +123,7 @@ class Platform:
             tools=lambda principal: [tool.spec for tool in self.tools.list(principal)],
             find_tools=ToolSearch(self.tools).find_for,
             log=self.log,
+            memory=self.memory,
             workspaces=self.workspaces,
             cards=self.trust.cards,
             access=self.trust.access,

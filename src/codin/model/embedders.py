@@ -57,6 +57,8 @@ def embedder_of(
         from codin.model.embedding import E5Embedder
 
         return E5Embedder()
+    if named == "hashing":
+        return _Hashing()
     provider = named.partition(":")[0]
     if provider not in _PROVIDERS:
         raise UnknownModel(f"{text!r} names no embedder: {_WAYS}")
@@ -122,6 +124,22 @@ class HostedEmbedder:
                 f"{place} gave {len(answer.embeddings)} vectors for {len(texts)} texts"
             )
         return answer.embeddings
+
+
+class _Hashing:
+    """The embedder for tests, by name."""
+
+    def __init__(self) -> None:
+        from codin.testing.hashing_embedder import HashingEmbedder
+
+        self._hashing = HashingEmbedder()
+        self.name = self._hashing.name
+
+    async def embed(self, texts: Sequence[str], *, query: bool = False) -> NDArray[float32]:
+        return await self._hashing.embed(texts, query=query)
+
+    async def aclose(self) -> None:
+        """Nothing is held."""
 
 
 def _model(choice: ModelChoice, key: str | None) -> EmbeddingModel:

@@ -22,6 +22,7 @@ from codin.gateway.app import create_app
 from codin.gateway.auth import BearerAuthenticator, LoopbackAuthenticator
 from codin.gateway.base import GatewayParts, ModelBadge, ServedAgent
 from codin.gateway.server import HttpServer
+from codin.memory import InMemoryMemory
 from codin.security import (
     DEFAULT_ROLES,
     Access,
@@ -186,6 +187,7 @@ def _parts(
         agents=agents,
         tools=lambda _: [Save.spec],
         log=log,
+        memory=InMemoryMemory(),
         workspaces=workspaces,
         cards=cards,
         access=access,
