@@ -429,7 +429,7 @@ async def test_vectors_of_another_embedder_leave_the_words(
     diner = Diner()
     memory = InMemoryMemory(embedder=HashingEmbedder(32))
     await memory.chunks.upsert(MINE, Chunk("Peanuts and walnuts are on the shelf."))
-    memory.chunks._embedder = HashingEmbedder(64)  # type: ignore[attr-defined]
+    memory.chunks.embedder = HashingEmbedder(64)
     async with house(tmp_path, memory, colleague("diner", diner)) as (place, remembering):
         await place.send("diner", ALLERGY)
         await remembering.settled()

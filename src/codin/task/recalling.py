@@ -16,7 +16,6 @@ from codin.agent._parts import clean_text, struct
 from codin.agent.a2a import RECALLED, text_part
 from codin.agent.ranking import stems
 from codin.config import RecallSettings
-from codin.errors import InvalidInputError
 from codin.memory.base import Chunks, EmbeddingError, FoundChunk, estimate_tokens
 from codin.memory.chunks import DEFAULT_COLLECTION
 from codin.memory.ranking import fused
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from a2a.types import Message
 
 _SUFFIX = "-recalled"
-_MORE = 4
+_MORE = 2
 """How many times as many pieces are looked at as are given: some are known already, or are left
 out."""
 _QUERY_CHARS = 1_000
@@ -44,11 +43,9 @@ async def recalled(
     text: str,
     settings: RecallSettings,
     *,
-    without: Collection[str] = (),
     collection: str = DEFAULT_COLLECTION,
 ) -> list[FoundChunk]:
-    """The pieces within ``scope`` that fit ``text``, the best first, within the bounds of
-    ``settings``; none of the tasks ``without``.
+    """The pieces within ``scope`` that fit ``text``, the best first: more than are told.
 
     A piece fits by its words when it shares some rare enough ones with ``text``, and by its
     meaning when it is near. Where the vectors are of another embedder, the words alone count.
@@ -56,32 +53,33 @@ async def recalled(
     Raises:
         MemoryFailure: the memory cannot be read.
     """
-    query = _query(text)
+    query = text[-_QUERY_CHARS:]  # of a long one its end, where the question stands
     most = settings.pieces * _MORE
+    asked = stems(query)
     said = [
         found
         for found in await chunks.search(
             scope, query, mode="text", limit=most, collection=collection
         )
-        if _shares(query, found.text)
+        if _shared(asked, found.text)
     ]
-    try:
-        near = await chunks.search(
-            scope,
-            query,
-            mode="vector",
-            limit=settings.pieces,
-            min_score=settings.nearness,
-            collection=collection,
-        )
-    except (EmbeddingError, InvalidInputError):  # without an embedder, or with another one
-        near = []
+    near = await _near(chunks, scope, query, settings, collection)
+    if not near:
+        return said
     by_key = {_key(found): found for found in (*near, *said)}
     ranking = fused([[_key(found) for found in found_by] for found_by in (near, said)])
-    best = [
-        by_key[key] for key, _ in ranking if by_key[key].metadata.get("task") not in set(without)
-    ]
-    return _fitting(best[: settings.pieces], settings.tokens)
+    return [by_key[key] for key, _ in ranking]
+
+
+def fitting(found: Sequence[FoundChunk], settings: RecallSettings) -> list[FoundChunk]:
+    """Those of ``found`` that are told, the best first: whole pieces, within the bounds."""
+    told, left = list[FoundChunk](), settings.tokens - estimate_tokens(_HEAD)
+    for one in found[: settings.pieces]:
+        cost = estimate_tokens(json.dumps(_told(one), ensure_ascii=False))
+        if cost <= left:
+            told.append(one)
+            left -= cost
+    return told
 
 
 def put_recalled(message: Message, found: Sequence[FoundChunk]) -> None:
@@ -147,26 +145,28 @@ def _told(found: FoundChunk) -> dict[str, Any]:
     return {"from": kept, "text": clean_text(found.text)}
 
 
-def _fitting(found: Sequence[FoundChunk], tokens: int) -> list[FoundChunk]:
-    """Those of ``found`` that fit into ``tokens`` together; whole pieces only."""
-    fitting, left = list[FoundChunk](), tokens - estimate_tokens(_HEAD)
-    for one in found:
-        cost = estimate_tokens(json.dumps(_told(one), ensure_ascii=False))
-        if cost <= left:
-            fitting.append(one)
-            left -= cost
-    return fitting
+async def _near(
+    chunks: Chunks, scope: Scope, query: str, settings: RecallSettings, collection: str
+) -> list[FoundChunk]:
+    """Those that are near in meaning; none without an embedder, or with another one."""
+    if chunks.embedder is None:
+        return []
+    try:
+        return await chunks.search(
+            scope,
+            query,
+            mode="vector",
+            limit=settings.pieces * _MORE,
+            min_score=settings.nearness,
+            collection=collection,
+        )
+    except EmbeddingError:
+        return []
 
 
-def _shares(query: str, text: str) -> bool:
-    """Whether ``text`` has so many words of ``query`` that this is hardly chance."""
-    asked = stems(query)
-    return len(asked & stems(text)) >= min(_SHARED_WORDS, max(len(asked), 1))
-
-
-def _query(text: str) -> str:
-    """What of ``text`` is looked for: of a long one its end, where the question stands."""
-    return text[-_QUERY_CHARS:]
+def _shared(asked: Collection[str], text: str) -> bool:
+    """Whether ``text`` has so many of the words ``asked`` that this is hardly chance."""
+    return len(stems(text).intersection(asked)) >= min(_SHARED_WORDS, max(len(asked), 1))
 
 
 def _key(found: FoundChunk) -> tuple[Scope, str]:

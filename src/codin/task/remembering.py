@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,7 +17,7 @@ from codin.security import Authorizer, Principal, RunGrant, Scope
 from codin.task.conversation import Json, said_text
 from codin.task.goal import ORCHESTRATOR
 from codin.task.keeping import Keeper, piece_of_call, piece_of_turn
-from codin.task.recalling import drop_recalled, put_recalled, recalled, text_of
+from codin.task.recalling import drop_recalled, fitting, put_recalled, recalled, text_of
 from codin.task.summing_up import SummingUp
 from codin.tool.base import ToolSpec
 from codin.tool.invocation import CallFinished, CallRecorder, CallStarted
@@ -29,6 +31,9 @@ _log = logging.getLogger(__name__)
 
 RECALL_SECONDS = 2.0
 """A turn waits no longer for what is remembered; it goes on without."""
+
+
+_TOLD_SECONDS = 60.0
 
 
 class Remembering(Protocol):
@@ -84,6 +89,7 @@ class MemoryRemembering:
         self._window = window
         self._summing_up = summing_up
         self._seconds = seconds
+        self._told_late = -math.inf
         self._keeper = Keeper(memory.chunks, days=self._keep.days)
 
     async def recall(
@@ -100,7 +106,7 @@ class MemoryRemembering:
             async with asyncio.timeout(self._seconds):
                 put_recalled(message, await self._found(principal, agent_id, message, text))
         except TimeoutError:
-            _log.warning("memory took longer than %g s; the turn goes on without", self._seconds)
+            self._late()
         except Exception:
             _log.exception("memory could not be searched; the turn goes on without")
 
@@ -135,11 +141,21 @@ class MemoryRemembering:
     ) -> Sequence[FoundChunk]:
         of_one = agent_id if self._recall.whose == "agent" else None
         scope = Scope.of(principal, agent=of_one)
+        found = await recalled(self._memory.chunks, scope, text, self._recall)
         session = Scope.of(principal, agent=agent_id, session=message.context_id)
-        # What is in the conversation that the agent is given need not be told twice.
-        past = await self._memory.history.window(session, max_tokens=self._window)
-        known = {one.task_id for one in past if one.task_id is not None}
-        return await recalled(self._memory.chunks, scope, text, self._recall, without=known)
+        if any(one.scope == session for one in found):
+            # What is in the conversation that the agent is given need not be told twice.
+            past = await self._memory.history.window(session, max_tokens=self._window)
+            known = {one.task_id for one in past if one.task_id is not None}
+            found = [one for one in found if one.metadata.get("task") not in known]
+        return fitting(found, self._recall)
+
+    def _late(self) -> None:
+        """Say that memory is slow, once a minute at most."""
+        now = time.monotonic()
+        if now - self._told_late > _TOLD_SECONDS:
+            self._told_late = now
+            _log.warning("memory took longer than %g s; turns go on without", self._seconds)
 
 
 class RememberedCalls(CallRecorder):
