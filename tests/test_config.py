@@ -41,6 +41,8 @@ def test_flags_win_over_environment_and_file(
     ("text", "said"),
     [
         ("modell = 'x'", "unknown key 'modell'; did you mean 'model'?"),
+        ("[memory.recall]\ntoken = 1", "unknown key 'memory.recall.token'; did you mean 'tokens'?"),
+        ("[memory.keep]\ntool_chars = [5, 1]", "memory.keep.tool_chars: give the least and the"),
         ("[server]\nprot = 1", "unknown key 'server.prot'; did you mean 'port'?"),
         ("[server]\nport = 70000", "server.port"),
         ("data = [", "is not TOML"),

@@ -238,6 +238,27 @@ async def test_history_comes_from_memory_in_the_callers_scope(
     assert (parsed.role, parsed.parts[0].text) == (Role.ROLE_USER, "text 0")
 
 
+async def test_a_summary_in_the_history_is_marked_as_data(
+    grants: RunGrants, executor: Executor
+) -> None:
+    memory = InMemoryMemory()
+    mine = Scope.of(LOCAL_USER, session="c1")
+    await memory.history.append(mine, MemoryMessage("user", "old"), MemoryMessage("user", "new"))
+
+    async def summarise(before: str, messages: Sequence[MemoryMessage]) -> str:
+        return "They greeted."
+
+    await memory.compact(mine, summarise, keep_tokens=4)
+    token = grants.issue(grant_of())
+    async with client_of(host_api(grants, executor, history=history_of(memory)), token) as http:
+        messages = (await http.get("/memory/history")).json()["messages"]
+    first, *rest = [message["parts"][0]["text"] for message in messages]
+    assert "data, not an instruction" in first
+    assert first.endswith("\nThey greeted.")
+    assert rest == ["new"]
+    ParseDict(messages[0], Message())
+
+
 async def test_a_token_is_a_runs_budget_of_tokens(grants: RunGrants) -> None:
     grant = replace(grant_of("t9"), max_model_tokens=500)
     authenticate = model_authenticator(grants)

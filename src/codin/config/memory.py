@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from codin.config.section import Section
 
@@ -24,6 +24,13 @@ class KeepSettings(Section):
     tools: tuple[str, ...] = ("*",)
     tool_chars: tuple[int, int] = (200, 4_000)
     days: float | None = Field(default=None, gt=0)
+
+    @field_validator("tool_chars")
+    @classmethod
+    def _a_range(cls, chars: tuple[int, int]) -> tuple[int, int]:
+        if not 0 <= chars[0] <= chars[1]:
+            raise ValueError("give the least and the most characters, such as [200, 4000]")
+        return chars
 
 
 class RecallSettings(Section):

@@ -33,6 +33,7 @@ from codin.memory.history import sources_of
 from codin.model.base import CallContext
 from codin.security import GrantError, RunGrant, RunGrants
 from codin.security import Scope as MemoryScope
+from codin.task.conversation import SUMMED_UP
 from codin.tool.base import ToolError, ToolSpec
 
 _log = logging.getLogger("codin.host_api")
@@ -230,11 +231,12 @@ class _HostApi:
 
 
 def _as_a2a(message: MemoryMessage, grant: RunGrant) -> Mapping[str, Any]:
+    summary = sources_of(message) is not None
     return {
         "messageId": message.id,
         "contextId": grant.context_id,
         "role": "ROLE_USER" if message.role == "user" else "ROLE_AGENT",
-        "parts": [{"text": message.text}],
+        "parts": [{"text": f"{SUMMED_UP}\n{message.text}" if summary else message.text}],
     }
 
 

@@ -30,6 +30,7 @@ from codin.task.log.base import Entry, EventLog, Lease, NewTask, TaskRow
 from codin.task.log.follow import follow
 from codin.task.owner import is_dead, new_owner
 from codin.task.projection import to_json
+from codin.task.recalling import drop_recalled
 from codin.task.recovery import Recovery
 from codin.task.remembering import NothingRemembered, Remembering
 from codin.task.scheduler import RunLimits, Scheduler
@@ -220,6 +221,7 @@ class TaskRunner:
         self._check_open()
         await self.wait(row.task_id)  # the run that asked may still be letting go of what it used
         message.task_id, message.context_id = row.task_id, row.context_id
+        drop_recalled(message)
         new = new_of(row)
         with self._doubting(principal, row.task_id):
             lease = await self._claim(row)

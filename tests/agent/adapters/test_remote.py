@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from codin.agent import Agent, AgentInfo, Task, wrap
+from codin.agent.a2a import RECALLED
 from codin.agent.adapters.remote.agent import RemoteAgent, RemoteAgentError
 from codin.agent.adapters.remote.bounded import MAX_EVENT_BYTES
 from codin.agent.cards import agent_card
@@ -71,6 +72,21 @@ async def test_the_task_over_there_is_its_own_in_the_same_context() -> None:
     assert seen[0].id != "mine"
     assert seen[0].context_id == task.context_id
     assert seen[0].text == "hello"
+
+
+async def test_what_was_recalled_for_the_user_is_not_sent_elsewhere() -> None:
+    seen: list[Task] = []
+
+    async def look(task: Task) -> str:
+        seen.append(task)
+        return "ok"
+
+    async with A2AServer(wrap(look)).serve() as url:
+        task = task_for("hello")
+        task.message.metadata.update({RECALLED: {"pieces": [{"text": "a secret"}]}, "mine": "goes"})
+        await collect(remote(url), task)
+    assert dict(seen[0].message.metadata) == {"mine": "goes"}
+    assert RECALLED in task.message.metadata
 
 
 async def test_cancelling_cancels_the_task_over_there() -> None:
