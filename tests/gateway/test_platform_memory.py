@@ -60,10 +60,10 @@ async def test_an_agent_is_told_what_another_conversation_came_to(
     # In another process, as far as memory knows.
     async with open_platform(given, NO_MODEL) as platform:
         assert platform.problems == ()
+        assert (await platform.memory.contents(MINE)).chunks == 1
         said = await say(platform, "May I eat peanuts or walnuts?", "c2")
         assert said.startswith("asked: May I eat peanuts or walnuts? | told: ['What is remembered")
         assert "I am allergic to peanuts" in said
-        assert (await platform.memory.contents(MINE)).chunks == 1
     off = settings(tmp_path, isolation, embedder="hashing", recall=RecallSettings(enabled=False))
     async with open_platform(off, NO_MODEL) as platform:
         said = await say(platform, "May I eat peanuts or walnuts?", "c3")
