@@ -79,7 +79,7 @@ def piece_of_turn(
     kind = "outcome" if done else "turn"
     return Piece(
         scope,
-        f"{kind}-{run.task_id}-{run.turn}",
+        f"{kind}-{run.task_id}-{run.beginning.turn}",
         text,
         {"kind": kind, "task": run.task_id},
     )
