@@ -101,7 +101,13 @@ async def test_what_may_not_be_is_refused(place: Place) -> None:
         await place.ask("vic", path, 403)
     await place.ask("rea", "/forget", 403, {"everything": True})
     assert (await place.ask("rea")).json()["chunks"] == 1
-    for wrong in ({}, {"everything": False, "agent": ""}, {"user": "bob"}, {"agent": 1}):
+    for wrong in (
+        {},
+        {"everything": False, "agent": ""},
+        {"user": "bob"},
+        {"agent": 1},
+        {"agent": "a\0"},
+    ):
         await place.ask("ann", "/forget", 400, wrong or {"session": ""})
     for name, value in (("limit", "1001"), ("kind", "task"), ("agent", "a\0")):
         await place.ask("ann", "/entries", 400, **{name: value})

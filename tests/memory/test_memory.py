@@ -10,16 +10,21 @@ import pytest
 
 from codin.memory import InMemoryMemory, MemoryFailure, MemorySystem, SQLiteMemory
 from codin.testing.hashing_embedder import HashingEmbedder
-from codin.testing.memory_conformance import ANNA, MemoryConformance, said
+from codin.testing.memory_conformance import (
+    ANNA,
+    MemoryConformance,
+    ReembedConformance,
+    said,
+)
 
 
-class TestInMemoryMemory(MemoryConformance):
+class TestInMemoryMemory(MemoryConformance, ReembedConformance):
     @pytest.fixture
     def memory(self) -> MemorySystem:
         return InMemoryMemory(embedder=HashingEmbedder())
 
 
-class TestSQLiteMemory(MemoryConformance):
+class TestSQLiteMemory(MemoryConformance, ReembedConformance):
     @pytest.fixture
     async def memory(self, tmp_path: Path) -> AsyncIterator[MemorySystem]:
         path = tmp_path / "new" / "memory.db"

@@ -89,8 +89,8 @@ class Forgetting(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"anyOf": _NAMED})
 
-    agent: str = Field(default="", max_length=512, json_schema_extra={"pattern": _NAME})
-    session: str = Field(default="", max_length=512, json_schema_extra={"pattern": _NAME})
+    agent: str = Field(default="", max_length=512, pattern=_NAME)
+    session: str = Field(default="", max_length=512, pattern=_NAME)
     everything: bool = False
 
 
