@@ -200,6 +200,33 @@ def dead_letters(config: Path | None, as_json: bool, limit: int) -> None:
     print_rows(rows, columns, as_json=as_json)
 
 
+@tasks.command()
+@config_option
+@json_option
+@click.option(
+    "--days",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(min=1 / 24),
+    help="Only what is older.",
+)
+def collect(config: Path | None, as_json: bool, days: float) -> None:
+    """Remove large contents to which no task refers.
+
+    They are left behind where a process died before its task's log had them. What a task refers to
+    stays.
+    """
+
+    async def remove(log: EventLog) -> list[dict[str, Any]]:
+        from codin.task.artifacts import collect as collecting
+
+        assert log.artifacts is not None
+        found = await collecting(log.artifacts, log.digests, seconds=days * 86_400)
+        return [asdict(found)]
+
+    print_rows(_with_log(config, remove), ("contents", "bytes"), as_json=as_json)
+
+
 def _renderer() -> Any:
     from rich.console import Console
 

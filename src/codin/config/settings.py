@@ -71,7 +71,8 @@ class DatabaseSettings(Section):
 
 class ServerSettings(Section):
     """Where the gateway is. ``public_url`` is where others reach it when that is not where it
-    listens; ``root`` is the id of the agent to have in front instead of the orchestrator."""
+    listens; ``root`` is the id of the agent to have in front instead of the orchestrator. A part
+    whose content has more than ``inline_bytes`` is given as its address at the gateway."""
 
     host: str = "127.0.0.1"
     port: int = Field(default=8420, ge=0, le=65_535)
@@ -80,6 +81,7 @@ class ServerSettings(Section):
     root: str | None = None
     certificate: Path | None = None
     certificate_key: Path | None = None
+    inline_bytes: int = Field(default=32 * 1024 * 1024, ge=64 * 1024)
 
     @model_validator(mode="after")
     def _whole(self) -> ServerSettings:

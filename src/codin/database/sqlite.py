@@ -52,7 +52,7 @@ class SqliteDatabase(Database):
     def __init__(self, path: str | os.PathLike[str], *, durability: Durability = "process") -> None:
         self._path = Path(path)
         self.place = str(self._path)
-        self._durability = durability
+        self.durability: Durability = durability
         self._lock = threading.Lock()
         self._writer: Writer | None = None
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="codin-database-reader")
@@ -142,7 +142,7 @@ class SqliteDatabase(Database):
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             _share(connection, self.place)
-            return Writer(connection, self.place, full=self._durability == "full")
+            return Writer(connection, self.place, full=self.durability == "full")
         except BaseException:
             connection.close()
             raise

@@ -45,13 +45,14 @@ from codin.gateway.api_models import (
 )
 from codin.gateway.auth import CallContexts, principal_of
 from codin.gateway.base import GatewayParts
-from codin.gateway.files import download
+from codin.gateway.files import content_download, download
 from codin.gateway.memory_api import MemoryApi
 from codin.gateway.openapi import Call, Endpoint, Media, document
 from codin.gateway.proto_schema import message_schemas
 from codin.gateway.quota import turn_of
 from codin.gateway.streams import task_stream
 from codin.security import Principal
+from codin.task.errors import UnknownArtifact
 from codin.task.log import TaskFilter, TaskRow
 from codin.tool.base import ToolSpec
 
@@ -99,6 +100,8 @@ class PageApi:
                      errors=[404]),
             Endpoint("GET", "/api/tasks/{id}/files/{path:path}", self.file, "A file, to keep.",
                      Media("*/*"), errors=[404]),
+            Endpoint("GET", "/api/artifacts/{id}", self.artifact,
+                     "A large content of one's tasks, by its digest.", Media("*/*"), errors=[404]),
             Endpoint("GET", "/api/push/dead-letters", self.letters,
                      "Push notifications that could not be delivered.", LetterPage,
                      query=LettersQuery, errors=[404]),
@@ -212,6 +215,13 @@ class PageApi:
         row = await self._parts.log.task(principal, call.id)
         path = call.request.path_params["path"]
         return download(await self._parts.workspaces.open(principal, row.goal_id, path))
+
+    async def artifact(self, call: Call) -> Response:
+        principal = await self._reader(call)
+        artifacts = self._parts.log.artifacts
+        if artifacts is None:
+            raise UnknownArtifact(call.id)
+        return content_download(await artifacts.read(principal, call.id))
 
     async def agents(self, call: Call) -> Agents:
         principal = principal_of(call.request)

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from starlette.responses import Response, StreamingResponse
 
 from codin.gateway.headers import FILE_POLICY
+from codin.task.artifacts import Content
 from codin.tool.workspace import OpenFile
 
 _IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image/svg+xml"})
@@ -22,12 +23,25 @@ def download(file: OpenFile) -> Response:
     return StreamingResponse(
         _chunks(file),
         media_type=_served_type(file.info.media_type),
-        headers={
-            "content-disposition": _attachment(file.info.path.rpartition("/")[2]),
-            "content-security-policy": FILE_POLICY,
-            "cache-control": "no-store",
-        },
+        headers=_headers(file.info.path),
     )
+
+
+def content_download(content: Content) -> Response:
+    """What a task referred to, in the same way."""
+    return Response(
+        content.content,
+        media_type=_served_type(content.media_type),
+        headers=_headers(content.name),
+    )
+
+
+def _headers(path: str) -> dict[str, str]:
+    return {
+        "content-disposition": _attachment(path.rpartition("/")[2]),
+        "content-security-policy": FILE_POLICY,
+        "cache-control": "no-store",
+    }
 
 
 async def _chunks(file: OpenFile) -> AsyncIterator[bytes]:

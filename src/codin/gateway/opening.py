@@ -18,7 +18,7 @@ from codin.agent.host.launcher import AgentHosts
 from codin.agent.host.packages import Environments
 from codin.agent.registry import AgentRegistry
 from codin.config import Settings
-from codin.database import open_database
+from codin.database import Database, open_database
 from codin.gateway.coordination import (
     AgentTools,
     coordinator_infos,
@@ -49,6 +49,7 @@ from codin.task import (
     RunServices,
     TaskRunner,
 )
+from codin.task.artifacts import Artifacts, open_artifacts
 from codin.task.calls import TaskApprover
 from codin.task.chain import CallLimits
 from codin.task.conversation import MemoryConversation
@@ -147,7 +148,7 @@ class _Opening:
             self._settings.database_place, durability=self._settings.database.durability
         )
         self._stack.push_async_callback(database.close)
-        log = await open_log(database)
+        log = await open_log(database, artifacts=self._artifacts(database))
         self._stack.push_async_callback(log.close)
         trust = await self._stack.enter_async_context(open_trust(self._settings, database))
         push = await self._stack.enter_async_context(
@@ -233,6 +234,10 @@ class _Opening:
         app = McpApp(face, body_bytes=self._settings.limits.body_bytes)
         self._stack.push_async_callback(app.aclose)
         return app
+
+    def _artifacts(self, database: Database) -> Artifacts:
+        server = self._settings.server
+        return open_artifacts(database, inline_bytes=server.inline_bytes, address=server.address)
 
     def _embedder(self) -> Embedder | None:
         if not self._settings.search.meaning:

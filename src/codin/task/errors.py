@@ -54,3 +54,27 @@ class LogError(TaskError):
 
 class LogVersionError(LogError):
     """The log's database was made by a newer codin."""
+
+
+class ArtifactError(LogError):
+    """The large contents of tasks cannot be used: their store is full, broken or away."""
+
+
+class ArtifactVersionError(ArtifactError, LogVersionError):
+    """The store of artifacts was made by a newer codin."""
+
+
+class DamagedArtifact(ArtifactError):
+    """A content is not what was stored, or is gone although a task refers to it."""
+
+    def __init__(self, digest: str, place: str) -> None:
+        super().__init__(
+            f"the content {digest} of a task is damaged or lost ({place}): restore it from a backup"
+        )
+
+
+class UnknownArtifact(TaskError, NotFoundError):
+    """No such content for this caller; unknown and somebody else's look the same."""
+
+    def __init__(self, digest: str) -> None:
+        super().__init__(f"there is no artifact {digest[:100]!r}")

@@ -112,6 +112,7 @@ class AgentRequestHandler(RequestHandler):
         self._runner = runner
         self._log: EventLog = runner.log
         self._reader = TaskReader(runner.log)
+        self._step_reader = TaskReader(runner.log.unbounded())
         self._info = info or AgentInfo(agent_id, agent_id, agent_id)
         self._door = Door(self._info, access or Access(RoleAuthorizer(DEFAULT_ROLES)))
         self.extended_card = extended_card
@@ -132,10 +133,11 @@ class AgentRequestHandler(RequestHandler):
         task_id, after = accepted.task_id, accepted.seq
         if accepted.repeated:  # what stopped it since then is no news
             after = (await self._row(principal, task_id)).last_seq
+        reader = self._reads(context)
         if params.configuration.return_immediately:
-            projection = await self._reader.project(principal, task_id)
+            projection = await reader.project(principal, task_id)
         else:
-            projection = await self._reader.settled(principal, task_id, after)
+            projection = await reader.settled(principal, task_id, after)
         reply = projection.reply
         if reply is not None:
             return {"message": reply}
@@ -153,15 +155,15 @@ class AgentRequestHandler(RequestHandler):
         after = resume_position(context)
         async with self._door.creating(principal, params, context):
             accepted = await self._accept(principal, params, context)
-        task_id = accepted.task_id
+        task_id, reader = accepted.task_id, self._reads(context)
         if after is None or not accepted.repeated:
-            projection = await self._reader.project(principal, task_id, upto=max(accepted.seq, 1))
+            projection = await reader.project(principal, task_id, upto=max(accepted.seq, 1))
             yield snapshot(projection, _history_length(params.configuration))
             after = projection.seq
         rest = (
-            self._reader.resumed(principal, task_id, after)
+            reader.resumed(principal, task_id, after)
             if accepted.repeated
-            else self._reader.updates(principal, task_id, projection.context_id, after)
+            else reader.updates(principal, task_id, projection.context_id, after)
         )
         async with aclosing(rest) as updates:
             async for update in updates:
@@ -178,17 +180,17 @@ class AgentRequestHandler(RequestHandler):
         """
         principal = await self._door.enter(context, "task.read", params.id)
         after = resume_position(context)
-        row = await self._row(principal, params.id)
+        row, reader = await self._row(principal, params.id), self._reads(context)
         if after is None:
             if row.ended:
                 raise UnsupportedOperationError(
                     f"task {row.task_id} has ended ({row.state}): get it instead of subscribing"
                 )
-            projection = await self._reader.project(principal, params.id, upto=row.last_seq)
+            projection = await reader.project(principal, params.id, upto=row.last_seq)
             yield snapshot(projection)
-            rest = self._reader.updates(principal, row.task_id, row.context_id, row.last_seq)
+            rest = reader.updates(principal, row.task_id, row.context_id, row.last_seq)
         else:
-            rest = self._reader.resumed(principal, row.task_id, after)
+            rest = reader.resumed(principal, row.task_id, after)
         async with aclosing(rest) as updates:
             async for update in updates:
                 yield update
@@ -215,12 +217,12 @@ class AgentRequestHandler(RequestHandler):
         """GetTask: A2A's JSON of the task, to be read only."""
         principal = await self._door.enter(context, "task.read", params.id)
         validate_history_length(params)
-        whole = self._log.whole(principal, params.id)
+        whole = None if PARENT in context.state else self._log.whole(principal, params.id)
         if whole is not None and whole[0] == self.agent_id:
             projection = TaskProjection(whole[1])
         else:
             row = await self._row(principal, params.id)
-            projection = await self._reader.project(principal, row.task_id)
+            projection = await self._reads(context).project(principal, row.task_id)
         return projection.json(_history_length(params))
 
     async def on_cancel_task(
@@ -322,6 +324,10 @@ class AgentRequestHandler(RequestHandler):
         except TaskError as error:
             raise UnsupportedOperationError(str(error)) from error
         return _Accepted(row.task_id, seq)
+
+    def _reads(self, context: ServerCallContext) -> TaskReader:
+        """What the caller reads by: a step of a goal has its results whole, however large."""
+        return self._step_reader if PARENT in context.state else self._reader
 
     async def _row(self, principal: Principal, task_id: str) -> TaskRow:
         try:

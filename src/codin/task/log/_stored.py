@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from codin.security import Principal
+from codin.task.artifacts.parts import digests_in
+from codin.task.errors import UnknownTask
 from codin.task.log.base import (
     READ_LIMIT,
     Adopt,
@@ -24,6 +29,11 @@ from codin.task.log.base import (
     TaskPage,
     TaskRow,
 )
+
+if TYPE_CHECKING:
+    from codin.task.artifacts import Artifacts
+
+_WITH_PARTS: tuple[Kind, ...] = ("task", "message", "status", "artifact")
 
 
 class StoredLog(EventLog):
@@ -54,9 +64,10 @@ class StoredLog(EventLog):
         ttl: float,
         dedupe: str | None = None,
     ) -> Lease:
+        entries = await self._kept(task.task_id, (first, *then))
         lease: Lease = await self._write(
             partial(self.statements.create, owner=owner, ttl=ttl, dedupe=dedupe),
-            *(principal, task, (first, *then)),
+            *(principal, task, entries),
             touches=(task.task_id,),
         )
         return lease
@@ -64,7 +75,7 @@ class StoredLog(EventLog):
     async def append(
         self, lease: Lease, entries: Sequence[Entry | Adopt], *, steps: Sequence[StepRow] = ()
     ) -> int:
-        given = (lease, entries, steps)
+        given = (lease, await self._kept(lease.task_id, entries), steps)
         seq: int = await self._write(self.statements.append, *given, touches=(lease.task_id,))
         return seq
 
@@ -120,15 +131,30 @@ class StoredLog(EventLog):
         *,
         kinds: Collection[Kind] | None = None,
     ) -> list[LogEvent]:
-        events: list[LogEvent] = await self._read(
-            partial(self.queries.events, after=after, limit=limit, kinds=kinds),
-            *(principal, task_id),
-        )
+        events = await self._stored(principal, task_id, after, limit, kinds)
+        if self.artifacts is not None:
+            return [await _given(self.artifacts, event) for event in events]
         return events
+
+    async def digests(self, principal: Principal, task_id: str) -> set[str]:
+        found: set[str] = set()
+        after = 0
+        with suppress(UnknownTask):
+            while events := await self._stored(principal, task_id, after, READ_LIMIT, _WITH_PARTS):
+                found.update(*(digests_in(event.kind, event.body) for event in events))
+                after = events[-1].seq
+        return found
+
+    def unbounded(self) -> Self:
+        if self.artifacts is None:
+            return self
+        found = copy.copy(self)
+        found.artifacts = self.artifacts.unbounded()
+        return found
 
     async def task(self, principal: Principal, task_id: str) -> TaskRow:
         row: TaskRow = await self._read(self.queries.find, principal, task_id)
-        return row
+        return await self._shown(row)
 
     async def tasks(
         self,
@@ -140,7 +166,7 @@ class StoredLog(EventLog):
     ) -> TaskPage:
         given = (principal, where or TaskFilter(), limit, after)
         page: TaskPage = await self._read(self.queries.page, *given)
-        return page
+        return replace(page, tasks=tuple([await self._shown(row) for row in page.tasks]))
 
     async def steps(self, principal: Principal, task_id: str) -> list[StepRow]:
         steps: list[StepRow] = await self._read(self.queries.steps, principal, task_id)
@@ -149,3 +175,57 @@ class StoredLog(EventLog):
     async def unfinished(self, *, limit: int = 1000) -> list[TaskRow]:
         rows: list[TaskRow] = await self._read(self.queries.unfinished, limit)
         return rows
+
+    async def _stored(
+        self,
+        principal: Principal,
+        task_id: str,
+        after: int,
+        limit: int,
+        kinds: Collection[Kind] | None,
+    ) -> list[LogEvent]:
+        """Events as they are in the database."""
+        events: list[LogEvent] = await self._read(
+            partial(self.queries.events, after=after, limit=limit, kinds=kinds),
+            *(principal, task_id),
+        )
+        return events
+
+    async def _kept(
+        self, task_id: str, entries: Sequence[Entry | Adopt]
+    ) -> Sequence[Entry | Adopt]:
+        """``entries`` as the database is to have them."""
+        if self.artifacts is None:
+            return entries
+        kept: list[Entry | Adopt] = []
+        for entry in entries:
+            if isinstance(entry, Entry):
+                body = await self.artifacts.keep(task_id, entry.kind, entry.body)
+                kept.append(entry if body is entry.body else replace(entry, body=body))
+            else:
+                kept.append(entry)
+        return kept
+
+    async def _shown(self, row: TaskRow) -> TaskRow:
+        if self.artifacts is None or "message" not in row.status:
+            return row
+        body = {"status": row.status}
+        given = await self.artifacts.give("status", body)
+        return row if given is body else replace(row, status=given["status"])
+
+    def _at_hand(self, events: list[LogEvent]) -> list[LogEvent]:
+        """The first of ``events``, as far as their contents are at hand."""
+        if self.artifacts is None:
+            return events
+        found: list[LogEvent] = []
+        for event in events:
+            body = self.artifacts.give_at_once(event.kind, event.body)
+            if body is None:
+                break
+            found.append(event if body is event.body else replace(event, body=body))
+        return found
+
+
+async def _given(artifacts: Artifacts, event: LogEvent) -> LogEvent:
+    body = await artifacts.give(event.kind, event.body)
+    return event if body is event.body else replace(event, body=body)

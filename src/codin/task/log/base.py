@@ -14,7 +14,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from codin.database import storable
 from codin.security import Principal
@@ -22,6 +22,9 @@ from codin.task.errors import UnknownTask, UnstorableName
 from codin.task.log._json import digest
 from codin.task.notify import Notifier
 from codin.task.states import INTERRUPTED, TERMINAL
+
+if TYPE_CHECKING:
+    from codin.task.artifacts import Artifacts
 
 Kind = Literal["task", "message", "status", "artifact", "child", "call", "state", "begun", "model"]
 """What a body holds: ``task``, ``message``, ``status`` and ``artifact`` the JSON of A2A's Task (at
@@ -306,6 +309,9 @@ class EventLog(ABC):
     notifier: Notifier
     """Wakes readers after each commit of this process."""
 
+    artifacts: Artifacts | None = None
+    """Where large contents of its entries are; ``None`` when they are in the log itself."""
+
     @abstractmethod
     async def create(
         self,
@@ -345,6 +351,16 @@ class EventLog(ABC):
             TaskEnded: the task is in a terminal state, or an entry follows one that ends it.
             UnknownTask: an adopted child is none of this task.
         """
+
+    def unbounded(self) -> EventLog:
+        """This log, which gives each content where it was said, however large; what is damaged or
+        lost is an error of reading."""
+        return self
+
+    async def digests(self, principal: Principal, task_id: str) -> set[str]:
+        """The contents in ``artifacts`` to which the task's own events refer; none when there is no
+        such task."""
+        return set()
 
     def recent(self, principal: Principal, task_id: str, after: int) -> list[LogEvent]:
         """The events with ``seq > after`` with which ``read`` would begin, as far as this process

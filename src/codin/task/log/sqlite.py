@@ -53,10 +53,15 @@ class SqliteEventLog(StoredLog):
         return cls(await database.tables(LOG).open(), notifier or LocalNotifier())
 
     def recent(self, principal: Principal, task_id: str, after: int) -> list[LogEvent]:
-        return self._recent.after(principal, task_id, after)
+        return self._at_hand(self._recent.after(principal, task_id, after))
 
     def whole(self, principal: Principal, task_id: str) -> tuple[str, list[LogEvent]] | None:
-        return self._recent.whole(principal, task_id)
+        found = self._recent.whole(principal, task_id)
+        if found is None:
+            return None
+        agent_id, events = found
+        given = self._at_hand(events)
+        return (agent_id, given) if len(given) == len(events) else None
 
     async def close(self) -> None:
         await self._tables.close()
