@@ -50,7 +50,8 @@ class FileArtifacts(ArtifactStore):
         digest = digest_of(content)
         path = self._path(digest)
         with self._failing("be stored"):
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.parent.mkdir(mode=0o700, exist_ok=True)
             with self._held(fcntl.LOCK_SH):
                 if self._stands(digest):
                     os.utime(path)

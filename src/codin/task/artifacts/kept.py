@@ -132,12 +132,12 @@ class Artifacts:
     def give_at_once(self, kind: str, body: Json) -> Json | None:
         """What ``give`` gives, as far as the contents are at hand; otherwise ``None``."""
         for path in _referring(kind, body):
-            parts = [
-                self._given_at_once(part) if STORED in part else part
-                for part in parts_at(body, path)
-            ]
-            if None in parts:
-                return None
+            parts: list[Mapping[str, Any]] = []
+            for part in parts_at(body, path):
+                given = self._given_at_once(part) if STORED in part else part
+                if given is None:
+                    return None
+                parts.append(given)
             body = with_parts(body, path, parts)
         return body
 
