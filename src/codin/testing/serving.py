@@ -18,6 +18,7 @@ from codin.agent.events import AgentEvent
 from codin.agent.planning.planner import Planner
 from codin.agent.registry import AgentRegistry
 from codin.agent.response import AgentResponse
+from codin.database import SqliteDatabase
 from codin.gateway.app import create_app
 from codin.gateway.auth import BearerAuthenticator, LoopbackAuthenticator
 from codin.gateway.base import GatewayParts, ModelBadge, ServedAgent
@@ -34,8 +35,10 @@ from codin.security import (
     RunGrants,
     SecurityStore,
 )
+from codin.task.artifacts import open_artifacts
+from codin.task.artifacts.kept import INLINE_BYTES
 from codin.task.files import GoalFiles
-from codin.task.log import SqliteEventLog
+from codin.task.log import EventLog, open_log
 from codin.task.manager import ORCHESTRATOR_INFO, TaskManager
 from codin.task.push import UrlGuard, open_push
 from codin.task.runner import TaskRunner
@@ -95,7 +98,7 @@ class Served:
     """A running gateway and what is behind it."""
 
     url: str
-    log: SqliteEventLog
+    log: EventLog
     manager: TaskManager
     workspaces: Workspaces
     parts: GatewayParts
@@ -113,13 +116,19 @@ async def serve_agents(
     stall_seconds: float = 30.0,
     security: SecurityStore | None = None,
     peers: Sequence[PeerVerifier] = (),
+    inline_bytes: int = INLINE_BYTES,
 ) -> AsyncIterator[Served]:
     """Serve ``agents`` from the folder ``home`` on a loopback port, until the block ends; with push
     notifications to wherever ``push_guard`` lets them, when there is one. With ``security``, which
     is the caller's to close, everybody has to show a key or a token for ``AUDIENCE``, its own or
-    that of one of ``peers``; what is done is written down, and cards are signed."""
+    that of one of ``peers``; what is done is written down, and cards are signed. What has more than
+    ``inline_bytes`` is given as its address at ``AUDIENCE``."""
     async with AsyncExitStack() as stack:
-        log = await SqliteEventLog.open(home / "codin.db")
+        database = await stack.enter_async_context(SqliteDatabase(home / "codin.db"))
+        log = await open_log(
+            database,
+            artifacts=open_artifacts(database, inline_bytes=inline_bytes, address=AUDIENCE),
+        )
         stack.push_async_callback(log.close)
         workspaces = Workspaces(home / "work")
         push = None
@@ -146,7 +155,7 @@ async def serve_agents(
 
 
 def _manager(
-    log: SqliteEventLog,
+    log: EventLog,
     workspaces: Workspaces,
     agents: Sequence[ScriptedAgent],
     planner: Planner,
@@ -172,7 +181,7 @@ def _signed(security: SecurityStore) -> dict[str, Any]:
 
 def _parts(
     manager: TaskManager,
-    log: SqliteEventLog,
+    log: EventLog,
     workspaces: Workspaces,
     *,
     access: Access,
