@@ -89,10 +89,11 @@ async def announced(process: asyncio.subprocess.Process, before: str, log: Path)
                     return line.partition(before)[2].split()[0]
     except TimeoutError:
         pass
-    raise BenchError(f"a server did not come up: {_complaints(log)}")
+    raise BenchError(f"a server did not come up: {complaints(log)}")
 
 
-def _complaints(log: Path) -> str:
+def complaints(log: Path) -> str:
+    """The end of what a program complained of."""
     return log.read_text(encoding="utf-8", errors="replace")[-2000:].strip() or "it said nothing"
 
 
@@ -120,7 +121,7 @@ class Load:
         except TimeoutError:
             raise BenchError(f"{do} at {server.url} took more than {_JOB_SECONDS:g} s") from None
         if not line:
-            raise BenchError(f"the load ended: {_complaints(self._log)}")
+            raise BenchError(f"the load ended: {complaints(self._log)}")
         answer = json.loads(line)
         if "error" in answer:
             raise BenchError(f"{do} at {server.url}: {answer['error']}")

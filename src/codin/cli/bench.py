@@ -84,6 +84,15 @@ def memory(**given: Any) -> int:
     return _measured(measured, **given)
 
 
+@bench.command()
+@_effort
+def tasks(**given: Any) -> int:
+    """Steps, goals and recovery beside DBOS and LangGraph's checkpointer. Takes some minutes."""
+    from codin.bench import tasks as measured
+
+    return _measured(measured, **given)
+
+
 def _measured(
     measured: Any, *chosen: object, rounds: int | None, quick: bool, as_json: bool
 ) -> int:

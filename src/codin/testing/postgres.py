@@ -18,12 +18,13 @@ from psycopg import sql
 class PostgresServer:
     """A running server that listens on a Unix socket only."""
 
-    def __init__(self, server: Any) -> None:
+    def __init__(self, server: Any, *, fsync: bool = False) -> None:
         self._server = server
         self._free: list[str] = []
-        # Tests kill writers, never the machine: waiting for the disk would only make them slow.
-        self._admin(sql.SQL("ALTER SYSTEM SET fsync = off"))
-        self._admin(sql.SQL("SELECT pg_reload_conf()"))
+        if not fsync:
+            # Tests kill writers, never the machine: waiting for the disk would only make them slow.
+            self._admin(sql.SQL("ALTER SYSTEM SET fsync = off"))
+            self._admin(sql.SQL("SELECT pg_reload_conf()"))
 
     def url(self, database: str) -> str:
         """The connection string of ``database``."""
@@ -85,13 +86,14 @@ class PostgresServer:
 
 
 @contextmanager
-def postgres_server() -> Iterator[PostgresServer]:
-    """Start a server; it and its files are gone at the end."""
+def postgres_server(*, fsync: bool = False) -> Iterator[PostgresServer]:
+    """Start a server, which waits for the disk only with ``fsync``; it and its files are gone at
+    the end."""
     get_server = _get_server()
     with tempfile.TemporaryDirectory(prefix="codin-postgres-") as folder:
         server = get_server(Path(folder) / "data", cleanup_mode="stop")
         try:
-            yield PostgresServer(server)
+            yield PostgresServer(server, fsync=fsync)
         finally:
             server.cleanup()
 
