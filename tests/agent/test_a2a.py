@@ -17,10 +17,11 @@ from a2a.types import (
     TaskState,
     TaskStatus,
 )
-from google.protobuf.json_format import MessageToJson, Parse, ParseDict
+from google.protobuf.json_format import MessageToDict, MessageToJson, Parse, ParseDict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from codin.agent._parts import data_json
 from codin.agent.a2a import EventDecoder, EventEncoder, agent_message, status_update, user_message
 from codin.agent.a2a import data_part as make_data_part
 from codin.agent.events import (
@@ -111,6 +112,11 @@ def through(events: list[AgentEvent]) -> list[AgentEvent]:
 @given(middles | ends)
 def test_every_event_comes_back(event: AgentEvent) -> None:
     assert through([event]) == [event]
+
+
+@given(st.dictionaries(words, data, max_size=3))
+def test_a_data_part_as_json_is_the_data_part(payload: dict[str, object]) -> None:
+    assert data_json(payload) == MessageToDict(make_data_part(payload))
 
 
 @settings(deadline=None, max_examples=150)

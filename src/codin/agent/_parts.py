@@ -65,14 +65,20 @@ def struct(values: Mapping[str, Any]) -> Struct:
 
 def data_part(payload: Mapping[str, Any]) -> Part:
     """A data part of an object; fields that a ``Value`` cannot hold exactly become JSON text."""
+    part = data_json(payload)
+    made = Part(data=ParseDict(part["data"], Value()))
+    if "metadata" in part:
+        made.metadata.CopyFrom(struct(part["metadata"]))
+    return made
+
+
+def data_json(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """A2A's JSON of that part, without a detour by the protocol's messages."""
     fields = {key: jsonable(value) for key, value in payload.items()}
     textual = [key for key, value in fields.items() if not _fits(value)]
     for key in textual:
         fields[key] = json.dumps(fields[key])
-    part = Part(data=ParseDict(fields, Value()))
-    if textual:
-        part.metadata.CopyFrom(struct({_TEXT_FIELDS: textual}))
-    return part
+    return {"data": fields, **({"metadata": {_TEXT_FIELDS: textual}} if textual else {})}
 
 
 def value_part(value: Any) -> Part:

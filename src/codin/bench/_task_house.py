@@ -16,12 +16,12 @@ from codin.agent.registry import AgentRegistry
 from codin.agent.response import AgentResponse
 from codin.bench.base import BenchError
 from codin.database import Database
+from codin.gateway.sending import send
 from codin.security import DEFAULT_ROLES, LOCAL_USER, RoleAuthorizer, RunGrants
 from codin.task import EventLog, RunServices, TaskRunner
 from codin.task.goal import GoalLimits
 from codin.task.log import open_log
 from codin.task.manager import TaskManager
-from codin.task.transport import in_memory_client
 
 AGENT = "bench"
 _SECONDS = 3600.0
@@ -77,15 +77,10 @@ class House:
         self.log = log
 
     async def goal(self, words: str) -> str:
-        """Have a goal done and give its task's state."""
-        from a2a.types import SendMessageRequest, TaskState
-
-        client = in_memory_client(self.manager.handler, LOCAL_USER)
-        state = TaskState.TASK_STATE_UNSPECIFIED
-        async for response in client.send_message(SendMessageRequest(message=user_message(words))):
-            if response.HasField("status_update"):
-                state = response.status_update.status.state
-        return str(TaskState.Name(state))
+        """Have a goal done that nobody watches, and give its task's state."""
+        task_id = await send(self.manager.handler, LOCAL_USER, user_message(words))
+        await self.manager.runner.wait(task_id)
+        return (await self.log.task(LOCAL_USER, task_id)).state
 
     async def chain(self, steps: int) -> None:
         """Have a goal of ``steps`` done, one after the other.
@@ -102,15 +97,8 @@ class House:
 
     async def begin(self) -> str:
         """Give the agent a task of its own; its id once it is in the log."""
-        from a2a.types import SendMessageRequest
-
         handler = self.manager.agent_handler(LOCAL_USER, AGENT)
-        request = SendMessageRequest(message=user_message("again"))
-        request.configuration.return_immediately = True
-        client = in_memory_client(handler, LOCAL_USER)
-        async for response in client.send_message(request):
-            return str(response.task.id)
-        raise BenchError("a task was not begun")
+        return await send(handler, LOCAL_USER, user_message("again"))
 
     async def _done(self, words: str) -> None:
         state = await self.goal(words)

@@ -15,12 +15,14 @@ from typing import Any
 from a2a.server.context import ServerCallContext
 from a2a.types import Message, StreamResponse, Task, TaskArtifactUpdateEvent, TaskStatusUpdateEvent
 from a2a.utils.errors import InvalidParamsError
-from google.protobuf.json_format import ParseDict
 
-from codin.agent.a2a import agent_message, data_part, status_update
+from codin.agent._parts import data_json
+from codin.agent.a2a import bare_status
 from codin.agent.cards import RESUME_EXTENSION
+from codin.task._messages import stream_response
 from codin.task.log.base import UNTOLD, LogEvent
-from codin.task.projection import TaskProjection, to_json
+from codin.task.projection import TaskProjection
+from codin.task.states import WORKING
 
 A2AEvent = Message | Task | TaskStatusUpdateEvent | TaskArtifactUpdateEvent
 
@@ -43,9 +45,7 @@ class TaskUpdate:
     @property
     def response(self) -> StreamResponse:
         """The event as A2A's message."""
-        response = StreamResponse()
-        ParseDict(dict(self.body), response, ignore_unknown_fields=True)
-        return response
+        return stream_response(self.body)
 
     @property
     def event(self) -> A2AEvent:
@@ -112,17 +112,14 @@ def _innermost(body: Mapping[str, Any]) -> str:
 
 
 def _child(event: LogEvent, context_id: str) -> TaskUpdate:
-    from a2a.types import TaskState
-
-    message = agent_message(
-        [data_part({"type": "child", **event.body})], context_id=context_id, task_id=event.task_id
+    ids = {"taskId": event.task_id, "contextId": context_id}
+    message = {
+        "messageId": f"{event.task_id}-{event.seq}",  # the same for everybody who reads it
+        **ids,
+        "role": "ROLE_AGENT",
+        "parts": [data_json({"type": "child", **event.body})],
+    }
+    status = bare_status(WORKING, at=datetime.fromtimestamp(event.time, UTC))
+    return TaskUpdate(
+        event.seq, {"statusUpdate": {**ids, "status": {**status, "message": message}}}
     )
-    message.message_id = f"{event.task_id}-{event.seq}"  # the same for everybody who reads it
-    response = status_update(
-        event.task_id,
-        context_id,
-        TaskState.TASK_STATE_WORKING,
-        message,
-        at=datetime.fromtimestamp(event.time, UTC),
-    )
-    return TaskUpdate(event.seq, to_json(response))
