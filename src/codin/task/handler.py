@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -112,7 +113,6 @@ class AgentRequestHandler(RequestHandler):
         self._runner = runner
         self._log: EventLog = runner.log
         self._reader = TaskReader(runner.log)
-        self._step_reader = TaskReader(runner.log.unbounded())
         self._info = info or AgentInfo(agent_id, agent_id, agent_id)
         self._door = Door(self._info, access or Access(RoleAuthorizer(DEFAULT_ROLES)))
         self.extended_card = extended_card
@@ -324,6 +324,10 @@ class AgentRequestHandler(RequestHandler):
         except TaskError as error:
             raise UnsupportedOperationError(str(error)) from error
         return _Accepted(row.task_id, seq)
+
+    @cached_property
+    def _step_reader(self) -> TaskReader:
+        return TaskReader(self._log.unbounded())
 
     def _reads(self, context: ServerCallContext) -> TaskReader:
         """What the caller reads by: a step of a goal has its results whole, however large."""
