@@ -142,6 +142,17 @@ async def test_large_contents_are_referred_to_and_come_back(
     assert len(await stored(log)) == 4, "each content is there once: the long text, in three places"
 
 
+async def test_what_a_run_was_begun_with_is_referred_to(
+    log: EventLog, opened: tuple[Database, str]
+) -> None:
+    lease = await begin(log)
+    begun = Entry("begun", {"turn": 1, "history": [{"parts": [{"text": LONG}]}, {"parts": []}]})
+    await log.append(lease, [begun])
+    assert (await log.read(ANN, "t", 1))[0].body == begun.body
+    assert len(await written(opened)) < LARGE_BYTES
+    assert await log.digests(ANN, "t") == set(await stored(log))
+
+
 async def test_what_was_given_to_the_log_is_not_changed(log: EventLog) -> None:
     lease = await begin(log)
     entry = produced({"text": LONG})

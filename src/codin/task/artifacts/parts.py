@@ -35,7 +35,7 @@ def places(kind: str, body: Mapping[str, Any]) -> Iterator[Path]:
             yield ("parts",)
         case "status":
             yield "status", "message", "parts"
-        case "task":
+        case "task" | "begun":
             yield "status", "message", "parts"
             for name in ("history", "artifacts"):
                 for number in range(len(body.get(name, ()))):

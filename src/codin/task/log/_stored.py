@@ -33,7 +33,7 @@ from codin.task.log.base import (
 if TYPE_CHECKING:
     from codin.task.artifacts import Artifacts
 
-_WITH_PARTS: tuple[Kind, ...] = ("task", "message", "status", "artifact")
+_WITH_PARTS: tuple[Kind, ...] = ("task", "message", "status", "artifact", "begun")
 
 
 class StoredLog(EventLog):
