@@ -50,6 +50,7 @@ _ENDED = sorted(TERMINAL)
 _SEEN = 4
 """How many times as many waiting tasks are looked at as are claimed."""
 
+# Lists go in binary (%b): as text each quotation mark in them would be escaped, one by one.
 # The key is taken by the unique index, so of two at once the second waits and finds it taken.
 _CREATE = f"""
 WITH allowed AS MATERIALIZED (
@@ -69,14 +70,14 @@ WITH allowed AS MATERIALIZED (
         state, status, last_seq, created, updated, owner, fence, lease_expires,
         lane, priority, deadline)
     SELECT %(task)s, %(tenant)s, %(subject)s, %(context)s, %(agent)s, %(goal)s, %(parent)s,
-        %(state)s, %(status)s, cardinality(%(kinds)s::text[]), now, now, %(owner)s, 1,
+        %(state)s, %(status)s, cardinality(%(kinds)b::text[]), now, now, %(owner)s, 1,
         now + %(ttl)s, %(lane)s, %(priority)s, %(deadline)s
     FROM allowed WHERE %(key)s::text IS NULL OR EXISTS (SELECT FROM keyed)
     RETURNING task_id, created, lease_expires
 ), first AS (
     INSERT INTO task_event (task_id, seq, kind, body, time)
     SELECT task_id, n, kind, body, created
-    FROM made, unnest(%(kinds)s::text[], %(bodies)s::text[]) WITH ORDINALITY AS e (kind, body, n)
+    FROM made, unnest(%(kinds)b::text[], %(bodies)b::text[]) WITH ORDINALITY AS e (kind, body, n)
 )
 SELECT lease_expires FROM made""".encode()  # noqa: S608
 
@@ -95,7 +96,7 @@ WITH moved AS (
 ), written AS (
     INSERT INTO task_event (task_id, seq, kind, body, time)
     SELECT task_id, last_seq - %(count)s + n, kind, body, {NOW}
-    FROM moved, unnest(%(kinds)s::text[], %(bodies)s::text[]) WITH ORDINALITY AS e (kind, body, n)
+    FROM moved, unnest(%(kinds)b::text[], %(bodies)b::text[]) WITH ORDINALITY AS e (kind, body, n)
 )
 SELECT last_seq FROM moved""".encode()  # noqa: S608
 
