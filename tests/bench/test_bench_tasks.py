@@ -8,7 +8,7 @@ import pytest
 
 from codin.bench import BenchError, _task_goals, _task_others, _task_recovery, tasks
 from codin.bench._pairs import NotHere
-from codin.bench._task_house import LongPlan, house
+from codin.bench._task_house import house
 from codin.bench._task_others import other
 from codin.bench.tasks import QUICK
 from codin.database import SqliteDatabase
@@ -55,12 +55,6 @@ async def test_a_goal_that_is_not_done_is_no_figure(tmp_path):
     async with SqliteDatabase(tmp_path / "tasks.db") as database, house(database) as ours:
         with pytest.raises(BenchError, match="'chain 0' was not done: TASK_STATE_FAILED"):
             await ours.chain(0)
-
-
-def test_a_plan_of_any_length_is_still_checked():
-    plan = LongPlan(goal="x", steps=())
-    with pytest.raises(Exception, match="it has no steps"):
-        plan.check(["bench"])
 
 
 async def test_tasks_that_are_not_all_there_are_no_figure(tmp_path):

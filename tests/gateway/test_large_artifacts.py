@@ -14,8 +14,9 @@ from a2a.types import GetTaskRequest, SendMessageRequest, Task
 from codin.agent.a2a import user_message
 from codin.agent.base import Task as AgentTask
 from codin.agent.events import AgentEvent, ArtifactProduced, Completed, TextFinal
-from codin.agent.plan import Plan, Step
-from codin.agent.planner import PlanRequest
+from codin.agent.planning.plan import Plan
+from codin.agent.planning.planner import PlanRequest
+from codin.agent.planning.step import Step
 from codin.security import LOCAL_USER
 from codin.task.transport import in_memory_client
 from codin.task.work import ParentTask

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Collection
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from codin.agent.a2a import user_message
 from codin.agent.base import AgentInfo, Task
 from codin.agent.events import AgentEvent, TextFinal
-from codin.agent.plan import Plan, Step
-from codin.agent.planner import Planner, PlanRequest
+from codin.agent.planning.plan import Plan
+from codin.agent.planning.planner import Planner, PlanRequest
+from codin.agent.planning.step import Step
 from codin.agent.registry import AgentRegistry
 from codin.agent.response import AgentResponse
 from codin.bench.base import BenchError
@@ -25,6 +26,7 @@ from codin.task.manager import TaskManager
 
 AGENT = "bench"
 _SECONDS = 3600.0
+_MAX_STEPS = 1_000_000
 _WIDE = 10
 """Steps of a DAG that need nothing of each other."""
 
@@ -49,13 +51,6 @@ class Repeating:
         yield TextFinal(message_id="m", text=task.text)
 
 
-class LongPlan(Plan):
-    """A plan of any length."""
-
-    def check(self, agents: Collection[str], *, max_steps: int = 1_000_000) -> None:
-        super().check(agents, max_steps=1_000_000)
-
-
 class Counted(Planner):
     """Plans what the goal says: ``chain N`` or ``dag N``."""
 
@@ -66,7 +61,7 @@ class Counted(Planner):
         steps = (
             Step(id=f"s{n}", agent=AGENT, instruction=f"step {n}", needs=needed(n)) for n in numbers
         )
-        return LongPlan(goal=request.goal, steps=tuple(steps))
+        return Plan(goal=request.goal, steps=tuple(steps))
 
 
 class House:
@@ -116,7 +111,7 @@ async def house(database: Database, *, holding: bool = False) -> AsyncIterator[H
         AgentRegistry(authorizer, [Repeating(holding=holding)]),
         Counted(),
         RunServices(RunGrants(), seconds=_SECONDS),
-        limits=GoalLimits(seconds=_SECONDS),
+        limits=GoalLimits(seconds=_SECONDS, max_steps=_MAX_STEPS),
     )
     try:
         yield House(manager, log)

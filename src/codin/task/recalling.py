@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from codin.agent._parts import clean_text, struct
 from codin.agent.a2a import RECALLED, text_part
-from codin.agent.ranking import stems
+from codin.agent.planning.ranking import stems
 from codin.config import RecallSettings
 from codin.memory.base import Chunks, EmbeddingError, FoundChunk, estimate_tokens
 from codin.memory.chunks import DEFAULT_COLLECTION
