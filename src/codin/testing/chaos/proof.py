@@ -125,7 +125,7 @@ class ChaosProof:
         try:
             for number in range(self._report.goals):
                 await self._send(manager, number)
-                pause = 0.5 * self._kills / max(self._report.goals, 1)
+                pause = 1.0 * self._kills / max(self._report.goals, 1)
                 await asyncio.sleep(self._random.uniform(0, 2 * pause))
         finally:
             await manager.aclose()

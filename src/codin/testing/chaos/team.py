@@ -43,7 +43,7 @@ _NEEDS: dict[str, tuple[str, ...]] = {
     "five": ("four",),
 }
 STEPS = len(_NEEDS)
-_WORK_SECONDS = (0.0, 0.05)
+_WORK_SECONDS = (0.0, 0.4)
 
 
 class FiveSteps(Planner):
