@@ -4,6 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # pytest rewrites each test module before it runs it, and has to be let keep what it made
 CACHED := PYTHONDONTWRITEBYTECODE=
+QUICK := not slow and not model and not browser
 SETUP := PYTHON=$(PYTHON) VENV=$(VENV) scripts/setup
 
 .DEFAULT_GOAL := help
@@ -22,10 +23,11 @@ up: $(VENV)/.run-ready ## set up, then serve the example team and its web page
 
 test: check $(VENV)/.test-ready ## set up, then run all tests
 	@$(BIN)/codin model pull --if-absent
-	@$(CACHED) $(BIN)/pytest
+	@$(CACHED) $(BIN)/pytest -m "$(QUICK)" -q -n 4 --dist loadfile
+	@$(CACHED) $(BIN)/pytest -m "not ($(QUICK))"
 
 test-fast: $(VENV)/.test-ready ## the quick tests, some at a time
-	@$(CACHED) $(BIN)/pytest -m "not slow and not model and not browser" -q -n 4 --dist loadfile
+	@$(CACHED) $(BIN)/pytest -m "$(QUICK)" -q -n 4 --dist loadfile
 
 check: $(VENV)/.test-ready ## lint, format, strict types
 	@$(BIN)/ruff check .
