@@ -14,9 +14,6 @@ from codin.task.log.base import EventLog, Kind, LogEvent
 from codin.task.projection import to_stream_response
 from codin.tool.invocation import CallFinished
 
-_UNFINISHED = frozenset({"Canceled", "ApprovalNeeded"})
-"""How calls ended that a run which is made again has to make again."""
-
 _KINDS: tuple[Kind, ...] = ("status", "artifact", "call", "model")
 
 Json = dict[str, Any]
@@ -25,13 +22,18 @@ Json = dict[str, Any]
 @dataclass(slots=True)
 class Before:
     """What the attempts of a run said (``told``, for ``Told``), what ``models`` answered them, and
-    their calls, by idempotency key: those that were made to their end, and of those that were
-    ``open`` when an attempt ended their places in the log."""
+    their calls, by idempotency key: those that were made to their end, and where in the log those
+    were ``begun`` that may have been made."""
 
     told: Json = field(default_factory=dict)
     models: list[Mapping[str, Any]] = field(default_factory=list)
     finished: dict[str, CallFinished] = field(default_factory=dict)
-    open: dict[str, int] = field(default_factory=dict)
+    begun: dict[str, list[int]] = field(default_factory=dict)
+
+    @property
+    def open(self) -> dict[str, int]:
+        """The calls that were under way when an attempt ended, with the place of the last time."""
+        return {key: places[-1] for key, places in self.begun.items() if places}
 
 
 async def attempts_before(log: EventLog, principal: Principal, task_id: str, turn: int) -> Before:
@@ -75,12 +77,16 @@ def _apply(before: Before, event: LogEvent) -> None:
     key = fields.get("key")
     if not key:
         return
+    begun = before.begun.setdefault(key, [])
     if event.body["type"] == "started":
-        before.open[key] = event.seq
+        begun.append(event.seq)
         return
     call = CallFinished(**fields)
-    if call.error_type == "Canceled":
-        return  # it may have done what it does
-    before.open.pop(key, None)
-    if call.error_type not in _UNFINISHED:
-        before.finished[key] = call
+    match call.error_type:
+        case "Canceled":
+            return  # it may have done what it does
+        case "ApprovalNeeded":
+            del begun[-1:]  # it was not made, whatever became of it before
+        case _:
+            begun.clear()
+            before.finished[key] = call

@@ -174,6 +174,9 @@ class RememberedCalls(CallRecorder):
     async def known(self, grant: RunGrant, key: str) -> CallFinished | None:
         return await self._recorder.known(grant, key)
 
+    async def interrupted(self, grant: RunGrant, key: str) -> bool:
+        return await self._recorder.interrupted(grant, key)
+
     async def started(self, grant: RunGrant, call: CallStarted) -> None:
         await self._recorder.started(grant, call)
 
