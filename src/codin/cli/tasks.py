@@ -19,6 +19,7 @@ from codin.config import load_settings
 from codin.errors import InvalidInputError
 
 if TYPE_CHECKING:
+    from codin.agent.planning.plan import Plan
     from codin.database import Database
     from codin.task import EventLog
     from codin.task.log.base import TaskRow
@@ -143,6 +144,37 @@ def answer(task_id: str, answer: str, as_json: bool, overrides: Overrides) -> in
     from codin.cli.watching import interruptible
 
     return asyncio.run(interruptible(answer_task(task_id, answer, overrides, as_json=as_json)))
+
+
+@tasks.command("plan")
+@config_option
+@click.argument("task_id")
+@click.option("--retry", metavar="STEP", help="Do a step again, with all that follows from it.")
+@click.option("--skip", metavar="STEP", help="Go on as if a step were done, without its output.")
+@click.option("--remove", metavar="STEP", help="Leave out a step that no other needs.")
+@click.option("--add", metavar="JSON", help="A step to add, as in a plan in YAML or JSON.")
+def change_plan(config: Path | None, task_id: str, **given: str | None) -> None:
+    """Change the plan of a goal that is at work: one step at a time.
+
+    What the other steps are doing goes on.
+    """
+    from codin.agent.planning.edits import edit_of
+
+    edit = edit_of({key: value for key, value in given.items() if value is not None})
+
+    async def change(log: EventLog) -> Plan:
+        from codin.security import LOCAL_USER
+        from codin.task import TaskRunner
+        from codin.task.plan_editing import PlanEditing
+
+        runner = TaskRunner(log, takes_over=False)
+        try:
+            return await PlanEditing(runner).edit(LOCAL_USER, await named(log, task_id), edit)
+        finally:
+            await runner.aclose()
+
+    for step in _with_log(config, change).steps:
+        click.echo(f"{step.id} ({step.agent}): {step.title or step.instruction}"[:200])
 
 
 @tasks.command()

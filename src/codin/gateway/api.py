@@ -19,6 +19,7 @@ from codin.agent.a2a import user_message
 from codin.agent.answers import answering
 from codin.agent.base import AgentInfo
 from codin.agent.host.process import HostState
+from codin.agent.planning.edits import PlanEdit
 from codin.errors import NotFoundError
 from codin.gateway.api_models import (
     About,
@@ -90,6 +91,8 @@ class PageApi:
                      errors=[404]),
             Endpoint("POST", "/api/tasks/{id}/cancel", self.cancel, "Cancel a task.", _TASK,
                      errors=[404, 409]),
+            Endpoint("POST", "/api/tasks/{id}/plan", self.edit_plan, "Change the plan of a goal.",
+                     _TASK, body=PlanEdit, errors=[400, 404, 409]),
             Endpoint("POST", "/api/tasks/{id}/pause", self.pause, "Have a task go no further.",
                      _TASK, errors=[404, 409]),
             Endpoint("POST", "/api/tasks/{id}/resume", self.resume, "Have a paused task go on.",
@@ -178,6 +181,12 @@ class PageApi:
         return _task_response(
             await self._orchestrator.on_cancel_task(CancelTaskRequest(id=call.id), context)
         )
+
+    async def edit_plan(self, call: Call) -> Response:
+        context = self._contexts.build(call.request)
+        agents = [served.info for served in self._parts.agents(principal_of(call.request))]
+        await self._orchestrator.edit_plan(call.id, call.body, agents, context)
+        return await self.task(call)
 
     async def pause(self, call: Call) -> Response:
         return await self._paused(call, paused=True)

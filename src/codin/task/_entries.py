@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
+from codin.agent._parts import data_json
 from codin.agent.a2a import bare_status
+from codin.ids import new_id
 from codin.task.log.base import Entry, TaskRow
-from codin.task.projection import Json, to_json
+from codin.task.projection import Json
 from codin.task.states import SUBMITTED, WORKING
 
 if TYPE_CHECKING:
     from a2a.types import Message
+
+    from codin.task.work import Run
 
 
 def submitted(message: Message, said: Json) -> Entry:
@@ -26,15 +31,14 @@ def submitted(message: Message, said: Json) -> Entry:
 
 def repeated(row: TaskRow, attempt: int) -> Entry:
     """That the work goes on in another process, by an ``attempt`` of its run after others."""
-    from a2a.types import TaskState
+    return told(row, {"type": "attempt", "attempt": attempt})
 
-    from codin.agent.a2a import agent_message, data_part, status_update
 
-    part = data_part({"type": "attempt", "attempt": attempt})
-    message = agent_message([part], context_id=row.context_id, task_id=row.task_id)
-    state = TaskState.TASK_STATE_WORKING
-    update = status_update(row.task_id, row.context_id, state, message)
-    return Entry("status", to_json(update.status_update))
+def told(task: TaskRow | Run, payload: Mapping[str, Any]) -> Entry:
+    """A piece of data, as a status of a task that is at work."""
+    ids = {"taskId": task.task_id, "contextId": task.context_id}
+    said = {"messageId": new_id(), **ids, "role": "ROLE_AGENT", "parts": [data_json(payload)]}
+    return Entry("status", {**ids, "status": {**bare_status(WORKING), "message": said}})
 
 
 def working(message: Message) -> Entry:

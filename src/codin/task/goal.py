@@ -155,6 +155,7 @@ class GoalWork:
     async def _go_on(self, steps: PlanRun, rows: Sequence[StepRow]) -> None:
         """Take up a goal whose process has ended, or that waited for an answer: the first step that
         asked gets it."""
+        steps.skip(row.step_id for row in rows if row.state == "skipped")
         for job, row in jobs_of(steps.plan, rows):
             if row.child_id is not None:
                 attempt = await steps.steps.dispatcher.look(job.named, row.child_id)

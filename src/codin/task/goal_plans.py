@@ -14,6 +14,7 @@ from codin.agent.planning.plan import Plan, PlanError
 from codin.agent.planning.planner import Planner, PlanningFailed, PlanRequest
 from codin.agent.planning.step import Step
 from codin.errors import CodinError
+from codin.security import Principal
 from codin.task.files import GoalFiles
 from codin.task.log.base import EventLog, Kind, StepRow
 from codin.task.plan_run import StepFailure
@@ -87,25 +88,8 @@ class GoalPlans:
         return most if plan.replans is None else plan.replans
 
     async def stored(self, run: Run, rows: Sequence[StepRow]) -> tuple[Plan | None, int]:
-        """The plan of the goal as it was begun last, if it was, and how often it had been mended.
-        Its steps are those of ``rows``.
-
-        Raises:
-            ValueError: it was stored by another version, and cannot be read.
-        """
-        told: dict[str, Any] | None = None
-        mended, after = 0, 0
-        kinds: tuple[Kind, ...] = ("status",)
-        while events := await self._log.read(run.principal, run.task_id, after, kinds=kinds):
-            after = events[-1].seq
-            for payload in (one for event in events for one in _plans(event.body)):
-                mended += "because" in payload
-                told = payload["plan"]
-        if told is None:
-            return None, 0
-        known = {row.step_id: step_of(row) for row in rows if is_planned(row.step_id)}
-        steps = [known[step["id"]] for step in told["steps"]]
-        return Plan.model_validate({**told, "steps": steps}), mended
+        """``stored_plan`` of the goal of ``run``."""
+        return await stored_plan(self._log, run.principal, run.task_id, rows)
 
     async def words(self, run: Run) -> str:
         """The goal in words; in a run that goes on, the message is an answer and not the goal."""
@@ -131,6 +115,30 @@ class GoalPlans:
             ask=ask,
             max_steps=self._max_steps,
         )
+
+
+async def stored_plan(
+    log: EventLog, principal: Principal, task_id: str, rows: Sequence[StepRow]
+) -> tuple[Plan | None, int]:
+    """The plan of a goal as it was begun, or changed, last, if it was, and how often it had been
+    mended. Its steps are those of ``rows``.
+
+    Raises:
+        ValueError: it was stored by another version, and cannot be read.
+    """
+    told: dict[str, Any] | None = None
+    mended, after = 0, 0
+    kinds: tuple[Kind, ...] = ("status",)
+    while events := await log.read(principal, task_id, after, kinds=kinds):
+        after = events[-1].seq
+        for payload in (one for event in events for one in _plans(event.body)):
+            mended += "because" in payload
+            told = payload["plan"]
+    if told is None:
+        return None, 0
+    known = {row.step_id: step_of(row) for row in rows if is_planned(row.step_id)}
+    steps = [known[step["id"]] for step in told["steps"]]
+    return Plan.model_validate({**told, "steps": steps}), mended
 
 
 def plan_part(plan: Plan) -> Part:

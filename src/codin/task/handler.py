@@ -5,7 +5,7 @@ Whatever transport a request came by, who makes it is in the call context's stat
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import cached_property
@@ -47,6 +47,8 @@ from google.protobuf.json_format import ParseDict
 
 from codin.agent.base import AgentInfo
 from codin.agent.cards import RESUME_EXTENSION
+from codin.agent.planning.edits import PlanEdit
+from codin.agent.planning.plan import PlanError
 from codin.errors import InvalidInputError, NotFoundError
 from codin.security import DEFAULT_ROLES, Access, ForbiddenError, Principal, RoleAuthorizer
 from codin.task._listing import list_tasks
@@ -55,6 +57,7 @@ from codin.task._requests import check_message, check_modes
 from codin.task.door import PARENT, Door, admit_task
 from codin.task.errors import LogError, TaskEnded, TaskError, TaskRepeated, UnknownTask
 from codin.task.log.base import EventLog, TaskRow
+from codin.task.plan_editing import PlanEditing
 from codin.task.projection import Json, TaskProjection
 from codin.task.runner import TaskRunner
 from codin.task.updates import (
@@ -251,6 +254,29 @@ class AgentRequestHandler(RequestHandler):
                 return await act(principal, row.task_id)
             except TaskEnded as error:
                 raise TaskNotCancelableError(str(error)) from error
+
+    async def edit_plan(
+        self,
+        task_id: str,
+        edit: PlanEdit,
+        agents: Sequence[AgentInfo],
+        context: ServerCallContext,
+    ) -> None:
+        """Change the plan of a goal that is at work; who may cancel it may. ``agents`` are those
+        that the caller may use.
+
+        Raises:
+            A2AError: there is no such goal, it has ended, or its plan cannot be changed so.
+        """
+        principal = self._door.caller(context)
+        async with self._door.doing(principal, "task.cancel", task_id, context):
+            row = await self._row(principal, task_id)
+            try:
+                await PlanEditing(self._runner).edit(principal, row.task_id, edit, agents)
+            except TaskEnded as error:
+                raise TaskNotCancelableError(str(error)) from error
+            except (InvalidInputError, PlanError) as error:
+                raise InvalidParamsError(str(error)) from error
 
     async def on_list_tasks(
         self, params: ListTasksRequest, context: ServerCallContext

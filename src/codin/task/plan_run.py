@@ -130,6 +130,12 @@ class PlanRun:
         elif isinstance(attempt.end, Completed):
             await self.steps.take(job, attempt)
 
+    def skip(self, step_ids: Iterable[str]) -> None:
+        """Have steps that somebody skipped as done, with nothing to show for it."""
+        planned = {step.id for step in self.plan.steps}
+        for step_id in planned.intersection(step_ids):
+            self.steps.outputs[step_id] = StepOutput("")
+
     def answer(self, job_id: str, message: Any) -> None:
         """The next run of the job gets ``message`` as the answer to what it asked."""
         del self.paused[job_id]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from codin.agent.events import AgentEvent, Canceled, Failed
@@ -285,6 +285,45 @@ class TaskRunner:
         self._watch.start()
         self._watch.nudge()
         return row
+
+    @asynccontextmanager
+    async def held(self, principal: Principal, task_id: str) -> AsyncIterator[Lease]:
+        """The lease of a task that is at work, with nobody who runs it meanwhile; what it has begun
+        goes on, and so does it afterwards.
+
+        Raises:
+            UnknownTask: there is none for this principal.
+            TaskEnded: it is over.
+            TaskError: whoever runs it does not let go of it.
+        """
+        was = (await self.log.task(principal, task_id)).paused
+        row = await self.log.request_pause(principal, task_id, paused=True, below=False)
+        try:
+            lease = await self._free(row)
+            try:
+                yield lease
+            finally:
+                await self.log.release(lease)
+        finally:
+            if not was:
+                with suppress(TaskEnded):
+                    await self.log.request_pause(principal, task_id, paused=False, below=False)
+                self._watch.start()
+                self._watch.nudge()
+
+    async def _free(self, row: TaskRow) -> Lease:
+        """The lease of a paused task, once whoever runs it has let go of it."""
+        active = self._runs.get(row.task_id)
+        if active is not None:
+            await active.leave()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._lease_seconds + 2 * self._pulse_seconds):
+                while (lease := await self._claim(row)) is None:
+                    if (await self.log.task(row.principal, row.task_id)).ended:
+                        raise TaskEnded(f"task {row.task_id} has ended meanwhile")
+                    await asyncio.sleep(self._pulse_seconds / 4)
+                return lease
+        raise TaskError(f"task {row.task_id} is not let go of by the process that runs it")
 
     async def take(self, principal: Principal, task_id: str) -> bool:
         """Have a task that nobody runs, because it is paused or was left behind, go on here, with

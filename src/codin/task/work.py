@@ -8,7 +8,6 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from codin.agent.a2a import data_part, status_update
 from codin.agent.base import Agent, AgentInfo, ModelAccess
 from codin.agent.base import Task as AgentTask
 from codin.agent.events import (
@@ -22,12 +21,12 @@ from codin.agent.events import (
     TextFinal,
 )
 from codin.security import RunGrant, RunGrants
+from codin.task._entries import told
 from codin.task._paused import Kept
 from codin.task._run_calls import Reply, RunCalls
 from codin.task.beginning import Beginning
 from codin.task.journal import Journal
 from codin.task.log.base import Adopt, Entry, Lane, StepRow
-from codin.task.projection import to_json
 from codin.task.urgency import NOT_URGENT, Urgency
 from codin.tool.agent import granted
 from codin.tool.base import Tool
@@ -112,15 +111,7 @@ class Run:
 
     async def say(self, payload: Mapping[str, Any], *, steps: Sequence[StepRow] = ()) -> None:
         """Say a piece of data as a working status, and write ``steps`` with it."""
-        from a2a.types import TaskState
-
-        from codin.agent.a2a import agent_message
-
-        message = agent_message(
-            [data_part(payload)], context_id=self.context_id, task_id=self.task_id
-        )
-        update = status_update(self.task_id, self.context_id, TaskState.TASK_STATE_WORKING, message)
-        await self.journal.put(Entry("status", to_json(update.status_update)), steps)
+        await self.journal.put(told(self, payload), steps)
 
     async def adopt(self, child_id: str, *, step: str, agent: str) -> None:
         """Take in what is new in a child task's log."""

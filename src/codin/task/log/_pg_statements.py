@@ -403,13 +403,13 @@ async def request_cancel(
 
 
 async def request_pause(
-    connection: AsyncConnection, principal: Principal, task_id: str, paused: bool
+    connection: AsyncConnection, principal: Principal, task_id: str, paused: bool, below: bool
 ) -> TaskRow:
     row = await find(connection, principal, task_id)
     if row.ended:
         raise TaskEnded(f"task {task_id} has ended ({row.state}): there is nothing to pause")
     await connection.execute(
         "UPDATE task SET paused = %s WHERE task_id = %s OR goal_id = %s",
-        (paused, task_id, task_id),
+        (paused, task_id, task_id if below else None),
     )
     return await find(connection, principal, task_id)

@@ -379,12 +379,13 @@ def request_cancel(connection: sqlite3.Connection, principal: Principal, task_id
 
 
 def request_pause(
-    connection: sqlite3.Connection, principal: Principal, task_id: str, paused: bool
+    connection: sqlite3.Connection, principal: Principal, task_id: str, paused: bool, below: bool
 ) -> TaskRow:
     row = find(connection, principal, task_id)
     if row.ended:
         raise TaskEnded(f"task {task_id} has ended ({row.state}): there is nothing to pause")
     connection.execute(
-        "UPDATE task SET paused = ? WHERE task_id = ? OR goal_id = ?", (paused, task_id, task_id)
+        "UPDATE task SET paused = ? WHERE task_id = ? OR goal_id = ?",
+        (paused, task_id, task_id if below else None),
     )
     return find(connection, principal, task_id)

@@ -116,9 +116,11 @@ class StoredLog(EventLog):
         )
         return row
 
-    async def request_pause(self, principal: Principal, task_id: str, *, paused: bool) -> TaskRow:
+    async def request_pause(
+        self, principal: Principal, task_id: str, *, paused: bool, below: bool = True
+    ) -> TaskRow:
         row: TaskRow = await self._write(
-            self.statements.request_pause, principal, task_id, paused, touches=(task_id,)
+            self.statements.request_pause, principal, task_id, paused, below, touches=(task_id,)
         )
         return row
 

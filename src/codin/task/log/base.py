@@ -462,9 +462,11 @@ class EventLog(ABC):
         """
 
     @abstractmethod
-    async def request_pause(self, principal: Principal, task_id: str, *, paused: bool) -> TaskRow:
-        """Have the task, and all that was begun for it, run by nobody, or again by somebody. Who
-        runs them learns of it by ``pulse``.
+    async def request_pause(
+        self, principal: Principal, task_id: str, *, paused: bool, below: bool = True
+    ) -> TaskRow:
+        """Have the task, and with ``below`` all that was begun for it, run by nobody, or again by
+        somebody. Who runs them learns of it by ``pulse``.
 
         Raises:
             UnknownTask: there is none for this principal.
