@@ -114,6 +114,39 @@ async def test_goals_are_listed_newest_first_and_page_by_page(
     assert (again.status_code, again.json()["error"]["code"]) == (409, "task_not_cancelable")
 
 
+async def test_a_task_is_paused_and_resumed(http: httpx.AsyncClient, served: Served) -> None:
+    task_id = await start(http, "hang one")
+    assert (await http.post(f"/api/tasks/{task_id}/pause")).status_code == 200
+    [row] = (await http.get("/api/tasks")).json()["tasks"]
+    assert (row["id"], row["paused"]) == (task_id, True)
+    async with asyncio.timeout(10):
+        while (await served.log.task(LOCAL_USER, task_id)).owner is not None:
+            await asyncio.sleep(0.05)
+    assert (await http.post(f"/api/tasks/{task_id}/resume")).status_code == 200
+    [row] = (await http.get("/api/tasks")).json()["tasks"]
+    assert not row["paused"]
+    assert (await http.post(f"/api/tasks/{task_id}/cancel")).status_code == 200
+    for verb in ("pause", "resume"):
+        over = await http.post(f"/api/tasks/{task_id}/{verb}")
+        assert (over.status_code, over.json()["error"]["code"]) == (409, "task_not_cancelable")
+        assert (await http.post(f"/api/tasks/nope/{verb}")).status_code == 404
+
+
+async def test_a_plan_is_changed_by_a_change_that_can_be(http: httpx.AsyncClient) -> None:
+    task_id = await start(http, "hang one")
+    async with asyncio.timeout(10):
+        while not (await http.get(f"/api/tasks/{task_id}")).json().get("status", {}).get("message"):
+            await asyncio.sleep(0.05)
+    path = f"/api/tasks/{task_id}/plan"
+    for wrong in ({}, {"skip": "a", "retry": "a"}, {"drop": "a"}):
+        assert (await http.post(path, json=wrong)).status_code == 400
+    refused = await http.post(path, json={"retry": "nothing"})
+    assert refused.status_code == 400
+    assert "there is no step 'nothing'" in refused.json()["error"]["message"]
+    assert (await http.post("/api/tasks/nope/plan", json={"skip": "a"})).status_code == 404
+    assert (await http.post(f"/api/tasks/{task_id}/cancel")).status_code == 200
+
+
 async def test_a_task_that_asks_takes_an_answer_and_others_do_not(http: httpx.AsyncClient) -> None:
     task_id = await start(http, "ask me")
     async with asyncio.timeout(10):
