@@ -8,6 +8,8 @@ from pydantic import Field, field_validator
 
 from codin.config.section import Section
 
+_SERVERS = ("postgresql://", "postgres://", "redis://", "rediss://", "unix://")
+
 
 class KeepSettings(Section):
     """What goes into memory by itself, where it can be found again: what was said in conversations,
@@ -49,7 +51,9 @@ class RecallSettings(Section):
 
 
 class MemorySettings(Section):
-    """Memory.
+    """Memory: in a file below the home, or at ``url``, which is Postgres with pgvector
+    (``postgresql://...``) or Redis (``redis://...``, ``rediss://...``, ``unix://...``), for
+    gateways on many machines.
 
     ``embedder`` is what texts are compared by in meaning: ``e5`` on this machine, which needs the
     extra ``embed``, or a provider's (``openai:text-embedding-3-small``); without one, texts are
@@ -57,8 +61,16 @@ class MemorySettings(Section):
     ``compact`` the model in use sums up what is older.
     """
 
+    url: str | None = None
     embedder: str | None = None
     window: int = Field(default=1_500, ge=0)
     compact: bool = False
     keep: KeepSettings = KeepSettings()
     recall: RecallSettings = RecallSettings()
+
+    @field_validator("url")
+    @classmethod
+    def _a_server(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(_SERVERS):
+            raise ValueError(f"give an address that begins with {', '.join(_SERVERS)}")
+        return url

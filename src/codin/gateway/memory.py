@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from codin.config import Settings
 from codin.gateway.team import TeamProblem
-from codin.memory import Embedder, MemorySystem, SQLiteMemory
+from codin.memory import Embedder, MemorySystem
+from codin.memory import open_memory as memory_at
 from codin.model.base import ModelClient
 from codin.model.embedders import embedder_of
 from codin.model.errors import ModelUnavailable, UnknownModel
@@ -59,11 +60,16 @@ async def open_platform_memory(
 async def open_memory(
     settings: Settings,
 ) -> AsyncIterator[tuple[MemorySystem, TeamProblem | None]]:
-    """The memory alone, and why it has no embedder where one was asked for."""
+    """The memory alone, and why it has no embedder where one was asked for.
+
+    Raises:
+        MemoryFailure: what a memory at its address needs is not installed.
+    """
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     async with AsyncExitStack() as stack:
         embedder, problem = await _embedder(stack, settings.memory.embedder)
-        memory = SQLiteMemory(settings.home / FILE_NAME, embedder=embedder)
+        place = settings.memory.url or settings.home / FILE_NAME
+        memory = memory_at(place, embedder=embedder)
         yield await stack.enter_async_context(memory), problem
 
 
