@@ -8,14 +8,14 @@ import pytest
 from codin.memory import MemorySystem
 from codin.memory.postgres import PostgresMemory
 from codin.testing.hashing_embedder import HashingEmbedder
-from codin.testing.memory_conformance import MemoryConformance
+from codin.testing.memory_conformance import MemoryConformance, ReembedConformance
 
 pytestmark = pytest.mark.slow
 
 TABLES = ("message", "note", "collection", "chunk", "vector", "word")
 
 
-class TestPostgresMemory(MemoryConformance):
+class TestPostgresMemory(MemoryConformance, ReembedConformance):
     @pytest.fixture
     async def memory(self, kept_database: str) -> AsyncIterator[MemorySystem]:
         async with PostgresMemory(kept_database, embedder=HashingEmbedder()) as memory:

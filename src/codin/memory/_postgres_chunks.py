@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from psycopg import AsyncConnection
 
 from codin.database.postgres import PostgresTables
-from codin.memory._chunk_store import ChunkStore, Question, Writing
+from codin.memory._chunk_store import ChunkStore, Outdated, Question, Writing
 from codin.memory._postgres_nearest import MANY, can_be_indexed, make_index
+from codin.memory._postgres_reembedding import outdated, place, switched
 from codin.memory._postgres_searching import Search
 from codin.memory._postgres_tables import HOME, reach
 from codin.memory._postgres_writing import collection_of, remove, write
 from codin.memory.chunks import FoundChunk
-from codin.memory.embedder import Embedder, check_space
+from codin.memory.embedder import Embedder, Space, check_space
 from codin.memory.errors import MemoryFailure
 from codin.security import Scope
+
+if TYPE_CHECKING:
+    from numpy import float32
+    from numpy.typing import NDArray
 
 _log = logging.getLogger(__name__)
 
@@ -49,6 +55,29 @@ class PostgresChunks(ChunkStore):
         vectors = await self._tables.run(work)
         if writing.space is not None and vectors >= MANY:
             await self._index(writing.space.dimension)
+
+    async def _outdated(
+        self, scope: Scope | None, collection: str, space: Space, *, most: int, switch: bool
+    ) -> list[Outdated]:
+        async def work(connection: AsyncConnection) -> list[Outdated]:
+            async with connection.transaction():
+                await connection.execute(await self._path(connection))
+                if switch:
+                    await switched(connection, scope, collection, space)
+                return await outdated(connection, scope, collection, space, most)
+
+        return await self._tables.run(work)
+
+    async def _place(self, keys: Sequence[Any], vectors: NDArray[float32], space: Space) -> int:
+        async def work(connection: AsyncConnection) -> tuple[int, int]:
+            async with connection.transaction():
+                await connection.execute(await self._path(connection))
+                return await place(connection, keys, vectors, space)
+
+        placed, largest = await self._tables.run(work)
+        if largest >= MANY:
+            await self._index(space.dimension)
+        return placed
 
     async def _remove(self, scope: Scope, collection: str, ids: Sequence[str], now: float) -> int:
         async def work(connection: AsyncConnection) -> int:
