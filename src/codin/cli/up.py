@@ -82,7 +82,7 @@ async def _serve(settings: Settings, again: Overrides | None) -> int:
                 for line in _for_e2b(served) if settings.e2b.enabled else ():
                     click.echo(line)
                 await opening
-                _say("ending what runs ...")
+                _say("stopping; tasks at work go on when codin starts again")
     return ExitCode.OK
 
 

@@ -29,6 +29,8 @@ class ActiveRun:
         self._work = work
         self._journal = run.journal
         self._grace = grace_seconds
+        self.left = False
+        """Whether it was stopped here so that it goes on somewhere else."""
         self._stop_reason: str | None = None
         self._turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._timed_out = False
@@ -56,6 +58,7 @@ class ActiveRun:
 
     async def leave(self) -> None:
         """Stop the work without a word, and return when another process may go on with it."""
+        self.left = True
         self.lose()
         await asyncio.wait([self.driver])
 

@@ -119,7 +119,7 @@ class Runs:
             await active.drive(partial(self._before_end, active.run, said, scope))
             stopped = True  # the lease was given back with the last event
         except FencedError as error:
-            _log.warning("%s", error)
+            _log.log(logging.DEBUG if active.left else logging.WARNING, "%s", error)
         except Exception:
             _log.exception("the run of task %s could not be brought to its end", new.task_id)
             self.doubtful(active.run.principal, new.task_id)
