@@ -7,7 +7,6 @@ one round trip; what needs more opens its transaction.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from psycopg import AsyncConnection
@@ -15,42 +14,46 @@ from psycopg.errors import UniqueViolation
 
 from codin.security import Principal
 from codin.task.errors import (
-    FencedError,
     LogError,
     TaskEnded,
     TaskExists,
     TaskRepeated,
-    UnknownTask,
 )
 from codin.task.log._claiming import UNFINISHED
 from codin.task.log._json import dump
+from codin.task.log._pg_appending import ENDED, append
 from codin.task.log._pg_queries import FREE, NOW, ROOMLESS, ROW, find, mine, row_of
 from codin.task.log.base import (
     REPEAT_SECONDS,
-    Adopt,
     Entry,
     Lease,
     NewTask,
     Pulse,
     Room,
-    StepRow,
     TaskRow,
     check_new,
-    holds,
     last_status,
-    latest,
-    place_of,
     pulse_of,
     repeat_key,
     state_of,
 )
-from codin.task.states import STOPPED, TERMINAL
 
-_ENDED = sorted(TERMINAL)
+__all__ = [
+    "append",
+    "claim",
+    "claim_lost",
+    "create",
+    "pulse",
+    "release",
+    "request_cancel",
+    "request_pause",
+]
+
 _SEEN = 4
 """How many times as many waiting tasks are looked at as are claimed."""
 
 # Lists go in binary (%b): as text each quotation mark in them would be escaped, one by one.
+
 # The key is taken by the unique index, so of two at once the second waits and finds it taken.
 _CREATE = f"""
 WITH allowed AS MATERIALIZED (
@@ -80,25 +83,6 @@ WITH allowed AS MATERIALIZED (
     FROM made, unnest(%(kinds)b::text[], %(bodies)b::text[]) WITH ORDINALITY AS e (kind, body, n)
 )
 SELECT lease_expires FROM made""".encode()  # noqa: S608
-
-# The task's row is locked by its change of last_seq, so the events' numbers follow each other. A
-# status is kept only when the state changes with it: in the entries, or from how the task stands.
-_APPEND = f"""
-WITH moved AS (
-    UPDATE task SET last_seq = last_seq + %(count)s,
-        state = COALESCE(%(state)s, state),
-        status = CASE WHEN %(changes)s OR state <> %(state)s THEN %(status)s ELSE status END,
-        updated = CASE WHEN %(changes)s OR state <> %(state)s THEN {NOW} ELSE updated END,
-        owner = CASE WHEN %(gives_back)s THEN NULL ELSE owner END
-    WHERE task_id = %(task)s AND owner = %(owner)s AND fence = %(fence)s
-        AND NOT state = ANY(%(ended)s)
-    RETURNING task_id, last_seq
-), written AS (
-    INSERT INTO task_event (task_id, seq, kind, body, time)
-    SELECT task_id, last_seq - %(count)s + n, kind, body, {NOW}
-    FROM moved, unnest(%(kinds)b::text[], %(bodies)b::text[]) WITH ORDINALITY AS e (kind, body, n)
-)
-SELECT last_seq FROM moved""".encode()  # noqa: S608
 
 
 async def create(
@@ -157,133 +141,6 @@ async def _refuse(
     raise TaskRepeated(found[0])
 
 
-async def append(
-    connection: AsyncConnection,
-    lease: Lease,
-    entries: Sequence[Entry | Adopt],
-    steps: Sequence[StepRow],
-) -> int:
-    plain = [entry for entry in entries if isinstance(entry, Entry)]
-    if plain and not steps and len(plain) == len(entries) and _in_order(plain):
-        seq = await _append_plain(connection, lease, plain, gives_back=_stops(plain))
-        if seq is not None:
-            return seq
-    async with connection.transaction():
-        state, seq = await _hold(connection, lease)
-        for entry in entries:
-            if state in TERMINAL:
-                raise TaskEnded(f"task {lease.task_id} has ended ({state}): nothing can follow")
-            if isinstance(entry, Adopt):
-                seq = await _adopt(connection, lease.task_id, entry, seq)
-            else:
-                seq = await _append_plain(connection, lease, [entry], gives_back=False) or seq
-                state = state_of(entry.kind, entry.body) or state
-        await _put_steps(connection, lease.task_id, steps, seq)
-        if _stops(plain):
-            await release(connection, lease)
-    return seq
-
-
-def _stops(entries: Sequence[Entry]) -> bool:
-    """Whether a task has stopped after ``entries``, by one of them."""
-    states = [state_of(entry.kind, entry.body) for entry in entries]
-    return next((state in STOPPED for state in reversed(states) if state), False)
-
-
-def _in_order(entries: Sequence[Entry]) -> bool:
-    return all(state_of(entry.kind, entry.body) not in TERMINAL for entry in entries[:-1])
-
-
-async def _append_plain(
-    connection: AsyncConnection, lease: Lease, entries: Sequence[Entry], *, gives_back: bool
-) -> int | None:
-    """The last seq; ``None`` when the lease is stale or the task has ended."""
-    state, status, changes = None, None, 0
-    for entry in entries:
-        new = state_of(entry.kind, entry.body)
-        if new is not None and new != state:
-            state, status, changes = new, entry.body["status"], changes + 1
-    cursor = await connection.execute(
-        _APPEND,
-        {
-            "count": len(entries),
-            "state": state,
-            "status": None if state is None else dump(status),
-            "changes": changes > 1,
-            "gives_back": gives_back,
-            "task": lease.task_id,
-            "owner": lease.owner,
-            "fence": lease.fence,
-            "ended": _ENDED,
-            "kinds": [entry.kind for entry in entries],
-            "bodies": [dump(entry.body) for entry in entries],
-        },
-    )
-    moved = await cursor.fetchone()
-    return None if moved is None else int(moved[0])
-
-
-async def _hold(connection: AsyncConnection, lease: Lease) -> tuple[str, int]:
-    cursor = await connection.execute(
-        "SELECT owner, fence, state, last_seq FROM task WHERE task_id = %s FOR UPDATE",
-        (lease.task_id,),
-    )
-    found = await cursor.fetchone()
-    if found is None or not holds(lease, *found[:3]):
-        raise FencedError(
-            f"task {lease.task_id} is in other hands now: what {lease.owner} wanted to add was not"
-            " written"
-        )
-    return found[2], found[3]
-
-
-async def _adopt(connection: AsyncConnection, task_id: str, entry: Adopt, seq: int) -> int:
-    cursor = await connection.execute(
-        "SELECT 1 FROM task WHERE task_id = %s AND parent_id = %s", (entry.child_id, task_id)
-    )
-    if await cursor.fetchone() is None:
-        raise UnknownTask(entry.child_id)
-    # One statement sees the child at one moment; its numbers have no gaps, nor have these then.
-    cursor = await connection.execute(
-        """WITH taken AS (
-                SELECT COALESCE(max(child_seq), 0) AS seq FROM task_event WHERE child_id = %(child)s
-            ), written AS (
-                INSERT INTO task_event (task_id, seq, kind, body, time, child_id, child_seq)
-                SELECT %(task)s, %(seq)s - taken.seq + e.seq, 'child', %(body)s, e.time,
-                    e.task_id, e.seq
-                FROM taken, task_event e WHERE e.task_id = %(child)s AND e.seq > taken.seq
-                RETURNING seq
-            )
-            UPDATE task SET last_seq = %(seq)s + (SELECT count(*) FROM written)
-            WHERE task_id = %(task)s RETURNING last_seq""",
-        {
-            "task": task_id,
-            "child": entry.child_id,
-            "seq": seq,
-            "body": dump({"step": entry.step, "agent": entry.agent}),
-        },
-    )
-    (last,) = await cursor.fetchone() or (seq,)
-    return int(last)
-
-
-async def _put_steps(
-    connection: AsyncConnection, task_id: str, steps: Sequence[StepRow], seq: int
-) -> None:
-    if not steps:
-        return
-    async with connection.cursor() as cursor:
-        await cursor.executemany(
-            """INSERT INTO step (task_id, step_id, position, body)
-                VALUES (%s, %s, %s, %s)
-                ON CONFLICT (task_id, step_id) DO UPDATE SET body = excluded.body""",
-            [
-                (task_id, step.step_id, place_of(seq, number), dump(asdict(step)))
-                for number, step in enumerate(latest(steps))
-            ],
-        )
-
-
 async def claim(
     connection: AsyncConnection,
     principal: Principal,
@@ -301,7 +158,7 @@ async def claim(
             WHERE task_id = %s AND tenant = %s AND subject = %s AND NOT state = ANY(%s)
                 AND (owner IS NULL OR lease_expires < {NOW} OR owner = %s)
             RETURNING fence, lease_expires""".encode(),  # noqa: S608
-        (owner, ttl, *mine(principal, task_id), _ENDED, dead),
+        (owner, ttl, *mine(principal, task_id), ENDED, dead),
     )
     found = await cursor.fetchone()
     if found is None:
@@ -381,7 +238,7 @@ async def pulse(connection: AsyncConnection, owner: str, ttl: float) -> Pulse:
         f"""UPDATE task SET lease_expires = {NOW} + %s
             WHERE owner = %s AND NOT state = ANY(%s)
             RETURNING task_id, cancel_requested, paused""".encode(),  # noqa: S608
-        (ttl, owner, _ENDED),
+        (ttl, owner, ENDED),
     )
     return pulse_of(await cursor.fetchall())
 
@@ -393,7 +250,7 @@ async def request_cancel(
         f"""UPDATE task SET cancel_requested = true
             WHERE task_id = %s AND tenant = %s AND subject = %s AND NOT state = ANY(%s)
             RETURNING {ROW}""".encode(),  # noqa: S608
-        (*mine(principal, task_id), _ENDED),
+        (*mine(principal, task_id), ENDED),
     )
     found = await cursor.fetchone()
     if found is not None:

@@ -124,10 +124,14 @@ def latest(steps: Iterable[StepRow]) -> list[StepRow]:
     return list({step.step_id: step for step in steps}.values())
 
 
+PLACES = 1 << 20
+"""Steps that are written with one event, at most."""
+
+
 def place_of(seq: int, number: int) -> int:
     """Where the ``number``-th of the steps that are written with the event ``seq`` has its place
     among those of its goal, without a look at the others."""
-    return (seq << 20) + number
+    return seq * PLACES + number
 
 
 Lane = Literal["goal", "agent", "below"]
