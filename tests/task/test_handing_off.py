@@ -308,3 +308,45 @@ async def test_a_routed_task_can_be_handed_on(tmp_path: Path) -> None:
             "front handoff back completed",
             "desk route front completed",
         ]
+
+
+@pytest.mark.parametrize("routed", [False, True])
+async def test_what_was_handed_over_goes_on_in_another_process(
+    tmp_path: Path, routed: bool
+) -> None:
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def back(task: Task) -> Stream:
+        yield say("At your service", "a")
+        begun.set()
+        await go.wait()
+        yield say(f"Done: {task.message.parts[0].text}", "b")
+
+    ends = colleague("back", back)
+    team = (Desk(ends) if routed else FRONT, ends)
+    to = "desk" if routed else "front"
+    async with open_house(tmp_path, *team) as house:
+        sending = asyncio.create_task(house.send(to, "does back help?", context_id="talk"))
+        await asyncio.wait_for(begun.wait(), 10)
+        await asyncio.sleep(0.1)  # until that is written
+        [root] = [row for row in (await house.log.tasks(LOCAL_USER)).tasks if not row.parent_id]
+        await house.manager.aclose(hand_over=True)
+        sending.cancel()
+    go.set()
+    async with open_house(tmp_path, *team) as house:
+        assert len(await house.manager.start()) == 2
+        await asyncio.wait_for(house.manager.runner.wait(root.task_id), 10)
+        events = await house.events(root.task_id)
+        assert events[-1].state == "TASK_STATE_COMPLETED"
+        said = [
+            part["text"]
+            for event in events
+            if event.kind == "artifact"
+            for part in event.body["artifact"]["parts"]
+        ]
+        assert said == [
+            *([] if routed else ["One moment."]),
+            "At your service",
+            "Done: does back help?",
+        ]
+        assert set((await house.children(root.task_id)).values()) == {"TASK_STATE_COMPLETED"}
