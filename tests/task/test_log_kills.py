@@ -24,7 +24,7 @@ TASKS = 6
 MOMENTS = ("append", "commit", "notify", "acknowledgement", "any")
 
 WRITER = """
-import asyncio, itertools, os, signal, sys
+import asyncio, itertools, os, random, signal, sys
 from codin.task.errors import TaskRepeated
 from codin.task.log import Entry, PostgresEventLog, SqliteEventLog, StepRow
 from codin.database import _writer
@@ -52,9 +52,14 @@ def after(owner, name):
         return result
     setattr(owner, name, dying)
 
-async def put_steps(*args, _real=_pg_statements._put_steps):
-    await _real(*args)
-    die()
+def during(owner, name):
+    # one statement, which commits by itself: it is met while it is under way
+    async def dying(*args, _real=getattr(owner, name), **kwargs):
+        if next(left) <= 0:
+            wait = random.uniform(0, 0.003)
+            asyncio.get_running_loop().call_later(wait, os.kill, os.getpid(), signal.SIGKILL)
+        return await _real(*args, **kwargs)
+    setattr(owner, name, dying)
 
 if store == "sqlite":
     if moment == "append":
@@ -64,7 +69,7 @@ if store == "sqlite":
     elif moment == "notify":
         after(_writer.Writer, "_tell")
 elif moment == "append":
-    _pg_statements._put_steps = put_steps
+    during(_pg_statements, "append")
 elif moment == "commit":
     before(_pg_wakes.Wakes, "tell")
 elif moment == "notify":
