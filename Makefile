@@ -46,7 +46,8 @@ prove: $(VENV)/.test-ready ## the long proofs: the planner's exam, ten goals, a 
 	@$(BIN)/python -m codin.testing.kills --store postgres
 	@$(BIN)/python -m codin.testing.chaos --store sqlite
 	@$(BIN)/python -m codin.testing.chaos --store postgres
-	@CODIN_TEST_PODMAN=whole $(BIN)/pytest tests/sandbox/test_podman.py
+	@CODIN_TEST_PODMAN=whole CODIN_TEST_ESCAPES=whole $(BIN)/pytest \
+		tests/sandbox/test_podman.py tests/sandbox/test_escapes.py
 
 conformance: $(VENV)/.test-ready ## run the public A2A conformance kit: make conformance KIT=path
 	@VENV=$(VENV) scripts/conformance "$(KIT)"
