@@ -196,7 +196,8 @@ async def test_a_map_over_nothing_is_done_at_once(runner: TaskRunner) -> None:
 
 async def test_a_map_of_a_map_has_the_items_of_the_first(runner: TaskRunner) -> None:
     worker = Worker(list={"files": ["x", "y"]}, count=[{"n": 1}, {"n": 2}])
-    double = {"id": "double", "agent": "w", "map": {"over": {"step": "count"}}}
+    over = {"over": {"step": "count"}, "parallel": 1}  # one after the other, in their order
+    double = {"id": "double", "agent": "w", "map": over}
     plan = plan_of(LISTING, mapping(map={"over": OVER, "parallel": 1}), double)
     await reach(house(runner, Fixed(plan), {"w": worker}))
     assert worker.values("double") == [{"item": {"n": 1}}, {"item": {"n": 2}}]
