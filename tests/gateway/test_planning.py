@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -14,6 +14,7 @@ from codin.agent.planning.routing import FixedPlanner, SingleAgentRouter
 from codin.cli.options import Overrides
 from codin.config import ConfigError, load_settings
 from codin.gateway.planning import planner_of
+from codin.model.base import ModelClient
 
 PLAN = "goal: g\nsteps: [{id: s, agent: a, instruction: do it}]\n"
 
@@ -54,7 +55,7 @@ def test_a_planner_that_is_none_is_refused(tmp_path: Path, planner: str) -> None
 def test_a_file_that_is_no_plan_is_refused(tmp_path: Path) -> None:
     settings = settings_of(tmp_path, '[goal]\nplan = "none.yaml"')
     with pytest.raises(PlanFileError, match=rf"{tmp_path}/none\.yaml: cannot be read"):
-        planner_of(settings.goal, object())  # type: ignore[arg-type]
+        planner_of(settings.goal, cast("ModelClient", None))
 
 
 def test_bounds_of_goals_are_checked(tmp_path: Path) -> None:

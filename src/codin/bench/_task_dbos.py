@@ -23,13 +23,13 @@ DBOS(
 )
 
 
-@DBOS.step()  # type: ignore[untyped-decorator, unused-ignore]
+@DBOS.step()  # type: ignore[untyped-decorator]
 async def step(number: int) -> str:
     """What the agent that is measured does."""
     return f"step {number}"
 
 
-@DBOS.workflow()  # type: ignore[untyped-decorator, unused-ignore]
+@DBOS.workflow()  # type: ignore[untyped-decorator]
 async def chain(steps: int) -> str:
     """One step after the other; what the last one gave."""
     said = ""

@@ -30,7 +30,7 @@ class ArtifactStoreSuite:
 
     async def damage(self, store: ArtifactStore, digest: str) -> None:
         """Change the content behind the store's back."""
-        raise NotImplementedError
+        raise NotImplementedError("give the store to be checked")
 
     @pytest.mark.parametrize("content", [b"", b"\x00\xff" * 3, b"x" * 3_000_000])
     async def test_a_content_comes_back_by_its_digest(

@@ -11,8 +11,8 @@ from codin.task import EventLog
 from codin.task.log import LogEvent, TaskRow
 from codin.task.states import COMPLETED
 from codin.testing.chaos.team import CALLS, STEPS
+from codin.testing.whole_log import all_events, all_tasks
 
-_PAGE = 500
 _SHOWN = 20
 
 
@@ -56,8 +56,8 @@ class Audit:
     async def findings(self) -> Findings:
         """All of it."""
         found = self._found
-        async for row in _rows(self._log):
-            events = await _events(self._log, row)
+        async for row in all_tasks(self._log):
+            events = await all_events(self._log, row)
             found.tasks += 1
             found.events += len(events)
             if [event.seq for event in events] != list(range(1, row.last_seq + 1)):
@@ -115,21 +115,3 @@ class Audit:
             if not self._executions[key]:
                 found.missing += 1
                 found.say(f"the call {key} was never made, and is said to have been")
-
-
-async def _rows(log: EventLog) -> Any:
-    after = None
-    while True:
-        page = await log.tasks(LOCAL_USER, limit=_PAGE, after=after)
-        for row in page.tasks:
-            yield row
-        after = page.cursor
-        if after is None:
-            return
-
-
-async def _events(log: EventLog, row: TaskRow) -> list[LogEvent]:
-    events: list[LogEvent] = []
-    while some := await log.read(LOCAL_USER, row.task_id, events[-1].seq if events else 0):
-        events += some
-    return events

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,8 +13,8 @@ from codin.task.projection import TaskProjection
 from codin.task.states import FAILED
 from codin.task.updates import snapshot, update_of
 from codin.testing.kills.ledger import STOPS, Followed, Ledger, digest
+from codin.testing.whole_log import all_events, all_tasks
 
-_PAGE = 500
 _SHOWN = 20
 
 
@@ -52,9 +52,9 @@ class Audit:
         """All of it."""
         self._sort()
         messages: dict[str, str] = {}
-        rows = [row async for row in _rows(self._log)]
+        rows = [row async for row in all_tasks(self._log)]
         for row in rows:
-            events = await _events(self._log, row)
+            events = await all_events(self._log, row)
             self._count(row, events)
             self._task(row, events)
             first = str(events[0].body["history"][0]["messageId"])
@@ -129,23 +129,3 @@ class Audit:
 def _shown(events: list[LogEvent], seq: int) -> dict[str, Any]:
     projection = TaskProjection(events[:seq])
     return dict(snapshot(projection).body)
-
-
-async def _rows(log: EventLog) -> AsyncIterator[TaskRow]:
-    after = None
-    while True:
-        page = await log.tasks(LOCAL_USER, limit=_PAGE, after=after)
-        for row in page.tasks:
-            yield row
-        after = page.cursor
-        if after is None:
-            return
-
-
-async def _events(log: EventLog, row: TaskRow) -> list[LogEvent]:
-    events: list[LogEvent] = []
-    while True:
-        some = await log.read(LOCAL_USER, row.task_id, events[-1].seq if events else 0)
-        if not some:
-            return events
-        events += some
