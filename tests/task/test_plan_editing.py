@@ -179,8 +179,11 @@ async def test_a_goal_that_waits_for_an_answer_is_answered_first(
         await PlanEditing(runner).edit(LOCAL_USER, task.id, PlanEdit(skip="a"))
 
 
-@pytest.mark.parametrize("wrong", [{}, {"retry": "a", "skip": "b"}, {"drop": "a"}])
-def test_an_edit_is_one_change(wrong: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "wrong",
+    [{}, {"retry": "a", "skip": "b"}, {"drop": "a"}, {"skip": None}, {"skip": "a", "add": None}],
+)
+def test_an_edit_is_one_change(wrong: dict[str, str | None]) -> None:
     with pytest.raises(ValidationError):
         PlanEdit.model_validate(wrong)
 

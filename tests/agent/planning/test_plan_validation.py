@@ -138,6 +138,15 @@ def test_values_fit_their_schemas() -> None:
             },
             "steps.0.inputs.x: give one of step, input and value",
         ),
+        (
+            {
+                "goal": "g",
+                "steps": [
+                    {"id": "a", "agent": "a", "instruction": "x", "inputs": {"x": {"step": None}}}
+                ],
+            },
+            "steps.0.inputs.x: give one of step, input and value",
+        ),
         ({"goal": "g", "steps": [], "budget": {"tokens": 0}}, "budget.tokens"),
     ],
 )

@@ -5,27 +5,23 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from pydantic import ValidationError, model_validator
+from pydantic import ValidationError
 
 from codin.agent.planning.plan import Plan, PlanError
-from codin.agent.planning.step import Part, Step, StepId
+from codin.agent.planning.step import Choice, Step, StepId
 
 
-class PlanEdit(Part):
+class PlanEdit(Choice):
     """One change of a plan that is at work: ``retry`` a step, from its beginning, with all that
     follows from it; ``skip`` one, as if it had been done and given nothing; ``remove`` one that no
     other waits for; or ``add`` one."""
+
+    one_of = ("retry", "skip", "remove", "add")
 
     retry: StepId | None = None
     skip: StepId | None = None
     remove: StepId | None = None
     add: Step | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> PlanEdit:
-        if len(self.model_fields_set) != 1:
-            raise ValueError("give one of retry, skip, remove and add")
-        return self
 
     @property
     def step(self) -> str:

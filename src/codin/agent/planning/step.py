@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    StringConstraints,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 StepId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 InputName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+
+_NULL = {"type": "null"}
 
 ITEM = "item"
 """The input in which each task of a map has its item."""
@@ -21,7 +32,34 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
 
 
-class Binding(Part):
+class Choice(Part):
+    """A part of which exactly one key is given, of those in ``one_of``."""
+
+    one_of: ClassVar[tuple[str, ...]]
+    nullable: ClassVar[frozenset[str]] = frozenset()
+    """Those whose value may be null."""
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        given = self.model_fields_set.intersection(self.one_of)
+        null = {name for name in given if getattr(self, name) is None}
+        if len(given) != 1 or null - self.nullable:
+            raise ValueError(f"give one of {', '.join(self.one_of[:-1])} and {self.one_of[-1]}")
+        return self
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        found = handler.resolve_ref_schema(handler(schema))
+        kinds = {name: dict(kind) for name, kind in found["properties"].items()}
+        for name in set(cls.one_of) - cls.nullable:
+            kinds[name]["anyOf"] = [one for one in kinds[name]["anyOf"] if one != _NULL]
+        one_of = [{"required": [name]} for name in cls.one_of]
+        return {**found, "properties": kinds, "oneOf": one_of}
+
+
+class Binding(Choice):
     """Where a value comes from: the output of a ``step``, an ``input`` of the plan, or the
     ``value`` that stands here. ``field`` is a JSON Pointer (RFC 6901) into it.
 
@@ -29,16 +67,13 @@ class Binding(Part):
     ``map`` is the list of what its items gave, in their order.
     """
 
+    one_of = ("step", "input", "value")
+    nullable = frozenset({"value"})
+
     step: str | None = None
     input: str | None = None
     value: Any = None
     field: str | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> Binding:
-        if len({"step", "input", "value"} & self.model_fields_set) != 1:
-            raise ValueError("give one of step, input and value")
-        return self
 
 
 class Map(Part):
@@ -91,7 +126,9 @@ class Step(Part):
     instruction: str = Field(min_length=1, max_length=20_000)
     needs: tuple[str, ...] = ()
     title: str = Field(default="", max_length=200)
-    inputs: Mapping[InputName, Binding] = {}
+    inputs: Mapping[InputName, Binding] = Field(
+        default={}, json_schema_extra={"additionalProperties": False}
+    )
     map: Map | None = None
     tools: tuple[Name, ...] | None = None
     check: Check | None = None
