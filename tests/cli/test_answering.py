@@ -177,6 +177,7 @@ def test_without_a_terminal_it_ends_and_says_how_to_answer(place: Path) -> None:
     assert state == "input_required"
     assert 'pay {\n  "to": "Bo\\u202e",\n  "amount": 12345678901234567890\n}\n' in run.stdout
     assert "Ann pays." in run.stdout
+    assert "\u202e" not in run.stdout  # it would turn what follows
     told = f'to answer: codin tasks answer {task_id} "yes" --config codin.toml'
     assert told in run.stdout.splitlines()
     again = codin(place, "tasks", "answer", task_id[:8], "yes", "--config", "codin.toml")
@@ -184,7 +185,8 @@ def test_without_a_terminal_it_ends_and_says_how_to_answer(place: Path) -> None:
     assert paid(place) == ["Bo\u202e"]
     assert '"to": "Cy"' in again.stdout
     assert told in again.stdout.splitlines()
-    assert "Bo" not in again.stdout  # it is shown from the answer on
+    assert "plan:" not in again.stdout  # it is shown from the answer on
+    assert again.stdout.count("needs an answer") == 1
     last = codin(place, "tasks", "answer", task_id, "no: he is away", "--json")
     assert last.returncode == 0, last.stderr
     events = [json.loads(line) for line in last.stdout.splitlines()]
