@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from codin.testing.chaos import ChaosProof, Report
+from codin.testing.chaos.proof import dump
 from codin.testing.postgres import postgres_server
 
 pytestmark = pytest.mark.slow
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.slow
 async def _proved(proof: ChaosProof) -> Report:
     async with asyncio.timeout(240):
         report = await proof.run()
-    assert report.holds, report.json()
+    assert report.holds, dump(report)
     assert report.found.effects == report.found.completed * 10
     assert report.found.attempts > report.found.tasks, "some runs were made again"
     return report
