@@ -53,12 +53,13 @@ class ActiveRun:
     async def pause(self) -> None:
         """Stop the work until somebody wants it to go on."""
         await self.run.say({"type": "paused"})
-        await self.run.flushed()
         await self.leave()
 
     async def leave(self) -> None:
-        """Stop the work without a word, and return when another process may go on with it."""
+        """Stop the work without a word, and return when another process may go on with it, from all
+        that was said."""
         self.left = True
+        await self.run.flushed()
         self.lose()
         await asyncio.wait([self.driver])
 

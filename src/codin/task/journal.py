@@ -12,8 +12,10 @@ from codin.task.log.base import Adopt, Entry, EventLog, Lease, StepRow
 
 FLUSH_SECONDS = 0.02
 FLUSH_BYTES = 2048
-"""Text that follows other text is kept back for this long, or until there is this much of it: a
-commit for each token would cost more than the token."""
+"""What follows soon after something was written is kept back until this long after it, or until
+there is this much text: a commit for each token would cost more than the token, and one for each
+step of a goal would have the steps wait for the disk. The end, and what somebody waits for, is
+not."""
 
 SETTLE_SECONDS = 0.002
 """What is said within this time goes into one commit; the end of a run waits for nothing."""
@@ -73,6 +75,7 @@ class Journal:
         self._closed = True
         self._steps += steps
         self._add(event)
+        self._urgent.set()
         self._now.set()
         self._tell()
 
@@ -139,7 +142,6 @@ class Journal:
     async def flushed(self) -> None:
         """Return when all that was put in before is committed, or nothing more will be."""
         target = self._count
-        self._urgent.set()
         while self._done < target and not self._over:
             await self._pressed()
 
@@ -147,6 +149,7 @@ class Journal:
         """Have what there is written at once, and return when something has been, or is over."""
         if self._broken is not None:
             self._begin()
+        self._urgent.set()
         self._now.set()
         if self._written is None:
             self._written = asyncio.Event()
@@ -176,8 +179,8 @@ class Journal:
             self._timer = None
 
     async def _linger(self) -> None:
-        """Return when what there is should be written. The first text after a pause goes at once,
-        what follows it when it is worth a commit."""
+        """Return when what there is should be written: the first after a pause at once, what
+        follows it when it is worth a commit."""
         since = asyncio.get_running_loop().time() - self._flushed
         if since < self._flush_seconds:
             await self._urgent.wait(self._flush_seconds - since)
@@ -191,7 +194,6 @@ class Journal:
         else:
             self._encode_delta()
             self._entries.append(item if isinstance(item, Entry | Adopt) else self._encode(item))
-            self._urgent.set()
         self._count += 1
         self._filled.set()
         if self._writer is None and self._timer is None and self._broken and not self._closed:

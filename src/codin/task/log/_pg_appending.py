@@ -10,9 +10,11 @@ from typing import Any, NoReturn
 from psycopg import AsyncConnection
 from psycopg.errors import UniqueViolation
 
+from codin.security import Principal
 from codin.task.errors import FencedError, LogError, TaskEnded, UnknownTask
 from codin.task.log._json import dump
 from codin.task.log._pg_queries import NOW
+from codin.task.log._recent import Noted
 from codin.task.log.base import (
     PLACES,
     Adopt,
@@ -42,13 +44,13 @@ _HELD = """
 _PLAIN = f"""
 WITH moved AS (
     UPDATE task SET last_seq = last_seq + %(count)s, {_MOVED} WHERE {_HELD}
-    RETURNING task_id, last_seq
+    RETURNING task_id, last_seq, tenant, subject, {NOW} AS now
 ), written AS (
     INSERT INTO task_event (task_id, seq, kind, body, time)
-    SELECT task_id, last_seq - %(count)s + n, kind, body, {NOW}
+    SELECT task_id, last_seq - %(count)s + n, kind, body, now
     FROM moved, unnest(%(kinds)b::text[], %(bodies)b::text[]) WITH ORDINALITY AS e (kind, body, n)
 )
-SELECT last_seq FROM moved""".encode()  # noqa: S608
+SELECT last_seq, tenant, subject, now FROM moved""".encode()  # noqa: S608
 
 # All of a child is seen at one moment, and its numbers have no gaps. The row is locked first: of
 # what is read before that nothing may depend on how it stands.
@@ -78,7 +80,7 @@ WITH given AS (
     FROM held, events RETURNING seq
 ), moved AS (
     UPDATE task SET last_seq = held.last_seq + (SELECT count(*) FROM written), {_MOVED}
-    FROM held WHERE task_id = %(task)s RETURNING task.last_seq
+    FROM held WHERE task_id = %(task)s RETURNING task.last_seq, tenant, subject, {NOW} AS now
 ), stepped AS (
     INSERT INTO step (task_id, step_id, position, body)
     SELECT %(task)s, step, last_seq * {PLACES} + place - 1, body
@@ -86,7 +88,7 @@ WITH given AS (
         WITH ORDINALITY AS s (step, body, place)
     ON CONFLICT (task_id, step_id) DO UPDATE SET body = excluded.body
 )
-SELECT last_seq FROM moved""".encode()  # noqa: S608
+SELECT last_seq, tenant, subject, now FROM moved""".encode()  # noqa: S608
 
 
 async def append(
@@ -94,7 +96,7 @@ async def append(
     lease: Lease,
     entries: Sequence[Entry | Adopt],
     steps: Sequence[StepRow],
-) -> int:
+) -> Noted:
     if not _in_order(entries):
         return await _refuse(connection, lease, entries)
     whole = steps or not entries or any(isinstance(entry, Adopt) for entry in entries)
@@ -108,9 +110,13 @@ async def append(
             # Somebody took in the same child while the row was waited for: look at it anew.
             continue
         moved = await cursor.fetchone()
-        if moved is not None:
-            return int(moved[0])
-        break
+        if moved is None:
+            break
+        seq, tenant, subject, now = moved
+        noted = Noted(Principal(tenant, subject), lease.task_id, seq)
+        if not whole:
+            noted.take_all(list(_plain(entries)), values["bodies"], seq, now)
+        return noted
     return await _refuse(connection, lease, entries)
 
 

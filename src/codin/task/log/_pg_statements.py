@@ -7,7 +7,7 @@ one round trip; what needs more opens its transaction.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from psycopg import AsyncConnection
 from psycopg.errors import UniqueViolation
@@ -23,6 +23,7 @@ from codin.task.log._claiming import UNFINISHED
 from codin.task.log._json import dump
 from codin.task.log._pg_appending import ENDED, append
 from codin.task.log._pg_queries import FREE, NOW, ROOMLESS, ROW, find, mine, row_of
+from codin.task.log._recent import Noted
 from codin.task.log.base import (
     REPEAT_SECONDS,
     Entry,
@@ -82,7 +83,7 @@ WITH allowed AS MATERIALIZED (
     SELECT task_id, n, kind, body, created
     FROM made, unnest(%(kinds)b::text[], %(bodies)b::text[]) WITH ORDINALITY AS e (kind, body, n)
 )
-SELECT lease_expires FROM made""".encode()  # noqa: S608
+SELECT lease_expires, created FROM made""".encode()  # noqa: S608
 
 
 async def create(
@@ -94,9 +95,10 @@ async def create(
     owner: str | None,
     ttl: float,
     dedupe: str | None,
-) -> Lease:
+) -> Noted:
     check_new(principal, task)
     last = last_status(entries)
+    bodies = [dump(entry.body) for entry in entries]
     values = {
         "tenant": principal.tenant,
         "subject": principal.subject,
@@ -114,7 +116,7 @@ async def create(
         "priority": task.priority,
         "deadline": task.deadline,
         "kinds": [entry.kind for entry in entries],
-        "bodies": [dump(entry.body) for entry in entries],
+        "bodies": bodies,
     }
     try:
         cursor = await connection.execute(_CREATE, values)
@@ -122,13 +124,18 @@ async def create(
         raise TaskExists(f"there is a task {task.task_id!r} already: choose another id") from error
     made = await cursor.fetchone()
     if made is None:
-        return await _refuse(connection, principal, task, values["key"])
-    return Lease(task.task_id, owner or "", 1, made[0])
+        await _refuse(connection, principal, task, values["key"])
+    expires, now = made
+    noted = Noted(
+        principal, task.task_id, Lease(task.task_id, owner or "", 1, expires), task.agent_id
+    )
+    noted.take_all(entries, bodies, len(entries), now)
+    return noted
 
 
 async def _refuse(
     connection: AsyncConnection, principal: Principal, task: NewTask, key: Any
-) -> Lease:
+) -> NoReturn:
     if task.parent_id is not None:
         await find(connection, principal, task.parent_id)
     cursor = await connection.execute(

@@ -27,6 +27,8 @@ _CHANNEL = "codin_task"
 _PAYLOAD_BYTES = 7900
 """Postgres takes less than 8000 bytes."""
 _NOT_LASTING = "SET synchronous_commit TO off"
+_TOGETHER_SECONDS = 0.01
+"""The first wake-up after a pause goes at once, those that follow within this time together."""
 _RETRY_SECONDS = 1.0
 _CLOSE_SECONDS = 2.0
 """How long the last wake-ups are tried for: the server may be away."""
@@ -89,6 +91,8 @@ class Wakes:
                         await connection.execute("SELECT pg_notify(%s, %s)", (_CHANNEL, payload))
             except psycopg.Error as error:
                 _log.warning("readers in other processes have to poll: %s", error)
+            if not self._closing:
+                await asyncio.sleep(_TOGETHER_SECONDS)
 
     async def _listen(self) -> None:
         while True:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
 from codin.security import Principal
-from codin.task.log.base import LogEvent
+from codin.task.log.base import Entry, LogEvent
 from codin.task.states import TERMINAL
 
 _MOST_BYTES = 1024 * 1024
@@ -31,6 +32,23 @@ class Noted:
     def add(self, event: LogEvent, size: int) -> None:
         """Take in the next event, whose body has ``size`` bytes."""
         self.events.append((event, size))
+
+    def take(self, entry: Entry, seq: int, time: float, size: int) -> None:
+        """Take in ``entry`` as the next event."""
+        if entry.kind == "call":
+            self.gap()  # whatever a tool was given may read back as another type
+        else:
+            self.add(LogEvent(self.task_id, seq, entry.kind, time, entry.body), size)
+
+    def take_all(
+        self, entries: Sequence[Entry], texts: Sequence[str], last: int, time: float
+    ) -> None:
+        """Take in ``entries``, whose bodies are written down as ``texts``, as the next events up to
+        ``last``."""
+        for seq, (entry, text) in enumerate(
+            zip(entries, texts, strict=True), last - len(entries) + 1
+        ):
+            self.take(entry, seq, time, len(text))
 
     def gap(self) -> None:
         """Something was written that is not known here."""
@@ -74,13 +92,15 @@ class RecentEvents:
 
     def add(self, noted: Noted) -> None:
         """Take in what was committed."""
-        if not noted.events:
-            return
         with self._lock:
             window = self._windows.get(noted.task_id)
-            if window is not None and noted.events[0][0].seq != window.last + 1:
+            # Who reads is woken once for several writes, and must not take the first for all.
+            follows = noted.events and window and noted.events[0][0].seq == window.last + 1
+            if window is not None and not follows:
                 self._forget(noted.task_id)
                 window = None
+            if not noted.events:
+                return
             if window is None:
                 window = self._windows[noted.task_id] = _Window(noted.principal, noted.agent_id)
             self._windows.move_to_end(noted.task_id)
@@ -88,6 +108,12 @@ class RecentEvents:
             self._size += sum(size for _, size in noted.events)
             while self._size > self._most:
                 self._shrink()
+
+    def drop(self, task_id: str) -> None:
+        """Something may have been written to a task that is not known here."""
+        with self._lock:
+            if task_id in self._windows:
+                self._forget(task_id)
 
     def after(self, principal: Principal, task_id: str, seq: int) -> list[LogEvent]:
         """The task's events from ``seq + 1`` on, if they are here and the principal's."""

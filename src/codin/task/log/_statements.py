@@ -22,7 +22,6 @@ from codin.task.log.base import (
     Adopt,
     Entry,
     Lease,
-    LogEvent,
     NewTask,
     Pulse,
     Room,
@@ -216,10 +215,7 @@ def _inserting(count: int) -> str:
 def _noted(noted: Noted, entry: Entry, seq: int, now: float) -> _Row:
     """The row of an event, which ``noted`` takes in."""
     text = dump(entry.body)
-    if entry.kind == "call":
-        noted.gap()  # whatever a tool was given may read back as another type
-    else:
-        noted.add(LogEvent(noted.task_id, seq, entry.kind, now, entry.body), len(text))
+    noted.take(entry, seq, now, len(text))
     return noted.task_id, seq, entry.kind, text, now
 
 

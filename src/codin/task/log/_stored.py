@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from codin.security import Principal
 from codin.task.artifacts.parts import digests_in
 from codin.task.errors import UnknownTask
+from codin.task.log._recent import Noted, RecentEvents
 from codin.task.log.base import (
     READ_LIMIT,
     Adopt,
@@ -38,10 +39,14 @@ _WITH_PARTS: tuple[Kind, ...] = ("task", "message", "status", "artifact", "begun
 
 class StoredLog(EventLog):
     """``statements`` and ``queries`` are modules with a function for each call, which takes a
-    connection and then what the call was given."""
+    connection and then what the call was given. What creates a task or adds to one gives a
+    ``Noted``."""
 
     statements: ClassVar[Any]
     queries: ClassVar[Any]
+
+    def __init__(self) -> None:
+        self._recent = RecentEvents()
 
     @abstractmethod
     def _write(
@@ -65,18 +70,20 @@ class StoredLog(EventLog):
         dedupe: str | None = None,
     ) -> Lease:
         entries = await self._kept(task.task_id, (first, *then))
-        lease: Lease = await self._write(
+        noted: Noted = await self._write(
             partial(self.statements.create, owner=owner, ttl=ttl, dedupe=dedupe),
             *(principal, task, entries),
             touches=(task.task_id,),
         )
+        lease: Lease = noted.result
         return lease
 
     async def append(
         self, lease: Lease, entries: Sequence[Entry | Adopt], *, steps: Sequence[StepRow] = ()
     ) -> int:
         given = (lease, await self._kept(lease.task_id, entries), steps)
-        seq: int = await self._write(self.statements.append, *given, touches=(lease.task_id,))
+        noted: Noted = await self._write(self.statements.append, *given, touches=(lease.task_id,))
+        seq: int = noted.result
         return seq
 
     async def claim(
@@ -137,6 +144,17 @@ class StoredLog(EventLog):
         if self.artifacts is not None:
             return [await _given(self.artifacts, event) for event in events]
         return events
+
+    def recent(self, principal: Principal, task_id: str, after: int) -> list[LogEvent]:
+        return self._at_hand(self._recent.after(principal, task_id, after))
+
+    def whole(self, principal: Principal, task_id: str) -> tuple[str, list[LogEvent]] | None:
+        found = self._recent.whole(principal, task_id)
+        if found is None:
+            return None
+        agent_id, events = found
+        given = self._at_hand(events)
+        return (agent_id, given) if len(given) == len(events) else None
 
     async def digests(self, principal: Principal, task_id: str) -> set[str]:
         found: set[str] = set()

@@ -16,6 +16,7 @@ from codin.database.postgres import CONNECTIONS, PostgresDatabase, PostgresTable
 from codin.task.errors import LogError
 from codin.task.log import _pg_queries, _pg_statements
 from codin.task.log._pg_wakes import Wakes
+from codin.task.log._recent import Noted
 from codin.task.log._schema import LOG
 from codin.task.log._stored import StoredLog
 from codin.task.notify import LocalNotifier, Notifier
@@ -32,6 +33,7 @@ class PostgresEventLog(StoredLog):
     queries: ClassVar[Any] = _pg_queries
 
     def __init__(self, tables: PostgresTables, wakes: Wakes, notifier: Notifier) -> None:
+        super().__init__()
         self.notifier = notifier
         self._tables = tables
         self._wakes = wakes
@@ -85,8 +87,12 @@ class PostgresEventLog(StoredLog):
         try:
             result = await self._read(statement, *given)
         except asyncio.CancelledError:
-            self._wakes.tell(*touches)  # it may have been committed
+            for task_id in touches:  # it may have been committed
+                self._recent.drop(task_id)
+            self._wakes.tell(*touches)
             raise
+        if isinstance(result, Noted):
+            self._recent.add(result)
         if touches:
             self._wakes.tell(*touches)
         return result

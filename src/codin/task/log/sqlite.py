@@ -7,12 +7,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar
 
 from codin.database import Durability, SqliteDatabase, SqliteTables
-from codin.security import Principal
 from codin.task.log import _queries, _statements
-from codin.task.log._recent import Noted, RecentEvents
+from codin.task.log._recent import Noted
 from codin.task.log._schema import LOG
 from codin.task.log._stored import StoredLog
-from codin.task.log.base import LogEvent
 from codin.task.notify import LocalNotifier, Notifier
 
 
@@ -23,9 +21,9 @@ class SqliteEventLog(StoredLog):
     queries: ClassVar[Any] = _queries
 
     def __init__(self, tables: SqliteTables, notifier: Notifier) -> None:
+        super().__init__()
         self.notifier = notifier
         self._tables = tables
-        self._recent = RecentEvents()
 
     @classmethod
     async def open(
@@ -52,29 +50,17 @@ class SqliteEventLog(StoredLog):
         """The log in ``database``, which stays open when the log is closed. Raises as ``open``."""
         return cls(await database.tables(LOG).open(), notifier or LocalNotifier())
 
-    def recent(self, principal: Principal, task_id: str, after: int) -> list[LogEvent]:
-        return self._at_hand(self._recent.after(principal, task_id, after))
-
-    def whole(self, principal: Principal, task_id: str) -> tuple[str, list[LogEvent]] | None:
-        found = self._recent.whole(principal, task_id)
-        if found is None:
-            return None
-        agent_id, events = found
-        given = self._at_hand(events)
-        return (agent_id, given) if len(given) == len(events) else None
-
     async def close(self) -> None:
         await self._tables.close()
 
     async def _write(
         self, statement: Callable[..., Any], *given: Any, touches: tuple[str, ...] = ()
     ) -> Any:
-        found = await self._tables.write(
+        return await self._tables.write(
             lambda connection: statement(connection, *given),
             touches=touches,
             told=self._committed if touches else None,
         )
-        return found.result if isinstance(found, Noted) else found
 
     def _committed(self, touched: set[str], results: list[Any]) -> None:
         """First what there is to read, then who reads it: who is woken must not find the old."""
