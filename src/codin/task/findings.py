@@ -132,10 +132,10 @@ def reached(plan: Plan, outputs: Mapping[str, StepOutput]) -> str:
 def lacks_numbers(text: str, source: str) -> bool:
     """Whether ``source`` has a number that ``text`` does not have, rounded or not. Whole numbers of
     one digit are not looked at: they count things in passing."""
-    said = list(_numbers(text))
+    said = set(_numbers(text))
     return any(
         not any(_same(number, other) for other in said)
-        for number in _numbers(source)
+        for number in set(_numbers(source)) - said
         if len(number.lstrip("-")) > 1
     )
 
