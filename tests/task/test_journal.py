@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from itertools import count
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -23,7 +24,9 @@ from codin.task import (
     TaskRunner,
     to_stream_response,
 )
+from codin.task._pace import Pace
 from codin.task.journal import Journal
+from codin.task.log.base import Lease
 from codin.testing.log_conformance import ANN, begin
 from codin.testing.tasks import SmallAgent, call_context, send_request
 
@@ -119,3 +122,32 @@ async def test_a_fast_speaker_waits_for_the_log(log: SqliteEventLog) -> None:
     journal.end(Completed())
     await writing
     assert (await log.task(ANN, "t")).last_seq == 3002
+
+
+async def test_the_busier_the_log_the_more_goes_into_one_write(
+    log: SqliteEventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = await begin(log)
+    pace = Pace()
+    for _ in range(100):
+        pace.took(10.0)
+    journal = Journal(log, lease, EventEncoder("t", "c"), pace=pace)
+    sizes: list[int] = []
+    append = log.append
+
+    async def counted(lease: Lease, entries: Any, **more: Any) -> int:
+        sizes.append(len(entries))
+        return await append(lease, entries, **more)
+
+    monkeypatch.setattr(log, "append", counted)
+    writing = asyncio.create_task(journal.run())
+    for number in range(10):
+        await journal.put(Thought(text=str(number)))
+        await asyncio.sleep(0.001)
+    assert sizes == [], "there may be more, and the log has enough to do"
+    await journal.flushed()
+    assert sizes == [10], "somebody waits for it"
+    await journal.put(Thought(text="last"))
+    journal.end(Completed())
+    await writing
+    assert sizes == [10, 2]

@@ -14,6 +14,7 @@ from codin.agent.events import EndEvent
 from codin.security import Principal, Scope
 from codin.task._active import ActiveRun
 from codin.task._beginnings import Drive
+from codin.task._pace import Pace
 from codin.task._paused import kept_with
 from codin.task._run_calls import Reply
 from codin.task.beginning import Beginning, message_at
@@ -62,6 +63,7 @@ class Runs:
         self._root_ended = root_ended
         self._grace_seconds = grace_seconds
         self._active: dict[str, ActiveRun] = {}
+        self._pace = Pace()
         self.begun: Callable[[], None] = _nothing
         self.room: Callable[[], None] = _nothing
         self.doubtful: Callable[[Principal, str], None] = _nothing
@@ -92,7 +94,9 @@ class Runs:
             beginning=beginning,
             lane=new.lane,
             urgency=Urgency(new.priority, new.deadline),
-            journal=Journal(self._log, lease, EventEncoder(new.task_id, new.context_id)),
+            journal=Journal(
+                self._log, lease, EventEncoder(new.task_id, new.context_id), pace=self._pace
+            ),
             **more,
         )
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from codin.agent.a2a import EventEncoder
 from codin.agent.events import AgentEvent, EndEvent, TextDelta
+from codin.task._pace import Pace
 from codin.task._signal import Signal
 from codin.task.log.base import Adopt, Entry, EventLog, Lease, StepRow
 
@@ -19,6 +20,11 @@ not."""
 
 SETTLE_SECONDS = 0.002
 """What is said within this time goes into one commit; the end of a run waits for nothing."""
+
+_BUSY_SECONDS = 0.25
+"""What is kept back is kept back for longer while the log is busy: so long at most."""
+_FLUSH_WRITES = 4
+"""As long as so many writes take then."""
 
 _ROOM = 1000
 """Entries that wait for the log at most, before whoever writes has to wait too."""
@@ -38,11 +44,13 @@ class Journal:
         encoder: EventEncoder,
         *,
         flush_seconds: float = FLUSH_SECONDS,
+        pace: Pace | None = None,
     ) -> None:
         self._log = log
         self._lease = lease
         self._encoder = encoder
         self._flush_seconds = flush_seconds
+        self._pace = pace or Pace()
         self._entries: list[Entry | Adopt] = []
         self._steps: list[StepRow] = []
         self._delta: TextDelta | None = None
@@ -132,8 +140,10 @@ class Journal:
             self._filled.clear()
             self._urgent.clear()
             self._now.clear()
-            self._flushed = asyncio.get_running_loop().time()
+            loop = asyncio.get_running_loop()
+            self._flushed = loop.time()
             await self._log.append(self._lease, entries, steps=steps)
+            self._pace.took(loop.time() - self._flushed)
             self._done = count
             self._tell()
             if ending:
@@ -181,10 +191,16 @@ class Journal:
     async def _linger(self) -> None:
         """Return when what there is should be written: the first after a pause at once, what
         follows it when it is worth a commit."""
+        busy = self._pace.seconds
+        together = max(self._flush_seconds, min(busy * _FLUSH_WRITES, _BUSY_SECONDS))
         since = asyncio.get_running_loop().time() - self._flushed
-        if since < self._flush_seconds:
-            await self._urgent.wait(self._flush_seconds - since)
-        await self._now.wait(SETTLE_SECONDS)
+        if since < together:
+            await self._urgent.wait(together - since)
+        await self._now.wait(self._settle_seconds)
+
+    @property
+    def _settle_seconds(self) -> float:
+        return max(SETTLE_SECONDS, min(self._pace.seconds, _BUSY_SECONDS))
 
     def _add(self, item: AgentEvent | Entry | Adopt) -> None:
         if isinstance(item, TextDelta):
@@ -197,7 +213,7 @@ class Journal:
         self._count += 1
         self._filled.set()
         if self._writer is None and self._timer is None and self._broken and not self._closed:
-            self._timer = asyncio.get_running_loop().call_later(SETTLE_SECONDS, self._begin)
+            self._timer = asyncio.get_running_loop().call_later(self._settle_seconds, self._begin)
 
     def _add_delta(self, delta: TextDelta) -> None:
         if self._delta is not None and self._delta.message_id == delta.message_id:
