@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
 
+_ALONE = frozenset({"bench", "clients", "examples", "gateway", "runtime", "sandbox", "ui"})
+"""Folders whose tests measure times, or fill the machine by themselves."""
 _ALL_SLOW = re.compile(r"^pytestmark = (\[[^\]]*)?pytest\.mark\.slow\b", re.MULTILINE)
 
 
@@ -26,6 +28,15 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if "not slow" not in config.option.markexpr.split(" and ") or collection_path.suffix != ".py":
         return None
     return True if _ALL_SLOW.search(collection_path.read_text("utf-8")) else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is not to be run beside other tests."""
+    here = Path(__file__).parent
+    for item in items:
+        folder = item.path.relative_to(here).parts[0]
+        if folder in _ALONE or any(item.iter_markers("model")) or any(item.iter_markers("browser")):
+            item.add_marker("alone")
 
 
 @pytest.fixture(scope="session")
