@@ -41,8 +41,9 @@ def print_rows(
     as_json: bool,
     least_width: int = 0,
 ) -> None:
-    """Rows as lines of JSON, or as a table of ``columns``, of which the last one may fold. It is as
-    wide as the terminal, but has ``least_width`` characters at least."""
+    """Rows as lines of JSON, or as a table of ``columns``. It is as wide as the terminal, but has
+    ``least_width`` characters at least. Where that is too little the widest columns fold, between
+    words while that is enough, and then anywhere."""
     if as_json:
         for row in rows:
             print_json(row)
@@ -53,11 +54,34 @@ def print_rows(
 
     from codin.cli.text import clean
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column != columns[-1])
-    for row in rows:
-        table.add_row(*(Text(clean(str(row.get(column, "")))) for column in columns))
     console = Console()
     console.width = max(console.width, least_width)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    lines = [[clean(str(row.get(column, ""))) for column in columns] for row in rows]
+    for column, width in zip(columns, _widths([columns, *lines], console.width), strict=True):
+        table.add_column(column, overflow="fold", width=width)
+    for line in lines:
+        table.add_row(*map(Text, line))
     console.print(table)
+
+
+_GAP = 2
+"""Between two columns."""
+
+
+def _widths(lines: Sequence[Sequence[str]], room: int) -> list[int]:
+    """How wide the columns of ``lines`` are, so that they fit into ``room`` if they can."""
+    from rich.cells import cell_len
+
+    columns = list(zip(*lines, strict=True))
+    widths = [max(map(cell_len, column)) for column in columns]
+    words = [
+        max(cell_len(word) for cell in column for word in (cell.split() or [""]))
+        for column in columns
+    ]
+    over = sum(widths) + _GAP * (len(widths) - 1) - room
+    for least in (words, [1] * len(widths)):
+        while over > 0 and (wide := [n for n, width in enumerate(widths) if width > least[n]]):
+            widths[max(wide, key=widths.__getitem__)] -= 1
+            over -= 1
+    return widths
