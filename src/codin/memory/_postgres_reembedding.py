@@ -1,4 +1,5 @@
 """Vectors of chunks in Postgres made anew, by another embedder."""
+# ruff: noqa: S608 - queries are put together from this package's own constants only
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from psycopg import AsyncConnection
 
 from codin.memory._chunk_store import Outdated
 from codin.memory._postgres_tables import reach
-from codin.memory._postgres_writing import vector_text
+from codin.memory._postgres_vectors import Numbers, nth_vector
 from codin.memory.embedder import Space, check_space
 from codin.security import Scope
 
@@ -36,12 +37,12 @@ WHERE number IN (SELECT collection FROM memory_chunk WHERE seq = ANY(%(seqs)s))
     AND embedder = %(embedder)s AND dimension = %(dimension)s
 ORDER BY number FOR UPDATE
 """
-_PLACE = """
+_PLACE = f"""
 WITH placed AS (
     INSERT INTO memory_vector (seq, collection, agent, session, expires, tags, dimension, vector)
     SELECT c.seq, c.collection, c.agent, c.session, c.expires, c.tags, %(dimension)s,
-        given.vector::vector
-    FROM unnest(%(seqs)s::bigint[], %(vectors)s::text[]) AS given (seq, vector)
+        {nth_vector("given.place - 1")}
+    FROM unnest(%(seqs)s::bigint[]) WITH ORDINALITY AS given (seq, place)
     JOIN memory_chunk AS c USING (seq) WHERE c.collection = ANY(%(numbers)s)
     ON CONFLICT (seq) DO NOTHING RETURNING collection
 ), counted AS (
@@ -94,7 +95,7 @@ async def place(
     and how many vectors the largest of their collections has now."""
     given = {
         "seqs": list(keys),
-        "vectors": [vector_text(vector) for vector in vectors],
+        "vectors": Numbers(vectors),
         "embedder": space.embedder,
         "dimension": space.dimension,
     }

@@ -15,7 +15,8 @@ from codin.memory._chunk_store import Question
 from codin.memory._found import chunk_of
 from codin.memory._postgres_nearest import indexed
 from codin.memory._postgres_tables import NARROWED, THERE, reach
-from codin.memory._postgres_writing import Collection, vector_text
+from codin.memory._postgres_vectors import vector_text
+from codin.memory._postgres_writing import Collection
 from codin.memory._words import asked_words, plain_words
 from codin.memory.chunks import FoundChunk
 from codin.security import Scope

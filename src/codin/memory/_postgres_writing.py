@@ -9,17 +9,22 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from psycopg import AsyncConnection
 
 from codin.memory._chunk_store import Writing, tags_of
 from codin.memory._postgres_tables import NARROWED, THERE, owner, reach
+from codin.memory._postgres_vectors import Numbers, nth_vector
 from codin.memory._words import plain_words
 from codin.memory.embedder import Space, check_space
 from codin.memory.errors import EmbeddingError
 from codin.security import Scope
+
+if TYPE_CHECKING:
+    from numpy import float32
+    from numpy.typing import NDArray
 
 _PAGE = 1000
 _PURGED = 1000
@@ -42,12 +47,12 @@ _RUN_OUT = "SELECT collection, seq FROM memory_chunk WHERE expires <= %(now)s LI
 _FREE = """
 SELECT number FROM memory_collection WHERE number = ANY(%(numbers)s) FOR UPDATE SKIP LOCKED
 """
-_INSERT = """
+_INSERT = f"""
 WITH given AS (
     SELECT * FROM unnest(
         %(ids)s::text[], %(texts)s::text[], %(metadata)s::text[], %(tags)s::text[],
-        %(words)s::text[], %(lengths)s::int[], %(vectors)s::text[]
-    ) WITH ORDINALITY AS given (id, text, metadata, tags, words, length, vector, place)
+        %(words)s::text[], %(lengths)s::int[], %(placed)s::int[]
+    ) WITH ORDINALITY AS given (id, text, metadata, tags, words, length, placed, place)
 ), made AS (
     INSERT INTO memory_chunk (
         collection, agent, session, id, updated, expires, text, metadata, tags, words, length
@@ -59,8 +64,8 @@ WITH given AS (
 ), placed AS (
     INSERT INTO memory_vector (seq, collection, agent, session, expires, tags, dimension, vector)
     SELECT made.seq, %(collection)s, %(agent)s, %(session)s, %(expires)s, made.tags,
-        %(dimension)s, given.vector::vector
-    FROM made JOIN given USING (id) WHERE given.vector IS NOT NULL
+        %(dimension)s, {nth_vector("given.placed")}
+    FROM made JOIN given USING (id) WHERE given.placed IS NOT NULL
     RETURNING seq
 ), counted AS (
     INSERT INTO memory_word (collection, word, chunks)
@@ -279,11 +284,12 @@ async def _take_out(connection: AsyncConnection, number: int, seqs: Sequence[int
         await connection.execute(_TAKE_OUT, {"collection": number, "seqs": list(seqs)})
 
 
-def _pages(collection: Collection, writing: Writing) -> Iterator[dict[str, list[Any]]]:
+def _pages(collection: Collection, writing: Writing) -> Iterator[dict[str, Any]]:
     """The values of ``_INSERT``, so many chunks at a time."""
     rows = zip(writing.chunks, writing.metadata, writing.vectors, strict=True)
     while page := list(islice(rows, _PAGE)):
         columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
+        vectors: list[NDArray[float32]] = []
         for chunk, metadata, vector in page:
             words = _held(plain_words(chunk.text))
             tags = [
@@ -292,20 +298,17 @@ def _pages(collection: Collection, writing: Writing) -> Iterator[dict[str, list[
                 for one in collection.tag_ids(key, [value])
             ]
             row = (chunk.id, chunk.text, metadata, f"{{{','.join(tags)}}}")
-            place = None if vector is None else vector_text(vector)
+            placed = None if vector is None else len(vectors)
+            if vector is not None:
+                vectors.append(vector)
             for name, value in zip(
-                _COLUMNS, (*row, collection.marked(words), len(words), place), strict=True
+                _COLUMNS, (*row, collection.marked(words), len(words), placed), strict=True
             ):
                 columns[name].append(value)
-        yield columns
+        yield {**columns, "vectors": Numbers(vectors)}
 
 
-_COLUMNS = ("ids", "texts", "metadata", "tags", "words", "lengths", "vectors")
-
-
-def vector_text(vector: Any) -> str:
-    """A vector as the extension reads it."""
-    return json.dumps(vector.tolist())
+_COLUMNS = ("ids", "texts", "metadata", "tags", "words", "lengths", "placed")
 
 
 def _held(words: list[str]) -> list[str]:
