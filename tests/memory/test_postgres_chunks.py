@@ -17,6 +17,7 @@ from codin.memory import (
     EmbeddingError,
     MemoryFailure,
     _postgres_chunks,
+    _postgres_indexing,
     _postgres_nearest,
 )
 from codin.memory import _postgres_searching as searching
@@ -27,6 +28,8 @@ from codin.testing.memory_conformance import ANNA, ANNAS, BEN, said
 from codin.testing.postgres import PostgresServer, postgres_server
 
 pytestmark = pytest.mark.slow
+
+_NEAREST = "SELECT indexname FROM pg_indexes WHERE indexname LIKE 'memory_nearest%'"
 
 
 def memory_at(url: str, dimension: int = 64) -> PostgresMemory:
@@ -123,8 +126,7 @@ def crowded(kept_database: str) -> str:
 async def test_many_vectors_have_an_index_that_finds_the_nearest(
     crowded: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = "SELECT indexname FROM pg_indexes WHERE indexname LIKE 'memory_nearest%'"
-    assert await execute(crowded, names) == [("memory_nearest_8",)]
+    assert await execute(crowded, _NEAREST) == [("memory_nearest_8",)]
     async with PostgresMemory(crowded) as memory:
         options = {"mode": "vector", "limit": 10}
         exact: dict[tuple[int, ...], list[str]] = {}
@@ -174,10 +176,12 @@ async def test_an_index_that_cannot_be_made_costs_no_write(
         with monkeypatch.context() as patch:
             patch.setattr(_postgres_nearest, "_BUILD", "m = 1000")
             await memory.chunks.upsert(ANNA, *numbered(1, 2, 3, 4))
+            await memory.chunks.finish()
         assert "64 numbers are searched without an index" in caplog.text
         assert len(await found(memory, "chunk")) == 4
         caplog.clear()
         await memory.chunks.upsert(ANNA, *numbered(5))
+        await memory.chunks.finish()
         assert caplog.text == ""
         kinds = "SELECT indexdef FROM pg_indexes WHERE indexname = 'memory_nearest_64'"
         assert "hnsw" in (await execute(database, kinds))[0][0]
@@ -196,10 +200,76 @@ async def test_an_index_that_was_begun_and_not_finished_is_made_anew(
             " WHERE indexrelid = 'codin.memory_nearest_64'::regclass",
         )
         await memory.chunks.upsert(ANNA, *numbered(3))
+        await memory.chunks.finish()
         kinds = "SELECT indexdef FROM pg_indexes WHERE indexname = 'memory_nearest_64'"
         assert "hnsw" in (await execute(database, kinds))[0][0]
         monkeypatch.setattr(searching, "_HOPS", 0)
         assert len(await found(memory, "chunk")) == 3
+
+
+async def test_an_index_is_made_when_a_large_load_is_over(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_postgres_chunks, "MANY", 3)
+    monkeypatch.setattr(_postgres_indexing, "_LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(_postgres_indexing, "_MANY", 5)
+    async with memories(database) as (one, two):
+        # Whoever writes: the other one is not at rest while this one is not.
+        await two.chunks.upsert(ANNA, *numbered(*range(5)))
+        until = time.monotonic() + 1.5
+        count = 5
+        while time.monotonic() < until:
+            await one.chunks.upsert(ANNA, *numbered(*range(count, count + 20)))
+            count += 20
+            assert await execute(database, _NEAREST) == []
+        while not await execute(database, f"{_NEAREST} AND indexdef LIKE '%hnsw%'"):
+            assert time.monotonic() < until + 30
+            await asyncio.sleep(0.05)
+        assert (await one.chunks.search(ANNAS, "chunk number7", mode="vector"))[0].id == "7"
+
+
+async def test_an_index_is_made_where_processes_share_little_memory(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_postgres_chunks, "MANY", 3)
+    workers: list[str] = []
+    made = _postgres_nearest._anew
+
+    async def anew(connection: psycopg.AsyncConnection, name: str, build: str) -> None:
+        cursor = await connection.execute("SHOW max_parallel_maintenance_workers")
+        workers.extend(await cursor.fetchone() or ())
+        if workers[-1] != "0":
+            raise psycopg.errors.DiskFull("could not resize shared memory segment")
+        await made(connection, name, build)
+
+    monkeypatch.setattr(_postgres_nearest, "_anew", anew)
+    async with memory_at(database) as memory:
+        await memory.chunks.upsert(ANNA, *numbered(1, 2, 3))
+        await memory.chunks.finish()
+        assert await execute(database, _NEAREST) == [("memory_nearest_64",)]
+        assert len(workers) == 2
+        # Others have the connection afterwards, as it was.
+        async with asyncio.TaskGroup() as group:
+            settings = [
+                group.create_task(memory._tables.rows("SHOW max_parallel_maintenance_workers"))
+                for _ in range(8)
+            ]
+        assert {one.result()[0][0] for one in settings} == {workers[0]}
+
+
+async def test_vectors_beside_none_are_of_their_own_chunks(database: str) -> None:
+    async with PostgresMemory(database) as memory:
+        vectors = {"0": None, "1": [3.0, 4.0], "2": None, "3": [-1.0, 1e-7]}
+        await memory.chunks.upsert(
+            ANNA, *(Chunk(f"text {n}", n, vector=one) for n, one in vectors.items())
+        )
+        kept = (
+            "SELECT id, vector::text FROM codin.memory_vector JOIN codin.memory_chunk USING (seq)"
+        )
+        assert await execute(database, f"{kept} ORDER BY id") == [
+            ("1", "[0.6,0.8]"),
+            ("3", "[-1,1e-07]"),
+        ]
 
 
 async def test_nobody_waits_for_an_index_that_somebody_else_makes(
@@ -212,9 +282,11 @@ async def test_nobody_waits_for_an_index_that_somebody_else_makes(
         async with await psycopg.AsyncConnection.connect(database, autocommit=True) as other:
             await other.execute(lock.encode())
             await one.chunks.upsert(ANNA, *numbered(1))
-            assert 64 not in one.chunks._indexed
+            await one.chunks.finish()
+            assert await execute(database, _NEAREST) == []
         await two.chunks.upsert(ANNA, *numbered(2))
-        assert 64 in two.chunks._indexed
+        await two.chunks.finish()
+        assert await execute(database, _NEAREST) == [("memory_nearest_64",)]
         assert set(await found(one, "chunk")) == {"1", "2"}
 
 
@@ -298,6 +370,7 @@ async def test_large_vectors_are_found(
         for _ in range(2):
             chunks = (Chunk("x", str(n), vector=one) for n, one in enumerate(vectors))
             await memory.chunks.upsert(ANNA, *chunks)
+        await memory.chunks.finish()
         hits = await memory.chunks.search(ANNA, vector=vectors[7], mode="vector", limit=20)
         assert (hits[0].id, len(hits)) == ("7", 20)
         assert hits[0].score == pytest.approx(1, abs=1e-5)

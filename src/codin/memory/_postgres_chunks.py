@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,8 @@ from psycopg import AsyncConnection
 
 from codin.database.postgres import PostgresTables
 from codin.memory._chunk_store import ChunkStore, Outdated, Question, Writing
-from codin.memory._postgres_nearest import MANY, can_be_indexed, make_index
+from codin.memory._postgres_indexing import Indexing
+from codin.memory._postgres_nearest import MANY
 from codin.memory._postgres_reembedding import outdated, place, switched
 from codin.memory._postgres_searching import Search
 from codin.memory._postgres_tables import HOME, reach
@@ -23,8 +23,6 @@ from codin.security import Scope
 if TYPE_CHECKING:
     from numpy import float32
     from numpy.typing import NDArray
-
-_log = logging.getLogger(__name__)
 
 # In a search sorting is the last resort: without figures of a table that was just filled the
 # planner takes comparing all for faster than the index.
@@ -44,7 +42,7 @@ class PostgresChunks(ChunkStore):
         super().__init__(embedder)
         self._tables = tables
         self._home: str | None = None
-        self._indexed: set[int] = set()
+        self._indexing = Indexing(tables, self._path)
 
     async def _write(self, scope: Scope, collection: str, writing: Writing) -> None:
         async def work(connection: AsyncConnection) -> int:
@@ -52,9 +50,10 @@ class PostgresChunks(ChunkStore):
                 await connection.execute(await self._path(connection))
                 return await write(connection, scope, collection, writing)
 
-        vectors = await self._tables.run(work)
+        with self._indexing.coming(len(writing.chunks)):
+            vectors = await self._tables.run(work)
         if writing.space is not None and vectors >= MANY:
-            await self._index(writing.space.dimension)
+            self._indexing.begin(writing.space.dimension)
 
     async def _outdated(
         self, scope: Scope | None, collection: str, space: Space, *, most: int, switch: bool
@@ -76,7 +75,7 @@ class PostgresChunks(ChunkStore):
 
         placed, largest = await self._tables.run(work)
         if largest >= MANY:
-            await self._index(space.dimension)
+            self._indexing.begin(space.dimension)
         return placed
 
     async def _remove(self, scope: Scope, collection: str, ids: Sequence[str], now: float) -> int:
@@ -103,28 +102,9 @@ class PostgresChunks(ChunkStore):
 
         return await self._tables.run(work)
 
-    async def _index(self, dimension: int) -> None:
-        """Make the index of vectors of that size, when there is none. What was kept is kept:
-        without one it is found more slowly, and the next write tries again."""
-        if dimension in self._indexed or not can_be_indexed(dimension):
-            return
-
-        async def work(connection: AsyncConnection) -> bool:
-            path = (await self._path(connection)).replace(b"SET LOCAL", b"SET")
-            try:
-                await connection.execute(path)
-                return await make_index(connection, dimension)
-            finally:
-                # The connection is for others next.
-                await connection.execute("SET search_path = codin")
-
-        try:
-            if await self._tables.run(work):
-                self._indexed.add(dimension)
-        except MemoryFailure as error:
-            _log.warning(
-                "vectors of %d numbers are searched without an index: %s", dimension, error
-            )
+    async def finish(self) -> None:
+        """Wait for the indexes that are being made."""
+        await self._indexing.finish()
 
     async def _path(self, connection: AsyncConnection) -> bytes:
         """The statement that has names found where the extension is, too."""

@@ -161,7 +161,7 @@ class PostgresMemory(MemorySystem):
         self._tables = PostgresDatabase(url, connections=connections).tables(MEMORY, owned=True)
         self.history = _History(self._tables)
         self.notes = _Notes(self._tables)
-        self.chunks = PostgresChunks(self._tables, embedder)
+        self.chunks = self._chunks = PostgresChunks(self._tables, embedder)
 
     async def forget(self, scope: Scope) -> Contents:
         values = reach(scope)
@@ -197,6 +197,7 @@ class PostgresMemory(MemorySystem):
             yield exported_chunk(chunk_of(scope, row[1:8]), *row[8:])
 
     async def close(self) -> None:
+        await self._chunks.finish()
         await self._tables.close()
 
     async def _pages(self, query: str, values: Mapping[str, Any], after: Row) -> AsyncIterator[Row]:
