@@ -5,11 +5,20 @@ import json
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import pytest
 
 from codin.errors import InvalidInputError
-from codin.memory import Chunk, Contents, MemoryFailure, _redis_chunks, _redis_scripts
+from codin.memory import (
+    Chunk,
+    Contents,
+    EmbeddingError,
+    MemoryFailure,
+    _redis_chunks,
+    _redis_reembedding,
+    _redis_scripts,
+)
 from codin.memory.redis import RedisMemory
 from codin.security import Scope
 from codin.testing.hashing_embedder import HashingEmbedder
@@ -151,6 +160,85 @@ async def test_searches_and_writes_at_once_see_whole_states(server: RedisServer)
 
         await asyncio.gather(write(), *(read() for _ in range(3)))
         assert set(await found(reader, "chunk", limit=50)) == {str(n) for n in range(190, 200)}
+
+
+ANOTHER = HashingEmbedder(32)
+
+
+async def reembedded(memory: RedisMemory, scope: Scope | None, **options: Any) -> list[int]:
+    memory.chunks.embedder = ANOTHER
+    return [done async for done in memory.chunks.reembed(scope, **options)]
+
+
+async def test_who_searches_while_texts_are_embedded_anew_sees_whole_states(
+    server: RedisServer,
+) -> None:
+    async with two_memories(server) as (one, two):
+        await one.chunks.upsert(ANNA, *numbered(*range(60)))
+        assert len(await found(two, "chunk", limit=100)) == 60
+        two.chunks.embedder = ANOTHER
+        working = asyncio.create_task(reembedded(one, ANNAS, batch=5))
+        near: list[int] = []
+        while not working.done():
+            assert len(set(await found(two, "chunk", mode="text", limit=100))) == 60
+            vectors = await two._server.call("HLEN", "codin:memory:{acme/anna}:vectors:default")
+            if near or vectors < 60:
+                near.append(len(await found(two, "chunk", mode="vector", limit=100)))
+        assert near == sorted(near)
+        assert near[0] < 60
+        assert (await working)[-1] == 60
+        hits = await two.chunks.search(ANNAS, "chunk number7", mode="vector", limit=100)
+        assert (hits[0].id, len(hits)) == ("7", 60)
+        assert hits[0].score == pytest.approx(1)
+
+
+async def test_of_all_users_only_that_collection_is_embedded_anew(server: RedisServer) -> None:
+    users = [ANNAS, Scope("a*b[c", "\u00fc {x}"), Scope("", "")]
+    # Whose keys look like those of others where one does not look closely.
+    names = ["a?[b]*", "a?[b]*:about:", "ab", "x}:about:a?[b]*", "}:about:a?[b]*"]
+    async with two_memories(server) as (memory, old):
+        for user in users:
+            for name in names:
+                await memory.chunks.upsert(user, *numbered(1, 2), collection=name)
+        assert (await reembedded(memory, None, collection=names[0]))[-1] == 2 * len(users)
+        for user in users:
+            hit = await memory.chunks.search(user, "chunk", mode="vector", collection=names[0])
+            assert len(hit) == 2
+            for name in names[1:]:
+                assert len(await found(old, "chunk", user, mode="vector", collection=name)) == 2
+        with pytest.raises(EmbeddingError, match="hashing-32"):
+            await found(old, "chunk", mode="vector", collection=names[0])
+
+
+async def test_texts_are_looked_through_in_parts_and_placed_as_they_were(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = _redis_reembedding.OUTDATED.replace("0, 5000", "0, 3").replace("== 5000", "== 3")
+    assert parts.count("3)") > _redis_reembedding.OUTDATED.count("3)")
+    monkeypatch.setattr(_redis_reembedding, "OUTDATED", parts)
+    monkeypatch.setattr(_redis_reembedding, "_PLACED", 2)
+    async with memory_at(server) as memory:
+        await memory.chunks.upsert(ANNA, *numbered(*range(9)), ttl=1000)
+        await memory.chunks.upsert(BEN, *numbered(1))
+        ends = await memory._server.call("ZRANGE", EXPIRING, 0, -1, "WITHSCORES")
+        memory.chunks.embedder = None
+        await memory.chunks.upsert(ANNA, Chunk("without", "w"), Chunk("over", "o"))
+        await memory.chunks.upsert(ANNA, Chunk("over", "o"), ttl=0.01)
+        await asyncio.sleep(0.02)
+        # Those that have a vector are before what has none.
+        memory.chunks.embedder = HashingEmbedder()
+        assert [done async for done in memory.chunks.reembed(ANNAS, batch=5)] == [1]
+        assert await reembedded(memory, ANNAS, batch=4) == [4, 8, 10]
+        assert len(await found(memory, "chunk", mode="vector", limit=50)) == 10
+        scores = await memory._server.call("ZRANGE", EXPIRING, 0, -1, "WITHSCORES")
+        assert scores[3::2] == ends[1::2]  # without the one that is over
+        await memory.chunks.delete(ANNA, *map(str, range(9)), "w")
+        assert (await memory.contents(BEN)).chunks == 1
+        await memory.forget(ANNAS)
+        assert await memory._server.call("KEYS", "*anna*") == []
+
+
+EXPIRING = "codin:memory:{acme/anna}:expiring"
 
 
 async def test_so_much_is_held_and_no_more(server: RedisServer) -> None:

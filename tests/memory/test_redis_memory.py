@@ -7,13 +7,13 @@ import pytest
 from codin.memory import MemorySystem
 from codin.memory.redis import RedisMemory
 from codin.testing.hashing_embedder import HashingEmbedder
-from codin.testing.memory_conformance import MemoryConformance
+from codin.testing.memory_conformance import MemoryConformance, ReembedConformance
 from codin.testing.redis import RedisServer
 
 pytestmark = pytest.mark.slow
 
 
-class TestRedisMemory(MemoryConformance):
+class TestRedisMemory(MemoryConformance, ReembedConformance):
     @pytest.fixture
     async def memory(self, redis: RedisServer) -> AsyncIterator[MemorySystem]:
         async with RedisMemory(redis.url(), embedder=HashingEmbedder()) as memory:

@@ -27,7 +27,7 @@ from codin.memory.chunks import (
     Where,
 )
 from codin.memory.embedder import GIVEN, Embedder, Space, embedded, unit_rows
-from codin.memory.errors import MemoryFailure, ScopeError
+from codin.memory.errors import ScopeError
 from codin.memory.ranking import fused
 from codin.security import Scope
 
@@ -182,6 +182,7 @@ class ChunkStore(Chunks):
             yield done
             found = await self._outdated(scope, collection, space, most=batch, switch=False)
 
+    @abstractmethod
     async def _outdated(
         self, scope: Scope | None, collection: str, space: Space, *, most: int, switch: bool
     ) -> list[Outdated]:
@@ -190,14 +191,13 @@ class ChunkStore(Chunks):
         With ``switch`` those that are of another space are made ones of ``space`` first, and lose
         their vectors; without it, such a one is an ``EmbeddingError``.
         """
-        raise MemoryFailure("this memory's store cannot have its texts embedded anew")
 
+    @abstractmethod
     async def _place(
         self, keys: Sequence[Hashable], vectors: NDArray[float32], space: Space
     ) -> int:
         """Give chunks their vectors, one a row, where they are still there and of ``space``; how
         many that are."""
-        raise MemoryFailure("this memory's store cannot have its texts embedded anew")
 
     @abstractmethod
     async def _write(self, scope: Scope, collection: str, writing: Writing) -> None:

@@ -7,14 +7,15 @@ import json
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from codin.errors import InvalidInputError
 from codin.ids import new_id
 from codin.memory._checks import covers
-from codin.memory._chunk_store import ChunkStore, Question, Writing
+from codin.memory._chunk_store import ChunkStore, Outdated, Question, Writing
 from codin.memory._exported import exported_chunk
 from codin.memory._found import chunk_of
+from codin.memory._redis_reembedding import outdated, place, switched
 from codin.memory._redis_scripts import CHANGES, REMOVE, WRITE
 from codin.memory._redis_server import RedisServer, base_of, narrowed
 from codin.memory._replica import Arrived, Replica
@@ -22,6 +23,10 @@ from codin.memory.chunks import FoundChunk
 from codin.memory.embedder import Embedder, Space, check_space
 from codin.memory.errors import MemoryFailure
 from codin.security import Scope
+
+if TYPE_CHECKING:
+    from numpy import float32
+    from numpy.typing import NDArray
 
 CACHE_BYTES = 512 * 1024**2
 _MOST_BYTES = 256 * 1024**2
@@ -53,8 +58,8 @@ class RedisChunks(ChunkStore):
 
     def let_go(self, base: str = "") -> None:
         """Hold nothing any more, of the user whose keys begin with ``base``."""
-        for place in [place for place in self._held if place[0].startswith(base)]:
-            del self._held[place]
+        for key in [key for key in self._held if key[0].startswith(base)]:
+            del self._held[key]
 
     async def exported(self, scope: Scope, now: float) -> AsyncIterator[dict[str, Any]]:
         """Those within ``scope``, as JSON objects."""
@@ -98,19 +103,29 @@ class RedisChunks(ChunkStore):
         if known is not None:
             check_space(collection, _space(*known), space)
 
+    async def _outdated(
+        self, scope: Scope | None, collection: str, space: Space, *, most: int, switch: bool
+    ) -> list[Outdated]:
+        if switch:
+            await switched(self._server, scope, collection, space)
+        return await outdated(self._server, scope, collection, space, most)
+
+    async def _place(self, keys: Sequence[Any], vectors: NDArray[float32], space: Space) -> int:
+        return await place(self._server, keys, vectors, space)
+
     async def _remove(self, scope: Scope, collection: str, ids: Sequence[str], now: float) -> int:
         keys = [_key(scope, one) for one in ids]
         values: tuple[str | float, ...] = (*narrowed(scope), collection, now, *keys)
         return int(await self._server.run(REMOVE, base_of(scope), *values))
 
     async def _find(self, scope: Scope, collection: str, question: Question) -> list[FoundChunk]:
-        place = base_of(scope), collection
-        held = self._held.setdefault(place, _Held())
-        self._held.move_to_end(place)
+        key = base_of(scope), collection
+        held = self._held.setdefault(key, _Held())
+        self._held.move_to_end(key)
         async with held.lock:
             space = await self._refresh(scope, collection, held)
             if not held.epoch:
-                self._held.pop(place, None)
+                self._held.pop(key, None)
                 return []
             check_space(collection, space, question.space)
             found = await asyncio.to_thread(held.replica.found, scope, question)

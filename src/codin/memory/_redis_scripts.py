@@ -15,7 +15,7 @@ server of a cluster:
 
 from __future__ import annotations
 
-_COMMON = """
+COMMON = """
 local base = KEYS[1]
 local function within(place)
     return (ARGV[1] == '' or ARGV[1] == place[1]) and (ARGV[2] == '' or ARGV[2] == place[2])
@@ -43,7 +43,7 @@ _MOST_GONE = 10_000
 """So many numbers of chunks that were taken out are kept: who has not looked for longer reads the
 collection anew."""
 
-_WRITING = f"""
+WRITING = f"""
 local function leave(name, numbers)
     if #numbers == 0 then return end
     local last = redis.call('INCR', base .. 'last')
@@ -75,7 +75,7 @@ end
 """
 
 APPEND = (
-    _COMMON
+    COMMON
     + """
 local place = ARGV[3]
 redis.call('SADD', base .. 'places', place)
@@ -90,7 +90,7 @@ end
 """Keep messages: agent, session, both as a place, then ids with messages."""
 
 MESSAGES = (
-    _COMMON
+    COMMON
     + """
 local above, below, limit, newest = ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6] == '1'
 local places = {}
@@ -136,7 +136,7 @@ return answer
 oldest (0), of all that are older than the one of a certain id, if it is given."""
 
 PUT = (
-    _COMMON
+    COMMON
     + """
 local field, note, now, expires = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local over = redis.call('ZRANGEBYSCORE', base .. 'over', '-inf', now, 'LIMIT', 0, 1000)
@@ -155,7 +155,7 @@ end
 """Keep a note: agent, session, field, note, now, when it runs out."""
 
 NOTES = (
-    _COMMON
+    COMMON
     + """
 local prefix, now = ARGV[3], ARGV[4]
 local over = {}
@@ -188,8 +188,8 @@ return kept
 """Delete a note by its field; gives what it was."""
 
 WRITE = (
-    _COMMON
-    + _WRITING
+    COMMON
+    + WRITING
     + """
 local name, now, expires, fresh = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local embedder, dimension = ARGV[7], ARGV[8]
@@ -231,8 +231,8 @@ state if it is empty, embedder, dimension, then keys with chunks and vectors. Gi
 dimension of the collection where these are others: nothing is kept then."""
 
 REMOVE = (
-    _COMMON
-    + _WRITING
+    COMMON
+    + WRITING
     + """
 local name, now = ARGV[3], ARGV[4]
 purge(now)
@@ -250,10 +250,10 @@ return #found
 )
 """Take out chunks: agent, session, collection, now, then keys; gives how many there were."""
 
-_PAGE_BYTES = 4_000_000
+PAGE_BYTES = 4_000_000
 
 CHANGES = (
-    _COMMON
+    COMMON
     + f"""
 local name, epoch, seen, upto = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local about = redis.call(
@@ -274,7 +274,7 @@ for at, number in ipairs(numbers) do
     local vector = redis.call('HGET', base .. 'vectors:' .. name, number) or ''
     table.insert(rows, {{number, chunk, vector}})
     bytes = bytes + #chunk + #vector
-    if at == 2000 or bytes > {_PAGE_BYTES} then
+    if at == 2000 or bytes > {PAGE_BYTES} then
         more = 1
         break
     end
@@ -294,7 +294,7 @@ local wide = ARGV[1] == '' and ARGV[2] == ''
 """
 
 CONTENTS = (
-    _COMMON
+    COMMON
     + _COUNTS
     + """
 for _, place in ipairs(redis.call('SMEMBERS', base .. 'places')) do
@@ -320,7 +320,7 @@ return {messages, notes, chunks}
 """How many messages, notes and chunks there are within agent and session."""
 
 FORGET = (
-    _COMMON
+    COMMON
     + _COUNTS
     + """
 for _, place in ipairs(redis.call('SMEMBERS', base .. 'places')) do

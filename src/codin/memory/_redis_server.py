@@ -18,6 +18,9 @@ _ANSWER_SECONDS = 30.0
 _WAIT_SECONDS = 30.0
 """How long a call waits for a free connection."""
 
+KEYS = "codin:memory:"
+"""What all keys begin with."""
+
 
 class RedisServer:
     """A pool of connections to the server at ``url``, opened by the first call. Every call raises
@@ -127,7 +130,7 @@ def base_of(scope: Scope) -> str:
     checked_scope(scope)
     for name in (scope.tenant, scope.user, scope.agent, scope.session):
         checked_text(name or "", "a scope's name")
-    return f"codin:memory:{{{quote(scope.tenant, safe='')}/{quote(scope.user, safe='')}}}:"
+    return f"{KEYS}{{{quote(scope.tenant, safe='')}/{quote(scope.user, safe='')}}}:"
 
 
 def narrowed(scope: Scope) -> tuple[str, str]:

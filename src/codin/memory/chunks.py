@@ -147,6 +147,6 @@ class Chunks(ABC):
             ScopeError: ``scope`` names an agent or a session, which share their user's collections.
             InvalidInputError: the memory has no embedder.
             EmbeddingError: meanwhile it has become the collection of yet another embedder.
-            MemoryFailure: the store cannot do it.
+            MemoryFailure: the store cannot be used.
             Exception: whatever the embedder raises.
         """
