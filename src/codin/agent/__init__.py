@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from codin.agent.base import Agent, AgentError, AgentInfo, ModelAccess, Task
+from codin.agent.base import Agent, AgentError, AgentInfo, MemoryAccess, ModelAccess, Task
 from codin.agent.response import AgentResponse, Outcome
 from codin.lazy import lazy_names
 
@@ -17,6 +17,7 @@ __all__ = [
     "AgentError",
     "AgentInfo",
     "AgentResponse",
+    "MemoryAccess",
     "ModelAccess",
     "Outcome",
     "Task",

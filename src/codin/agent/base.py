@@ -14,6 +14,9 @@ from codin.tool.base import Tool
 if TYPE_CHECKING:
     from a2a.types import Message
 
+    from codin.memory.base import MemorySystem
+    from codin.security import Scope
+
 
 INPUT_MODES = ("text/plain", "application/json", "text/*")
 """Media types that every agent can be given: its model reads them as text."""
@@ -36,12 +39,22 @@ class ModelAccess:
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryAccess:
+    """What this run's agent remembers of its caller, from run to run: ``system`` takes ``scope``
+    and no other."""
+
+    system: MemorySystem
+    scope: Scope
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """One piece of work for one agent: the A2A task, and what this run of it is given.
 
     ``tools`` are proxies bound to the executor, the principal and this run. ``history`` holds the
     messages before ``message``, oldest first. ``state`` is what the agent gave with the request
-    that ``message`` answers. ``token`` is the run's bearer token at the host API, for an agent that
+    that ``message`` answers. ``memory`` is there for an agent that runs in a host, where the caller
+    may read theirs. ``token`` is the run's bearer token at the host API, for an agent that
     runs in a process of its own; it stays out of ``repr``.
     """
 
@@ -52,6 +65,7 @@ class Task:
     history: tuple[Message, ...] = ()
     tools: tuple[Tool, ...] = ()
     model: ModelAccess | None = None
+    memory: MemoryAccess | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     state: str | None = field(default=None, repr=False)
     token: str | None = field(default=None, repr=False)

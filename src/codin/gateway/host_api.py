@@ -7,6 +7,7 @@ its time. Everything asked here is answered for that run and nothing else.
     GET  /tools                the specs alone
     POST /tools/{name}         call a tool; the tool's own failure is an answer with ``is_error``
     GET  /memory/history       the newest messages of the run's own context
+    POST /memory/...           what the agent keeps of its caller (host_memory.py)
     POST /logs                 a line for the platform's log
     /v1, /anthropic, /google   the model proxy, which looks at the token itself
 """
@@ -15,9 +16,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -27,6 +28,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from codin.agent.host.wire import MAX_BODY, LogRecord, RunInfo, ToolAnswer, ToolRequest
 from codin.disconnect import ClientLeft, while_connected
+from codin.gateway._host_bodies import read_body
+from codin.gateway.host_memory import HostMemory
 from codin.gateway.limits import BodyLimitMiddleware
 from codin.memory.base import MemoryMessage, MemorySystem
 from codin.memory.history import sources_of
@@ -40,8 +43,6 @@ _log = logging.getLogger("codin.host_api")
 
 MODEL_PREFIXES = ("/v1", "/anthropic", "/google")
 MAX_HISTORY = 200
-
-M = TypeVar("M", bound=BaseModel)
 
 
 class Outcome(Protocol):
@@ -125,6 +126,7 @@ def host_api(
     model_proxy: ASGIApp | None = None,
     model_name: str | None = None,
     history: HistoryReader = _no_history,
+    memory: HostMemory | None = None,
     log: LogWriter = write_to_logger,
     max_body: int = MAX_BODY,
 ) -> ASGIApp:
@@ -137,10 +139,11 @@ def host_api(
             and authenticates the token itself.
         model_name: the name of the model that runs get, told to agents that ask for one.
         history: reads the messages of a run's context.
+        memory: what agents keep of their callers; without it they keep nothing.
         log: takes the hosts' log lines.
         max_body: bytes of one request's body; more is answered with 413.
     """
-    api = _HostApi(grants, executor, model_name, history, log)
+    api = _HostApi(grants, executor, model_name, history=history, memory=memory, log=log)
     routes: list[BaseRoute] = [
         Route("/run", api.run, methods=["GET"]),
         Route("/tools", api.tools, methods=["GET"]),
@@ -148,6 +151,8 @@ def host_api(
         Route("/memory/history", api.read_history, methods=["GET"]),
         Route("/logs", api.write_log, methods=["POST"]),
     ]
+    if memory is not None:
+        routes += memory.routes(api.grant_of)
     if model_proxy is not None:
         proxy = _WholePath(model_proxy)
         routes += [Mount(prefix, app=proxy) for prefix in MODEL_PREFIXES]
@@ -164,17 +169,20 @@ class _HostApi:
         grants: RunGrants,
         executor: Executor,
         model_name: str | None,
+        *,
         history: HistoryReader,
+        memory: HostMemory | None,
         log: LogWriter,
     ) -> None:
         self._grants = grants
         self._executor = executor
         self._model_name = model_name
         self._history = history
+        self._memory = memory
         self._write_log = log
 
     async def run(self, request: Request) -> Response:
-        grant = self._grant(request)
+        grant = self.grant_of(request)
         info = RunInfo(
             task_id=grant.task_id,
             goal_id=grant.goal_id,
@@ -185,17 +193,18 @@ class _HostApi:
             expires_at=grant.expires_at,
             tools=tuple(self._executor.specs(grant)),
             model=self._model_name,
+            memory=None if self._memory is None else self._memory.info(grant),
         )
         return _json(info)
 
     async def tools(self, request: Request) -> Response:
-        grant = self._grant(request)
+        grant = self.grant_of(request)
         specs = [spec.model_dump(mode="json") for spec in self._executor.specs(grant)]
         return JSONResponse({"tools": specs})
 
     async def call_tool(self, request: Request) -> Response:
-        grant = self._grant(request)
-        asked = await _body(request, ToolRequest)
+        grant = self.grant_of(request)
+        asked = await read_body(request, ToolRequest)
         name = request.path_params["name"]
         call = self._executor.call(grant, name, asked.arguments, call_id=asked.call_id)
         try:
@@ -208,7 +217,7 @@ class _HostApi:
         return _json(_answer(outcome))
 
     async def read_history(self, request: Request) -> Response:
-        grant = self._grant(request)
+        grant = self.grant_of(request)
         asked = request.query_params.get("limit", "50")
         if not asked.isdecimal() or not 1 <= int(asked) <= MAX_HISTORY:
             raise HTTPException(400, f"limit is a number from 1 to {MAX_HISTORY}, not {asked!r}")
@@ -216,11 +225,12 @@ class _HostApi:
         return JSONResponse({"messages": [dict(message) for message in messages]})
 
     async def write_log(self, request: Request) -> Response:
-        grant = self._grant(request)
-        await self._write_log(grant, await _body(request, LogRecord))
+        grant = self.grant_of(request)
+        await self._write_log(grant, await read_body(request, LogRecord))
         return Response(status_code=204)
 
-    def _grant(self, request: Request) -> RunGrant:
+    def grant_of(self, request: Request) -> RunGrant:
+        """The run behind the token of ``request``; refuses one that is not good."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise HTTPException(401, "the host API needs a run's token: Authorization: Bearer ...")
@@ -252,15 +262,6 @@ def _answer(outcome: Outcome) -> ToolAnswer:
 
 async def _awaited(call: Awaitable[Outcome]) -> Outcome:
     return await call
-
-
-async def _body(request: Request, kind: type[M]) -> M:
-    try:
-        return kind.model_validate_json(await request.body())
-    except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(str(part) for part in problem["loc"]) or "the body"
-        raise HTTPException(400, f"{where}: {problem['msg']}") from None
 
 
 def _json(model: BaseModel) -> Response:

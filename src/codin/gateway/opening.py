@@ -26,6 +26,7 @@ from codin.gateway.coordination import (
     register_coordinators,
 )
 from codin.gateway.host_api import history_of, host_api, model_authenticator
+from codin.gateway.host_memory import HostMemory
 from codin.gateway.mcp.app import McpApp
 from codin.gateway.mcp.face import ToolFace
 from codin.gateway.memory import open_platform_memory
@@ -43,7 +44,7 @@ from codin.model import ModelChoice, ModelService
 from codin.model.record import ModelRecord
 from codin.private_folder import private_folder
 from codin.runtime import LocalRuntime, OmniRuntime, Runtime
-from codin.security import LOCAL_USER, Principal, RunGrants
+from codin.security import LOCAL_USER, Authorizer, Principal, RunGrants
 from codin.task import (
     LogCallRecorder,
     RunServices,
@@ -183,7 +184,7 @@ class _Opening:
             approver=TaskApprover(runner),
             embedder=self._embedder(),
         )
-        hosts = await self._hosts(runtime, executor, model, memory)
+        hosts = await self._hosts(runtime, executor, model, memory, trust.access.authorizer)
         team = await bring_up(self._settings.agents, hosts, self._say, trust.remote.wrap)
         agents = AgentRegistry(trust.access.authorizer, team.agents)
         team.others += [kept.problem] if kept.problem else []
@@ -265,6 +266,7 @@ class _Opening:
         executor: ToolExecutor,
         model: ModelService,
         memory: MemorySystem,
+        authorizer: Authorizer,
     ) -> AgentHosts:
         app: ASGIApp = host_api(
             self._grants,
@@ -272,6 +274,7 @@ class _Opening:
             model_proxy=model.proxy(model_authenticator(self._grants), self._record),
             model_name=self._choice.name,
             history=history_of(memory),
+            memory=HostMemory(memory, authorizer),
         )
         return await _open_hosts(self._stack, runtime, app, self._settings)
 

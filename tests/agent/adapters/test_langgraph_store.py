@@ -105,6 +105,15 @@ async def test_an_item_keeps_when_it_was_made(memory: MemorySystem) -> None:
     assert latest.value == {"v": 2}
 
 
+async def test_items_are_found_by_all_that_is_in_them(memory: MemorySystem) -> None:
+    store = MemoryStore(memory, ANNA, index={"fields": ["$"]})
+    await store.aput(("docs",), "whale", {"text": "blue whales", "more": {"in": "the sea"}})
+    await store.aput(("docs",), "apple", {"text": "red apples"})
+    for query in ("whales", "sea"):
+        [first, *_] = await store.asearch(("docs",), query=query)
+        assert first.key == "whale"
+
+
 async def test_items_are_found_by_the_fields_of_the_index(memory: MemorySystem) -> None:
     store = MemoryStore(memory, ANNA, index=INDEX)
     await store.aput(("docs",), "whale", {"text": "blue whales", "tags": ["sea", "mammal"]})

@@ -18,12 +18,21 @@ from codin.agent.a2a import user_message
 from codin.agent.host import AgentHosts
 from codin.agent.host.server import Server
 from codin.gateway.host_api import host_api, model_authenticator
+from codin.gateway.host_memory import HostMemory
+from codin.memory import InMemoryMemory, MemorySystem
 from codin.model.metering import MemoryMeter
 from codin.model.proxy import model_proxy
 from codin.model.upstream import HttpUpstream
 from codin.runtime import LocalRuntime
 from codin.sandbox import SandboxProvider
-from codin.security import DEFAULT_ROLES, LOCAL_USER, RoleAuthorizer, RunGrant, RunGrants
+from codin.security import (
+    DEFAULT_ROLES,
+    LOCAL_USER,
+    Principal,
+    RoleAuthorizer,
+    RunGrant,
+    RunGrants,
+)
 from codin.testing.scripted_model import RecordedRequest, ScriptedModel, Turn, text
 from codin.tool.execution.executor import ToolExecutor
 from codin.tool.functions.function import FunctionTool
@@ -44,6 +53,7 @@ class Platform:
     socket: Path
     added: list[tuple[int, int]]
     ticks: list[float]
+    memory: MemorySystem
     _numbers: count[int]
 
     def task(
@@ -54,17 +64,19 @@ class Platform:
         token: str | None = "",
         seconds: float = 60.0,
         history: Sequence[Message] = (),
+        principal: Principal = LOCAL_USER,
+        agent_id: str = "puppet",
     ) -> Task:
         """A task with a grant of its own; ``token`` replaces the grant's."""
         name = f"task-{next(self._numbers)}"
         ends = time.time() + seconds
-        grant = RunGrant(name, "goal", "context", "puppet", LOCAL_USER, frozenset(tools), ends)
+        grant = RunGrant(name, "goal", "context", agent_id, principal, frozenset(tools), ends)
         issued = self.grants.issue(grant)
         return Task(
             name,
             "context",
             user_message(words, context_id="context", task_id=name),
-            LOCAL_USER,
+            principal,
             history=tuple(history),
             token=issued if token == "" else token,
         )
@@ -80,6 +92,7 @@ async def platform(
     *,
     ready_seconds: float = 60.0,
     provider: SandboxProvider | None = None,
+    memory: MemorySystem | None = None,
 ) -> AsyncIterator[Platform]:
     """The platform's parts for as long as the block lasts, with hosts that are ended after it."""
     added: list[tuple[int, int]] = []
@@ -96,7 +109,9 @@ async def platform(
         return "tock"
 
     tools = [FunctionTool.from_function(fn, trusted=True) for fn in (add, tick)]
-    registry = ToolRegistry(RoleAuthorizer(DEFAULT_ROLES), tools)
+    authorizer = RoleAuthorizer(DEFAULT_ROLES)
+    registry = ToolRegistry(authorizer, tools)
+    remembered = memory or InMemoryMemory()
     runtime = LocalRuntime(provider)
     sandboxes = GoalSandboxes(runtime.provider, Workspaces(folder / "work"))
     executor = ToolExecutor(registry, runtime=runtime, sandboxes=sandboxes)
@@ -107,14 +122,25 @@ async def platform(
     async with model.serve() as url:
         upstream = HttpUpstream(url, "scripted", PROVIDER_KEY)
         proxy = model_proxy(upstream, model_authenticator(grants), meter)
-        server = Server(host_api(grants, executor, model_proxy=proxy, model_name="scripted"))
+        app = host_api(
+            grants,
+            executor,
+            model_proxy=proxy,
+            model_name="scripted",
+            memory=HostMemory(remembered, authorizer),
+        )
+        server = Server(app)
         serving = asyncio.create_task(server.serve(sockets=[door]))
         hosts = AgentHosts(
             runtime, folder / "platform.sock", run_root=folder, ready_seconds=ready_seconds
         )
         try:
             door_path = folder / "platform.sock"
-            yield Platform(hosts, grants, meter, model, runtime, door_path, added, ticks, count(1))
+            yield Platform(
+                *(hosts, grants, meter, model, runtime, door_path, added, ticks),
+                memory=remembered,
+                _numbers=count(1),
+            )
         finally:
             await hosts.stop()
             server.should_exit = True

@@ -13,10 +13,11 @@ from a2a.types import Task as A2ATask
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 
 from codin.agent.a2a import EventEncoder
-from codin.agent.base import Agent, ModelAccess, Task
+from codin.agent.base import Agent, MemoryAccess, ModelAccess, Task
 from codin.agent.events import END_EVENTS, AgentEvent, Canceled, Rejected
 from codin.agent.host.batching import in_batches
 from codin.agent.host.environment import PLACEHOLDER_KEY
+from codin.agent.host.memory import RunMemory
 from codin.agent.host.platform_client import PlatformClient, RemoteTool
 from codin.agent.host.runs import ActiveRuns
 from codin.agent.host.sdk import AgentExecutor, EventQueue, RequestContext
@@ -28,7 +29,7 @@ from codin.agent.host.wire import (
     SaidTooMuch,
 )
 from codin.agent.response import failure
-from codin.security import Principal
+from codin.security import Principal, Scope
 
 _log = logging.getLogger("codin.agent.host")
 
@@ -107,8 +108,15 @@ class HostedExecutor(AgentExecutor):
             tools=tools,
             # The forwarder puts the token in, so that agents' code never has a reason to hold it.
             model=ModelAccess(self._model_url, PLACEHOLDER_KEY, name),
+            memory=self._memory(run, token),
             metadata={"codin.run": key},
         )
+
+    def _memory(self, run: RunInfo, token: str) -> MemoryAccess | None:
+        if run.memory is None:
+            return None
+        scope = Scope(run.tenant, run.subject, run.agent_id)
+        return MemoryAccess(RunMemory(self._platform, token, scope, run.memory), scope)
 
 
 class _Sayer:

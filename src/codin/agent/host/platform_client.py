@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any, TypeVar
 
 import httpx
@@ -22,6 +23,7 @@ from codin.tool.base import InvalidArguments, ToolError, ToolSpec, error_of
 from codin.tool.context import current_call_id
 
 _GRACE_SECONDS = 30.0
+_MEMORY_SECONDS = 60.0  # a store waits half a minute for its server
 _MOST_DEPTH = 150  # pydantic reads no JSON of more than 200 levels
 
 M = TypeVar("M", bound=BaseModel)
@@ -85,6 +87,32 @@ class PlatformClient:
         )
         return list(answer.json()["messages"])
 
+    async def memory(self, token: str, verb: str, body: str, answer: type[M]) -> M:
+        """What the run's memory says to ``verb``, as ``codin.agent.host.memory_wire`` has it.
+
+        Raises:
+            PlatformRefused: it refuses, or cannot be used.
+        """
+        told = await self._request(
+            "POST", f"/memory/{verb}", token, content=body, timeout=_MEMORY_SECONDS
+        )
+        return _parsed(answer, told)
+
+    async def memory_lines(self, token: str, verb: str) -> AsyncIterator[str]:
+        """The lines that the run's memory says to ``verb``. Raises as ``memory``."""
+        path = f"/memory/{verb}"
+        try:
+            async with self._http.stream(
+                "POST", path, headers=_headers(token), content="{}", timeout=_MEMORY_SECONDS
+            ) as answer:
+                if answer.is_error:
+                    await answer.aread()
+                    raise _refusal("POST", path, answer)
+                async for line in answer.aiter_lines():
+                    yield line
+        except httpx.HTTPError as error:
+            raise PlatformRefused(f"the platform did not answer POST {path}: {error!r}") from error
+
     async def log(self, token: str, record: LogRecord) -> None:
         """Write a line to the platform's log."""
         await self._request("POST", "/logs", token, content=record.model_dump_json(), timeout=5.0)
@@ -92,17 +120,16 @@ class PlatformClient:
     async def _request(
         self, method: str, path: str, token: str, *, timeout: float, content: str | None = None
     ) -> httpx.Response:
-        headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
         try:
             answer = await self._http.request(
-                method, path, headers=headers, content=content, timeout=timeout
+                method, path, headers=_headers(token), content=content, timeout=timeout
             )
         except httpx.HTTPError as error:
             raise PlatformRefused(
                 f"the platform did not answer {method} {path}: {error!r}"
             ) from error
         if answer.is_error:
-            raise PlatformRefused(f"the platform refused {method} {path}: {_reason(answer)}")
+            raise _refusal(method, path, answer)
         return answer
 
 
@@ -134,6 +161,16 @@ class RemoteTool:
         if answer.is_error:
             raise error_of(answer.error_type, answer.text)
         return answer.value
+
+
+def _headers(token: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {token}", "content-type": "application/json"}
+
+
+def _refusal(method: str, path: str, answer: httpx.Response) -> PlatformRefused:
+    return PlatformRefused(
+        f"the platform refused {method} {path}: {_reason(answer)}", status=answer.status_code
+    )
 
 
 def _parsed(kind: type[M], answer: httpx.Response) -> M:

@@ -63,7 +63,12 @@ class HostCrashLoop(HostError):
 
 
 class PlatformRefused(HostError):
-    """The platform's host API refused a request of the host, such as one with an old token."""
+    """The platform's host API refused a request of the host, such as one with an old token; with
+    ``status``, that of HTTP, if it answered at all."""
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class SaidTooMuch(HostError):
@@ -121,6 +126,12 @@ class HostRuns(_Wire):
     tasks: tuple[str, ...] = ()
 
 
+class MemoryInfo(_Wire):
+    """What a run is told of the memory that it has: the name of the embedder, if there is one."""
+
+    embedder: str | None = None
+
+
 class RunInfo(_Wire):
     """The answer to ``GET /run``: what the run behind a token is, and what it may use."""
 
@@ -133,6 +144,7 @@ class RunInfo(_Wire):
     expires_at: float
     tools: tuple[ToolSpec, ...] = ()
     model: str | None = None
+    memory: MemoryInfo | None = None
 
 
 class ToolRequest(_Wire):

@@ -27,8 +27,8 @@ class AdkAgent(Adapter):
 
     For each run the agent is cloned, and every ``LlmAgent`` in its tree is given the run's tools
     besides its own. Long-running tools, confirmations and requests for input or credentials become
-    input requests. Session, artifacts and memory are the run's; what a run that waits needs to go
-    on is in its input request.
+    input requests. Session and artifacts are the run's, and so is memory unless the task has one of
+    the platform; what a run that waits needs to go on is in its input request.
     """
 
     framework: ClassVar[str] = "adk"
@@ -62,7 +62,8 @@ class AdkAgent(Adapter):
                 await run.emit(paused.request())
                 return
         app = await self._app(task, run)
-        place = Place(app.name, paused.user if paused else task.principal.subject)
+        user = paused.user if paused else task.principal.subject
+        place = Place(app.name, user, task.memory)
         if paused is None:
             await place.begin(task, app.root_agent.name)
             message = _content(task, app.root_agent)

@@ -24,13 +24,20 @@ COLLECTION = "adk"
 
 class AdkMemoryService(BaseMemoryService):  # type: ignore[misc]
     """Sessions of the users of ``tenant``, whose events are chunks of ``memory``: of the user, of
-    the app as the agent, of the session. A search gives the best ``limit``."""
+    the app as the agent, of the session. A search gives the best ``limit``. With ``scope`` all of
+    it is of that scope, whatever the app, the user and the session are called."""
 
     def __init__(
-        self, memory: MemorySystem, *, tenant: str = LOCAL_USER.tenant, limit: int = 10
+        self,
+        memory: MemorySystem,
+        *,
+        tenant: str = LOCAL_USER.tenant,
+        scope: Scope | None = None,
+        limit: int = 10,
     ) -> None:
         self._memory = memory
         self._tenant = tenant
+        self._scope = scope
         self._limit = limit
 
     async def add_session_to_memory(self, session: Session) -> None:
@@ -63,7 +70,7 @@ class AdkMemoryService(BaseMemoryService):  # type: ignore[misc]
             for one in memories
             if (text := _text(one.content))
         ]
-        await self._put(Scope(self._tenant, user_id, app_name), chunks)
+        await self._put(self._of(app_name, user_id), chunks)
 
     async def search_memory(
         self, *, app_name: str, user_id: str, query: str
@@ -72,7 +79,7 @@ class AdkMemoryService(BaseMemoryService):  # type: ignore[misc]
         if not query.strip():
             return SearchMemoryResponse()
         found = await self._memory.chunks.search(
-            Scope(self._tenant, user_id, app_name),
+            self._of(app_name, user_id),
             query,
             mode="text" if self._memory.chunks.embedder is None else "hybrid",
             limit=self._limit,
@@ -85,11 +92,11 @@ class AdkMemoryService(BaseMemoryService):  # type: ignore[misc]
     ) -> None:
         """Delete what ``search_memory`` gave under the id; without one, all of the user's with the
         app."""
-        within = Scope(self._tenant, user_id, app_name)
+        within = self._of(app_name, user_id)
         found = [entry async for entry in self._memory.export(within) if entry["kind"] == "chunk"]
         for entry in found:
             if entry["collection"] == COLLECTION and memory_id in (None, entry["id"]):
-                scope = Scope(self._tenant, user_id, app_name, entry["session"])
+                scope = self._of(app_name, user_id, entry["session"])
                 await self._memory.chunks.delete(scope, entry["id"], collection=COLLECTION)
 
     async def _keep(
@@ -100,7 +107,10 @@ class AdkMemoryService(BaseMemoryService):  # type: ignore[misc]
             for event in events
             if not event.partial and (text := _text(event.content))
         ]
-        await self._put(Scope(self._tenant, user_id, app_name, session_id or None), chunks)
+        await self._put(self._of(app_name, user_id, session_id or None), chunks)
+
+    def _of(self, app_name: str, user_id: str, session_id: str | None = None) -> Scope:
+        return self._scope or Scope(self._tenant, user_id, app_name, session_id)
 
     async def _put(self, scope: Scope, chunks: Sequence[Chunk]) -> None:
         if chunks:

@@ -14,7 +14,7 @@ from codin.agent._parts import jsonable
 from codin.agent.adapters._answer import complaint, fitted
 from codin.agent.adapters._message import Attachment, past_with_files
 from codin.agent.answers import answer, approves
-from codin.agent.base import AgentError, Task
+from codin.agent.base import AgentError, MemoryAccess, Task
 from codin.agent.events import InputRequest
 
 CONFIRMATION = "adk_request_confirmation"
@@ -97,9 +97,10 @@ class Paused:
 
 
 class Place:
-    """The services of one run: a session, artifacts and memory that are its own."""
+    """The services of one run: a session, artifacts and memory that are its own, or the memory
+    that the run has of the platform."""
 
-    def __init__(self, app: str, user: str) -> None:
+    def __init__(self, app: str, user: str, memory: MemoryAccess | None) -> None:
         from google.adk.artifacts import InMemoryArtifactService
         from google.adk.memory import InMemoryMemoryService
         from google.adk.sessions import InMemorySessionService
@@ -114,6 +115,10 @@ class Place:
             "artifact_service": self._artifacts,
             "memory_service": InMemoryMemoryService(),
         }
+        if memory is not None:
+            from codin.agent.adapters.adk.memory import AdkMemoryService
+
+            self.services["memory_service"] = AdkMemoryService(memory.system, scope=memory.scope)
 
     async def begin(self, task: Task, speaker: str) -> None:
         """Make the session, with the conversation so far."""

@@ -24,7 +24,8 @@ class LangGraphAgent(Adapter):
 
     A compiled graph cannot be given tools any more: an agent that asks for tools is a factory,
     called for each run with LangChain tools. The graph's own checkpointer is replaced by one that
-    lives as long as the run; what a run that waits needs to go on is in its input request.
+    lives as long as the run; what a run that waits needs to go on is in its input request. A graph
+    without a store is given the task's memory as one, if it has any.
     """
 
     framework: ClassVar[str] = "langgraph"
@@ -67,7 +68,7 @@ class LangGraphAgent(Adapter):
                 return
         graph = await self._graph(task, run)
         with loading(self.id):
-            thread = pause.Thread(graph, paused)
+            thread = pause.Thread(graph, paused, _store(graph, task))
         reader = Reader(run, self.id)
         if paused is None:
             given = io.given(graph, task)
@@ -127,6 +128,16 @@ class LangGraphAgent(Adapter):
                 f"{str(error).partition('.')[0]}",
             )
         return explain(error)
+
+
+def _store(graph: Any, task: Task) -> Any:
+    """The store of the run: the graph's own, or the platform's memory."""
+    own = getattr(graph, "store", None)
+    if own is not None or task.memory is None:
+        return own
+    from codin.agent.adapters.langgraph.store import MemoryStore
+
+    return MemoryStore(task.memory.system, task.memory.scope, index={"fields": ["$"]})
 
 
 def _subgraphs(node: Any) -> list[Any]:

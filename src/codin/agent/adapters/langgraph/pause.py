@@ -109,9 +109,10 @@ class Paused:
 
 
 class Thread:
-    """A graph with a checkpointer of its own, empty or as it was when the run paused."""
+    """A graph with ``store`` and a checkpointer of its own, empty or as it was when the run
+    paused."""
 
-    def __init__(self, graph: Any, paused: Paused | None) -> None:
+    def __init__(self, graph: Any, paused: Paused | None, store: Any) -> None:
         from langgraph.checkpoint.memory import InMemorySaver
 
         own = getattr(graph.checkpointer, "serde", None)
@@ -120,7 +121,7 @@ class Thread:
         if paused is not None:
             self.id = self._restore(paused.thread)
         self.config = {"configurable": {"thread_id": self.id}}
-        self.graph = graph.copy(update={"checkpointer": self._saver})
+        self.graph = graph.copy(update={"checkpointer": self._saver, "store": store})
 
     def paused(self, state: Any) -> Paused | None:
         """What the run needs to go on, and what it asks; None when it is at its end.

@@ -139,7 +139,9 @@ class MemoryStore(BaseStore):  # type: ignore[misc]
         texts = [
             text
             for field in fields
-            for text in get_text_at_path(dict(op.value or {}), tokenize_path(field))
+            for text in get_text_at_path(
+                dict(op.value or {}), field if field == "$" else tokenize_path(field)
+            )
         ]
         mark = blake2b(key.encode("utf-8", "replace"), digest_size=16).hexdigest()
         levels = {f"level{at}": name for at, name in enumerate(op.namespace)}
