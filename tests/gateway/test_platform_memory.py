@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from codin.config import AgentEntry, MemorySettings, RecallSettings, Settings
 from codin.gateway.opening import open_platform
 from codin.gateway.platform import Platform
 from codin.model import UnknownModel, parse
-from codin.security import LOCAL_USER, Scope
+from codin.security import LOCAL_USER, Principal, Scope
 from codin.task.transport import in_memory_client
 
 pytestmark = pytest.mark.slow
@@ -39,9 +40,14 @@ def settings(home: Path, isolation: str = "host", **memory: Any) -> Settings:
     return Settings(home=home / "home", agents=(entry,), memory=MemorySettings(**memory))
 
 
-async def say(platform: Platform, text: str, context_id: str) -> str:
-    handler = platform.manager.agent_handler(LOCAL_USER, "hears")
-    client = in_memory_client(handler, LOCAL_USER)
+async def say(
+    platform: Platform,
+    text: str,
+    context_id: str,
+    agent: str = "hears",
+    who: Principal = LOCAL_USER,
+) -> str:
+    client = in_memory_client(platform.manager.agent_handler(who, agent), who)
     request = SendMessageRequest(message=user_message(text, context_id=context_id))
     said = ""
     async for response in client.send_message(request):
@@ -68,6 +74,35 @@ async def test_an_agent_is_told_what_another_conversation_came_to(
     async with open_platform(off, NO_MODEL) as platform:
         said = await say(platform, "May I eat peanuts or walnuts?", "c3")
         assert "told: []" in said
+
+
+COUNTS = """
+from codin import wrap
+from codin.agent import Task
+
+async def counts(task: Task) -> str:
+    memory, own = task.memory.system, task.memory.scope
+    note = await memory.notes.get(own, "visits")
+    visits = 1 + (note.value if note else 0)
+    await memory.notes.put(own, "visits", visits)
+    return f"{own.user} was here {visits} times"
+
+agent = wrap(counts, id="counts", description="Counts visits.")
+"""
+
+
+async def test_an_agent_in_a_host_remembers_its_callers_after_a_restart(tmp_path: Path) -> None:
+    file = tmp_path / "counts.py"
+    file.write_text(COUNTS)
+    given = Settings(home=tmp_path / "home", agents=(AgentEntry(source=str(file)),))
+    ben = replace(LOCAL_USER, subject="ben")
+    for visits in (1, 2):
+        async with open_platform(given, NO_MODEL) as platform:
+            said = await say(platform, "hello", f"c{visits}", "counts")
+            assert said == f"local was here {visits} times"
+    async with open_platform(given, NO_MODEL) as platform:
+        assert await say(platform, "hello", "c3", "counts", ben) == "ben was here 1 times"
+        assert (await platform.memory.notes.get(replace(MINE, agent="counts"), "visits")).value == 2
 
 
 async def test_an_embedder_that_cannot_be_had_is_told_and_words_are_found(
