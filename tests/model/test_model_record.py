@@ -20,10 +20,11 @@ from codin.model import CallContext, MemoryMeter, model_proxy
 from codin.model import record as record_module
 from codin.model.native import NativeApi
 from codin.model.record import ModelRecord
+from codin.model.recorded import RecordedMeter
 from codin.model.upstream import HttpUpstream
 from codin.security import LOCAL_USER
 from codin.testing.a2a_server import listening
-from codin.testing.scripted_model import ScriptedModel, error, hang, text
+from codin.testing.scripted_model import ScriptedModel, Turn, error, hang, text
 
 
 async def authenticate(token: str) -> CallContext:
@@ -50,9 +51,12 @@ class Asker:
 
 @asynccontextmanager
 async def asking(
-    model: ScriptedModel, record: ModelRecord, native: dict[str, NativeApi] | None = None
+    model: ScriptedModel,
+    record: ModelRecord,
+    native: dict[str, NativeApi] | None = None,
+    meter: MemoryMeter | None = None,
 ) -> AsyncIterator[Asker]:
-    meter = MemoryMeter()
+    meter = meter or MemoryMeter()
     async with model.serve() as url:
         upstream = HttpUpstream(url, "m", "k")
         app = model_proxy(upstream, authenticate, meter, native=native or {}, record=record)
@@ -94,6 +98,24 @@ async def test_the_same_request_gets_the_same_answers_in_their_order(stream: boo
         third = [await asker.post(ask("x", stream=stream)) for _ in range(3)]
         assert "four" in third[-1].text
         assert len(model.requests) == 4
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_a_request_used_is_written_down_before_its_answer(stream: bool) -> None:
+    record, kept = ModelRecord(), Kept()
+    meter = RecordedMeter(record)
+    turns = [Turn(text="one", usage=(7, 3)), error(400)]
+    async with asking(ScriptedModel(turns), record, meter=meter) as asker:
+        record.open("task-1", keep=kept)
+        await asker.post(ask("first", stream=stream))
+        record.close("task-1")
+        record.open("task-1", kept[1:], kept)
+        await asker.post(ask("first", stream=stream))
+        assert meter.tokens("task-1") == 10, "an answer from the record uses nothing"
+        await asker.post(ask("what fails", stream=stream))
+    assert kept[0] == {"used": {"model": "m", "input_tokens": 7, "output_tokens": 3}}
+    assert "asked" in kept[1]
+    assert kept[2:] == [{"used": {"model": "m", "input_tokens": 0, "output_tokens": 0}}]
 
 
 async def test_runs_do_not_get_each_others_answers() -> None:

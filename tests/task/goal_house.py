@@ -12,6 +12,7 @@ from codin.agent.events import AgentEvent, ArtifactProduced, Failed, TextFinal
 from codin.agent.planning.plan import Plan
 from codin.agent.planning.planner import Planner, PlanRequest
 from codin.agent.registry import AgentRegistry
+from codin.model.record import ModelRecord
 from codin.security import DEFAULT_ROLES, LOCAL_USER, RoleAuthorizer, RunGrants
 from codin.task import EventLog, RunServices, TaskRunner, data_parts
 from codin.task.goal import GoalLimits
@@ -103,9 +104,11 @@ def house(
     *,
     services: RunServices | None = None,
     asked: Sequence[str] = (),
+    record: ModelRecord | None = None,
     **limits: Any,
 ) -> TaskManager:
-    """A task manager with these agents, which ask for the tools ``asked``."""
+    """A task manager with these agents, which ask for the tools ``asked``; ``record`` is that of
+    the models."""
     registry = AgentRegistry(
         RoleAuthorizer(DEFAULT_ROLES),
         [
@@ -114,9 +117,8 @@ def house(
         ],
     )
     given = services or RunServices(grants=RunGrants(), seconds=20.0)
-    return TaskManager(
-        runner, registry, planner, given, limits=GoalLimits(**{"seconds": 20.0, **limits})
-    )
+    bounds = GoalLimits(**{"seconds": 20.0, **limits})
+    return TaskManager(runner, registry, planner, given, limits=bounds, record=record)
 
 
 async def reach(manager: TaskManager, text: str = "the goal", **fields: Any) -> Task:

@@ -42,6 +42,7 @@ from codin.gateway.unmet import unmet_in
 from codin.memory import MemorySystem
 from codin.model import ModelChoice, ModelService
 from codin.model.record import ModelRecord
+from codin.model.recorded import RecordedMeter
 from codin.private_folder import private_folder
 from codin.runtime import LocalRuntime, OmniRuntime, Runtime
 from codin.security import LOCAL_USER, Authorizer, Principal, RunGrants
@@ -155,7 +156,9 @@ class _Opening:
         push = await self._stack.enter_async_context(
             open_push(database, log, guard=trust.guard, signer=trust.push_signer)
         )
-        model = await self._stack.enter_async_context(ModelService(self._choice))
+        model = await self._stack.enter_async_context(
+            ModelService(self._choice, RecordedMeter(self._record))
+        )
         kept = await self._stack.enter_async_context(
             open_platform_memory(self._settings, trust.access.authorizer, model.client)
         )

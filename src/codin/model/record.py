@@ -1,4 +1,4 @@
-"""What models answered in runs that are under way, for runs that are made again."""
+"""What models answered in runs that are under way, and what that used."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ import zlib
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from codin.model.base import ModelUsage
 
 MAX_BYTES = 8 * 1024 * 1024
 """Bytes of answers that are kept of one run; a run that is made again asks for the others anew."""
 
 Json = dict[str, Any]
 Keep = Callable[[Json], Awaitable[None]]
-"""Writes down an answer, as JSON data, so that an attempt of the run after this one has it."""
+"""Writes down an answer, as JSON data, so that an attempt of the run after this one has it; or what
+a request used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,10 @@ class _Run:
 
 class ModelRecord:
     """The answers of runs, from ``open`` to ``close``, by what was asked: the same request gets the
-    same answer, in the order in which they came. Requests of other runs pass by."""
+    same answer, in the order in which they came. Requests of other runs pass by.
+
+    What a request used is written down too, before its answer. An answer from the record uses
+    nothing."""
 
     def __init__(self) -> None:
         self._runs: dict[str, _Run] = {}
@@ -52,8 +59,8 @@ class ModelRecord:
     def open(
         self, task_id: str, before: Iterable[Mapping[str, Any]] = (), keep: Keep = _nowhere
     ) -> None:
-        """Give each answer of a task's run to ``keep`` from now on; ``before`` are those of the
-        attempts before it, in their order."""
+        """Give each answer of a task's run, and what it used, to ``keep`` from now on; ``before``
+        are the answers of the attempts before it, in their order."""
         run = self._runs[task_id] = _Run(keep)
         for one in before:
             run.add(one["asked"], Answer(one["media_type"], _unpacked(one["body"])))
@@ -86,6 +93,13 @@ class ModelRecord:
             return
         body = base64.b64encode(zlib.compress(answer.body)).decode()
         await run.keep({"asked": key, "media_type": answer.media_type, "body": body})
+
+    async def used(self, task_id: str, usage: ModelUsage) -> None:
+        """A request of the run used so much."""
+        run = self._runs.get(task_id)
+        if run is not None:
+            tokens = {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
+            await run.keep({"used": {"model": usage.model, **tokens}})
 
 
 def _key(asked: bytes) -> str:

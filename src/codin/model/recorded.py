@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import TypeAdapter
 from starlette.responses import Response, StreamingResponse
 
-from codin.model.base import CallContext, ChatMessage, ModelClient
+from codin.model.base import CallContext, ChatMessage, ModelClient, ModelUsage
+from codin.model.metering import MemoryMeter
 from codin.model.record import Answer, ModelRecord
 
 _DONE = b"[DONE]"
@@ -52,6 +53,18 @@ async def answered(
     else:
         await record.keep(task_id, asked, Answer(media_type, bytes(response.body)))
     return response
+
+
+class RecordedMeter(MemoryMeter):
+    """Counts in memory, and in ``record`` too."""
+
+    def __init__(self, record: ModelRecord) -> None:
+        super().__init__()
+        self._record = record
+
+    async def record(self, context: CallContext, usage: ModelUsage) -> None:
+        await super().record(context, usage)
+        await self._record.used(context.task_id, usage)
 
 
 class RecordedModel(ModelClient):

@@ -46,7 +46,8 @@ async def attempts_before(log: EventLog, principal: Principal, task_id: str, tur
                 case "call":
                     _apply(before, event)
                 case "model":
-                    before.models.append(event.body)
+                    if "asked" in event.body:  # others say what was used
+                        before.models.append(event.body)
                 case _:
                     said.apply(event)
         after = events[-1].seq

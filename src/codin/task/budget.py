@@ -1,18 +1,20 @@
 """What the tasks of a goal have used, counted from its log, and what its plan lets them use.
 
-So the count is the same after a restart, whoever goes on. Tokens and requests of models are those
-that agents tell of; calls of tools are the platform's own records.
+So the count is the same after a restart, whoever goes on. Calls of tools, and what models that the
+platform was asked for used, are the platform's own records. Agents also tell of models: of those
+requests, and of others that the platform does not see. Of each task the higher count counts.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from codin.agent.planning.plan import Budget
-from codin.task.log.base import EventLog, LogEvent
+from codin.task.log.base import EventLog, LogEvent, StepRow
 from codin.task.log.follow import POLL_SECONDS
 from codin.task.states import STOPPED
 from codin.task.work import Run
@@ -20,6 +22,28 @@ from codin.task.work import Run
 
 class UnknownPrice(Exception):
     """What the tokens of a model cost is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Count:
+    """What requests of models used; ``unpriced`` is one of which the price is not known."""
+
+    tokens: int = 0
+    money: float = 0.0
+    calls: int = 0
+    unpriced: str = ""
+
+    def plus(self, data: Mapping[str, Any]) -> _Count:
+        """This and another request."""
+        model = str(data.get("model") or "")
+        given, taken = int(data.get("input_tokens") or 0), int(data.get("output_tokens") or 0)
+        cost, unpriced = 0.0, self.unpriced
+        if given or taken:
+            try:
+                cost = price(model, given, taken)
+            except UnknownPrice:
+                unpriced = unpriced or model or "a model without a name"
+        return _Count(self.tokens + given + taken, self.money + cost, self.calls + 1, unpriced)
 
 
 @dataclass(slots=True)
@@ -31,30 +55,37 @@ class Spent:
     money: float = 0.0
     tool_calls: int = 0
     model_calls: int = 0
-    unpriced: str = ""
     _last: float | None = None
+    _told: dict[str, _Count] = field(default_factory=dict)
+    _asked: dict[str, _Count] = field(default_factory=dict)
+    _unpriced: dict[str, str] = field(default_factory=dict)
 
     def take(self, event: LogEvent) -> None:
         """Count the next event in."""
         if self._last is not None:
             self.seconds += max(event.time - self._last, 0.0)
         self._last = None if event.state in STOPPED else event.time
-        kind, body = str(event.kind), event.body
+        task_id, kind, body = event.task_id, str(event.kind), event.body
         while kind == "child":
-            kind, body = str(body["kind"]), body["body"]
+            task_id, kind, body = str(body["task_id"]), str(body["kind"]), body["body"]
         if kind == "call" and body.get("type") == "started":
             self.tool_calls += 1
         elif kind == "status":
             for part in body.get("status", {}).get("message", {}).get("parts", ()):
-                self._used(part.get("data"))
+                data = part.get("data")
+                if isinstance(data, Mapping) and data.get("type") == "usage":
+                    self._add(self._told, task_id, data)
+        elif kind == "model" and "used" in body:
+            self._add(self._asked, task_id, body["used"])
 
     def over(self, budget: Budget) -> str:
         """Which part of ``budget`` is used up, but for its seconds, as a sentence; empty while none
         is."""
-        if budget.money is not None and self.unpriced:
+        if budget.money is not None and self._unpriced:
+            model = next(iter(self._unpriced.values()))
             return (
-                f"what {self.unpriced} costs is not known, and the plan's budget is in money: give"
-                " it in tokens"
+                f"what {model} costs is not known, and the plan's budget is in money: give it in"
+                " tokens"
             )
         for name, what in _WORDS.items():
             used, most = getattr(self, name), getattr(budget, name)
@@ -63,17 +94,24 @@ class Spent:
                 return f"the plan's budget is used up: {shown} of {most:,} {what}"
         return ""
 
-    def _used(self, data: Any) -> None:
-        if not isinstance(data, Mapping) or data.get("type") != "usage":
-            return
-        model = str(data.get("model") or "")
-        given, taken = int(data.get("input_tokens") or 0), int(data.get("output_tokens") or 0)
-        self.model_calls += 1
-        self.tokens += given + taken
-        try:
-            self.money += price(model, given, taken)
-        except UnknownPrice:
-            self.unpriced = self.unpriced or model or "a model without a name"
+    def _add(self, counts: dict[str, _Count], task_id: str, data: Mapping[str, Any]) -> None:
+        before = self._of(task_id)
+        counts[task_id] = counts.get(task_id, _Count()).plus(data)
+        now = self._of(task_id)
+        self.tokens += now.tokens - before.tokens
+        self.money += now.money - before.money
+        self.model_calls += now.calls - before.calls
+        if now.unpriced:
+            self._unpriced[task_id] = now.unpriced
+
+    def _of(self, task_id: str) -> _Count:
+        told, asked = self._told.get(task_id, _Count()), self._asked.get(task_id, _Count())
+        return _Count(
+            max(told.tokens, asked.tokens),
+            max(told.money, asked.money),
+            max(told.calls, asked.calls),
+            asked.unpriced or (told.unpriced if told.tokens > asked.tokens else ""),
+        )
 
 
 _WORDS = {
@@ -85,12 +123,14 @@ _WORDS = {
 
 
 class BudgetWatch:
-    """Counts what the goal of ``run`` uses as its log grows, and tells when ``budget`` is up."""
+    """Counts what the goal of ``run`` uses as its log grows, and tells when ``budget`` is up.
+    ``rows`` are those of its tasks."""
 
-    def __init__(self, log: EventLog, run: Run, budget: Budget) -> None:
+    def __init__(self, log: EventLog, run: Run, budget: Budget, rows: Iterable[StepRow]) -> None:
         self._log = log
         self._run = run
         self._budget = budget
+        self._rows = rows
         self._spent = Spent()
         self._seq = 0
         self._counting = asyncio.Lock()
@@ -107,8 +147,12 @@ class BudgetWatch:
         try:
             async with asyncio.timeout(left):
                 with self._log.notifier.subscribe(self._run.task_id) as wakeups:
+                    looked = time.monotonic()
                     while not found:
                         await wakeups.wait(POLL_SECONDS)
+                        if time.monotonic() - looked >= POLL_SECONDS:
+                            await self._look()
+                            looked = time.monotonic()
                         found = await self._counted()
         except TimeoutError:
             return f"the plan's budget is used up: {seconds:g} seconds"
@@ -124,6 +168,12 @@ class BudgetWatch:
         await self._run.flushed()  # what the steps before have used is in the log then
         if await self._counted():
             await asyncio.Event().wait()
+
+    async def _look(self) -> None:
+        """Take in what the tasks at work have used without a word."""
+        for row in self._rows:
+            if row.state == "working" and row.child_id is not None:
+                await self._run.adopt(row.child_id, step=row.step_id, agent=row.agent)
 
     async def _counted(self) -> str:
         who, task_id = self._run.principal, self._run.task_id

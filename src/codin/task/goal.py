@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from codin.agent.base import AgentInfo
 from codin.agent.events import Completed, EndEvent, Failed, InputRequest, TextFinal
 from codin.agent.planning.plan import MAX_STEPS, Budget, Plan
 from codin.agent.planning.planner import Planner
+from codin.model.record import ModelRecord
 from codin.security import Principal
 from codin.task.budget import BudgetWatch
 from codin.task.dispatch import Dispatcher, Handlers
@@ -42,7 +43,7 @@ class GoalLimits:
 class GoalParts:
     """What goals are worked on with. ``agents`` are those that a principal may use; ``notes`` are
     said at the beginning of each goal, such as which model serves. ``reads_files``
-    tells which agents look into files."""
+    tells which agents look into files; ``record`` is that of the platform's models."""
 
     log: EventLog
     planner: Planner
@@ -52,6 +53,7 @@ class GoalParts:
     limits: GoalLimits = GoalLimits()
     notes: Callable[[], Sequence[Mapping[str, Any]]] = lambda: ()
     reads_files: Callable[[AgentInfo], bool] = lambda _: False
+    record: ModelRecord = field(default_factory=ModelRecord)
 
 
 class GoalWork:
@@ -74,6 +76,13 @@ class GoalWork:
         return "goal"
 
     async def perform(self, run: Run) -> EndEvent:
+        self._parts.record.open(run.task_id, keep=run.answered)  # what planning uses counts too
+        try:
+            return await self._perform(run)
+        finally:
+            self._parts.record.close(run.task_id)
+
+    async def _perform(self, run: Run) -> EndEvent:
         for note in () if run.beginning.again else self._parts.notes():
             await run.say(note)
         rows = await self._parts.log.steps(run.principal, run.task_id)
@@ -122,7 +131,7 @@ class GoalWork:
         is the answer."""
         if budget is None:
             return await self._run_plan(run, steps, mended)
-        watch = BudgetWatch(self._parts.log, run, budget)
+        watch = BudgetWatch(self._parts.log, run, budget, steps.steps.rows)
         steps.steps.allow = watch.allow
         watching = asyncio.create_task(watch.used_up())
         working = asyncio.create_task(self._run_plan(run, steps, mended))

@@ -114,6 +114,7 @@ class GoalPlans:
             files=await self._files.inputs(),
             ask=ask,
             max_steps=self._max_steps,
+            task_id=run.task_id,
         )
 
 

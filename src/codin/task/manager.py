@@ -49,7 +49,7 @@ class TaskManager:
 
     Call ``start`` before anything else, and ``aclose`` at the end: it cancels what runs. ``access``
     decides who may, and ``cards`` makes the extended cards of all; ``calls`` bounds how agents call
-    each other. ``record`` is that of the models' proxy.
+    each other. ``record`` is that of the platform's models.
     """
 
     def __init__(
@@ -94,6 +94,7 @@ class TaskManager:
                 limits=limits or GoalLimits(),
                 notes=notes,
                 reads_files=reads_files,
+                record=self._record,
             )
         )
         self.handler = AgentRequestHandler(

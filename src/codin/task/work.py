@@ -127,7 +127,7 @@ class Run:
         self._texts = {**{key: [text] for key, text in texts.items()}, **self._texts}
 
     async def answered(self, answer: Mapping[str, Any]) -> None:
-        """Write down what a model answered."""
+        """Write down what a model answered, or what that used."""
         await self.journal.put(Entry("model", dict(answer)))
 
     async def keep(self, kept: Kept) -> None:

@@ -39,7 +39,7 @@ class LLMPlanner(Planner):
         if len(request.agents) == 1:
             (only,) = request.agents
             return build(request, [Job(request.goal, only.id)], f"{only.id} is the only agent.")
-        context = CallContext(request.principal)
+        context = CallContext(request.principal, request.task_id)
         try:
             if self._matcher is not None:
                 jobs = await self._matcher.jobs(request, context)
@@ -60,7 +60,7 @@ class LLMPlanner(Planner):
             ModelError: the model could not be reached.
         """
         request = checked(request)
-        context = CallContext(request.principal)
+        context = CallContext(request.principal, request.task_id)
         try:
             if self._matcher is not None:
                 new = await _somebody_else(self._matcher, request, failed_step, context)

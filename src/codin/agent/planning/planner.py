@@ -30,7 +30,7 @@ class PlanRequest:
     """A goal in words, the agents that this principal may use, and the files that are there.
 
     ``files`` are paths inside the workspace. ``ask`` is how an agent is asked that plans;
-    ``max_steps`` bounds the plan.
+    ``max_steps`` bounds the plan. ``task_id`` is the task that models are asked for.
     """
 
     goal: str
@@ -39,6 +39,7 @@ class PlanRequest:
     files: Sequence[str] = ()
     ask: AskAgent = ask_nobody
     max_steps: int = MAX_STEPS
+    task_id: str = ""
 
 
 def checked(request: PlanRequest) -> PlanRequest:
