@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
-from a2a.types import Task
+from a2a.types import GetTaskRequest, Task
 
 from codin.agent.base import Task as AgentTask
 from codin.agent.events import AgentEvent, ArtifactProduced, Failed, TextFinal
@@ -15,8 +16,10 @@ from codin.agent.registry import AgentRegistry
 from codin.model.record import ModelRecord
 from codin.security import DEFAULT_ROLES, LOCAL_USER, RoleAuthorizer, RunGrants
 from codin.task import EventLog, RunServices, TaskRunner, data_parts
+from codin.task.files import GoalFiles
 from codin.task.goal import GoalLimits
 from codin.task.log import LogEvent, StepRow
+from codin.task.log.follow import follow
 from codin.task.manager import TaskManager
 from codin.testing.tasks import Events, SmallAgent, call_context, send_request
 
@@ -105,10 +108,11 @@ def house(
     services: RunServices | None = None,
     asked: Sequence[str] = (),
     record: ModelRecord | None = None,
+    files: GoalFiles | None = None,
     **limits: Any,
 ) -> TaskManager:
     """A task manager with these agents, which ask for the tools ``asked``; ``record`` is that of
-    the models."""
+    the models, and ``files`` are those of goals."""
     registry = AgentRegistry(
         RoleAuthorizer(DEFAULT_ROLES),
         [
@@ -118,7 +122,31 @@ def house(
     )
     given = services or RunServices(grants=RunGrants(), seconds=20.0)
     bounds = GoalLimits(**{"seconds": 20.0, **limits})
-    return TaskManager(runner, registry, planner, given, limits=bounds, record=record)
+    return TaskManager(runner, registry, planner, given, limits=bounds, record=record, files=files)
+
+
+def second_runner(log: EventLog) -> TaskRunner:
+    """The runner of another process over the log, as it were."""
+    return TaskRunner(log, grace_seconds=0.5, pulse_seconds=0.1, lease_seconds=5.0)
+
+
+async def begin(manager: TaskManager, text: str = "the goal", **fields: Any) -> str:
+    """Send a goal, and give the id of its task, which goes on."""
+    request = send_request(text, **fields)
+    request.configuration.return_immediately = True
+    task = await manager.handler.on_message_send(request, call_context())
+    assert isinstance(task, Task)
+    return task.id
+
+
+async def ended(manager: TaskManager, log: EventLog, task_id: str) -> Task:
+    """The task of a goal, once that has ended."""
+    async with asyncio.timeout(20):
+        async for _ in follow(log, LOCAL_USER, task_id, poll=0.05):
+            pass
+    task = await manager.handler.on_get_task(GetTaskRequest(id=task_id), call_context())
+    assert task is not None
+    return task
 
 
 async def reach(manager: TaskManager, text: str = "the goal", **fields: Any) -> Task:
@@ -143,8 +171,9 @@ def error_type(task: Task) -> str:
     return str(part_value(task.status.message.parts[1])["error_type"])
 
 
-async def rows_of(log: EventLog, task: Task) -> dict[str, StepRow]:
-    return {row.step_id: row for row in await log.steps(LOCAL_USER, task.id)}
+async def rows_of(log: EventLog, task: Task | str) -> dict[str, StepRow]:
+    task_id = task if isinstance(task, str) else task.id
+    return {row.step_id: row for row in await log.steps(LOCAL_USER, task_id)}
 
 
 async def events_of(log: EventLog, task_id: str) -> list[LogEvent]:

@@ -12,11 +12,13 @@ from typing import Any
 
 import httpx
 import pytest
-from a2a.types import GetTaskRequest, Task, TaskState
+from a2a.types import TaskState
 from goal_house import (
     Fixed,
     Worker,
     answer_of,
+    begin,
+    ended,
     error_of,
     error_type,
     events_of,
@@ -25,6 +27,7 @@ from goal_house import (
     plan_of,
     reach,
     rows_of,
+    second_runner,
     step_told,
 )
 
@@ -39,13 +42,11 @@ from codin.model.embedded.client import EmbeddedClient
 from codin.model.record import ModelRecord
 from codin.model.recorded import RecordedMeter, RecordedModel
 from codin.model.upstream import HttpUpstream
-from codin.security import LOCAL_USER, RunGrants
+from codin.security import RunGrants
 from codin.task import EventLog, RunServices, TaskRunner
 from codin.task.budget import Spent
-from codin.task.log.follow import follow
 from codin.task.manager import TaskManager
 from codin.testing.scripted_model import RecordedRequest, ScriptedModel, Turn
-from codin.testing.tasks import call_context, send_request
 
 FAILED = TaskState.TASK_STATE_FAILED
 COMPLETED = TaskState.TASK_STATE_COMPLETED
@@ -124,10 +125,10 @@ def chain(**around: Any) -> Fixed:
     return Fixed(plan_of(*steps, **around))
 
 
-async def spent(log: EventLog, task: Task) -> Spent:
+async def spent(log: EventLog, task_id: str) -> Spent:
     """What the goal has used by its log."""
     counted = Spent()
-    for event in await events_of(log, task.id):
+    for event in await events_of(log, task_id):
         counted.take(event)
     return counted
 
@@ -181,7 +182,7 @@ async def test_what_is_told_too_counts_once(
     plan = chain(budget={"tokens": 180, "model_calls": 3})
     task = await reach(models.house(runner, plan, w=models.telling))
     assert task.status.state == COMPLETED
-    found = await spent(log, task)
+    found = await spent(log, task.id)
     assert (found.tokens, found.model_calls) == (180, 3)
 
 
@@ -203,28 +204,21 @@ async def test_an_answer_from_the_record_uses_nothing(
 ) -> None:
     planner = chain(budget={"tokens": 100})
     manager = models.house(runner, planner, w=models.held)
-    request = send_request("the goal")
-    request.configuration.return_immediately = True
-    task = await manager.handler.on_message_send(request, call_context())
-    assert isinstance(task, Task)
+    task_id = await begin(manager)
     async with asyncio.timeout(20):
-        while not (await spent(log, task)).tokens:
+        while not (await spent(log, task_id)).tokens:
             await asyncio.sleep(0.01)
     await manager.aclose(hand_over=True)
 
-    other = TaskRunner(log, grace_seconds=0.5, pulse_seconds=0.1, lease_seconds=5.0)
+    other = second_runner(log)
     manager = models.house(other, planner, w=models.held)
     models.released.set()
     await manager.start()
-    async with asyncio.timeout(20):
-        async for _ in follow(log, LOCAL_USER, task.id, poll=0.05):
-            pass
-    ended = await manager.handler.on_get_task(GetTaskRequest(id=task.id), call_context())
-    assert ended is not None
+    task = await ended(manager, log, task_id)
     await other.aclose()
-    assert error_of(ended) == "the plan's budget is used up: 120 of 100 tokens"
+    assert error_of(task) == "the plan's budget is used up: 120 of 100 tokens"
     assert len(models.script.requests) == 2, "the first question was asked once"
-    assert "of 3 steps were done" in answer_of(ended)
+    assert "of 3 steps were done" in answer_of(task)
 
 
 class Frugal(Planner):
@@ -255,7 +249,7 @@ async def test_what_the_planner_asks_counts(
     assert not worker.told, "nothing was begun"
     task = await reach(models.house(runner, Frugal(models.planner, tokens=60), **agents))
     assert task.status.state == COMPLETED
-    assert (await spent(log, task)).tokens == 60
+    assert (await spent(log, task.id)).tokens == 60
 
 
 async def test_what_it_takes_to_plan_anew_counts(

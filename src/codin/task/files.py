@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from codin.agent.events import ArtifactProduced
@@ -19,6 +20,21 @@ INLINE_BYTES = 256 * 1024
 
 _INLINE_IN_ALL = 2 * 1024 * 1024
 _MOST_INPUTS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class FilesBefore:
+    """The files of a goal before something was done: the time of the ``newest`` change, and all
+    ``files`` with theirs, which are not known any more when another process goes on with it."""
+
+    newest: int
+    files: Mapping[str, int] | None = None
+
+    def made(self, now: Mapping[str, int]) -> list[str]:
+        """Those of the files ``now`` that were made or changed since then."""
+        if self.files is None:
+            return [path for path, at in now.items() if at > self.newest]
+        return [path for path, at in now.items() if self.files.get(path) != at]
 
 
 class GoalFiles:

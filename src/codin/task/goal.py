@@ -15,10 +15,11 @@ from codin.model.record import ModelRecord
 from codin.security import Principal
 from codin.task.budget import BudgetWatch
 from codin.task.dispatch import Dispatcher, Handlers
-from codin.task.files import GoalFiles
+from codin.task.files import FilesBefore, GoalFiles
 from codin.task.findings import answer, reached
 from codin.task.goal_plans import GoalPlans
 from codin.task.log.base import EventLog, Lane, StepRow
+from codin.task.plan_history import PlanHistory, plan_history
 from codin.task.plan_run import PlanRun, jobs_of
 from codin.task.step_rows import StepRows
 from codin.task.step_run import StepRun
@@ -86,16 +87,16 @@ class GoalWork:
         for note in () if run.beginning.again else self._parts.notes():
             await run.say(note)
         rows = await self._parts.log.steps(run.principal, run.task_id)
-        work = self._work(run, rows)
-        plan, mended = await self._plans.stored(run, rows)
-        if plan is not None:
-            steps = self._steps(work, plan)
-            await self._go_on(steps, rows)
+        history = await plan_history(self._parts.log, run.principal, run.task_id, rows)
+        work = self._work(run, rows, history)
+        if history.plan is not None:
+            steps = self._steps(work, history.plan)
+            await self._go_on(steps, rows, history)
         else:
             steps = self._steps(work, await self._plans.plan(run, work, self._agents(run)))
             await steps.begin(steps.plan)
         try:
-            return await self._within(steps.plan.budget, run, steps, mended)
+            return await self._within(steps.plan.budget, run, steps, history.mended)
         finally:
             if not steps.paused and not run.lost:
                 await steps.close()
@@ -148,7 +149,7 @@ class GoalWork:
         await run.emit(TextFinal(message_id="answer", text=reached(steps.plan, steps.outputs)))
         return Failed(error_type="BudgetExceeded", message=used_up)
 
-    def _work(self, run: Run, rows: Sequence[StepRow]) -> StepRun:
+    def _work(self, run: Run, rows: Sequence[StepRow], history: PlanHistory) -> StepRun:
         return StepRun(
             run,
             Dispatcher(run, self._parts.handlers),
@@ -156,19 +157,20 @@ class GoalWork:
             StepRows(run, rows),
             readers=[info.id for info in self._agents(run) if self._parts.reads_files(info)],
             attempts=self._parts.limits.attempts,
+            before={job: FilesBefore(newest) for job, newest in history.newest.items()},
         )
 
     def _steps(self, work: StepRun, plan: Plan) -> PlanRun:
         return PlanRun(work, plan, self._parts.limits.parallel, self._parts.limits.max_steps)
 
-    async def _go_on(self, steps: PlanRun, rows: Sequence[StepRow]) -> None:
+    async def _go_on(self, steps: PlanRun, rows: Sequence[StepRow], history: PlanHistory) -> None:
         """Take up a goal whose process has ended, or that waited for an answer: the first step that
         asked gets it."""
         steps.skip(row.step_id for row in rows if row.state == "skipped")
         for job, row in jobs_of(steps.plan, rows):
             if row.child_id is not None:
                 attempt = await steps.steps.dispatcher.look(job.named, row.child_id)
-                await steps.take_up(job, attempt)
+                await steps.take_up(job, attempt, history.made.get(job.id, ()))
         if steps.paused and steps.steps.run.beginning.turn > 1:
             steps.answer(next(iter(steps.paused)), steps.steps.run.message)
 

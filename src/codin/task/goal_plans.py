@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from codin.agent.a2a import data_part
 from codin.agent.base import AgentInfo
@@ -14,22 +14,15 @@ from codin.agent.planning.plan import Plan, PlanError
 from codin.agent.planning.planner import Planner, PlanningFailed, PlanRequest
 from codin.agent.planning.step import Step
 from codin.errors import CodinError
-from codin.security import Principal
 from codin.task.files import GoalFiles
-from codin.task.log.base import EventLog, Kind, StepRow
+from codin.task.log.base import EventLog
+from codin.task.plan_history import PLAN
 from codin.task.plan_run import StepFailure
-from codin.task.projection import data_parts
-from codin.task.step_jobs import is_planned
-from codin.task.step_rows import step_of
 from codin.task.step_run import StepRun, reason_of
 from codin.task.work import Run
 
 if TYPE_CHECKING:
     from a2a.types import Message, Part
-
-PLAN = "plan"
-"""The type of a data part of a goal's message that brings the plan: ``{"type": "plan", "plan":
-{...}, "values": {...}}``. The same is said, without ``values``, of every plan that is begun."""
 
 _log = logging.getLogger(__name__)
 
@@ -87,10 +80,6 @@ class GoalPlans:
             return 0
         return most if plan.replans is None else plan.replans
 
-    async def stored(self, run: Run, rows: Sequence[StepRow]) -> tuple[Plan | None, int]:
-        """``stored_plan`` of the goal of ``run``."""
-        return await stored_plan(self._log, run.principal, run.task_id, rows)
-
     async def words(self, run: Run) -> str:
         """The goal in words; in a run that goes on, the message is an answer and not the goal."""
         first = await self._log.read(run.principal, run.task_id, 0, 1)
@@ -118,30 +107,6 @@ class GoalPlans:
         )
 
 
-async def stored_plan(
-    log: EventLog, principal: Principal, task_id: str, rows: Sequence[StepRow]
-) -> tuple[Plan | None, int]:
-    """The plan of a goal as it was begun, or changed, last, if it was, and how often it had been
-    mended. Its steps are those of ``rows``.
-
-    Raises:
-        ValueError: it was stored by another version, and cannot be read.
-    """
-    told: dict[str, Any] | None = None
-    mended, after = 0, 0
-    kinds: tuple[Kind, ...] = ("status",)
-    while events := await log.read(principal, task_id, after, kinds=kinds):
-        after = events[-1].seq
-        for payload in (one for event in events for one in _plans(event.body)):
-            mended += "because" in payload
-            told = payload["plan"]
-    if told is None:
-        return None, 0
-    known = {row.step_id: step_of(row) for row in rows if is_planned(row.step_id)}
-    steps = [known[step["id"]] for step in told["steps"]]
-    return Plan.model_validate({**told, "steps": steps}), mended
-
-
 def plan_part(plan: Plan) -> Part:
     """The part of a goal's message that brings ``plan``."""
     return data_part({"type": PLAN, "plan": plan.model_dump(mode="json", exclude_unset=True)})
@@ -165,11 +130,3 @@ def given_plan(message: Message) -> Plan | None:
             plan = with_values(parse_plan(value.get("plan")), values)
             return plan if plan.replans is not None else plan.model_copy(update={"replans": 0})
     return None
-
-
-def _plans(body: Mapping[str, Any]) -> Sequence[dict[str, Any]]:
-    """The plans that a status event tells of; most tell of none, and are not looked into."""
-    parts = body.get("status", {}).get("message", {}).get("parts", ())
-    if not any(isinstance(d := p.get("data"), dict) and d.get("type") == PLAN for p in parts):
-        return ()
-    return [payload for payload in data_parts(body) if payload.get("type") == PLAN]

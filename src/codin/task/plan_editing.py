@@ -17,8 +17,8 @@ from codin.errors import InvalidInputError
 from codin.security import Principal
 from codin.task._entries import told
 from codin.task.errors import TaskEnded
-from codin.task.goal_plans import PLAN, stored_plan
 from codin.task.log.base import Lease, StepRow, TaskRow
+from codin.task.plan_history import PLAN, plan_history
 from codin.task.runner import TaskRunner
 from codin.task.step_rows import row_of
 
@@ -58,7 +58,7 @@ class PlanEditing:
         self, row: TaskRow, lease: Lease, edit: PlanEdit, agents: Sequence[AgentInfo] | None
     ) -> Plan:
         rows = await self._log.steps(row.principal, row.task_id)
-        plan, _ = await stored_plan(self._log, row.principal, row.task_id, rows)
+        plan = (await plan_history(self._log, row.principal, row.task_id, rows)).plan
         if plan is None:
             raise InvalidInputError(f"task {row.task_id} has no plan (yet) that could be changed")
         new = edited(plan, edit)

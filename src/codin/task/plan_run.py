@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -120,13 +120,14 @@ class PlanRun:
             if row.state == "working" and "map" in row.spec:  # all of its items have ended
                 await self.steps.rows.mark(row.step_id, state="canceled")
 
-    async def take_up(self, job: Job, attempt: Attempt) -> None:
-        """Have what came of a job's task, which is over or asks, as it stands."""
+    async def take_up(self, job: Job, attempt: Attempt, made: Sequence[str] = ()) -> None:
+        """Have what came of a job's task, which is over or asks, as it stands. ``made`` are the
+        files of a job that is done."""
         row = self.steps.rows[job.id]
         if isinstance(attempt.end, InputRequest):
             self.paused[job.id] = attempt.end
         elif isinstance(attempt.end, Completed) and row.state == "completed":
-            self.steps.outputs[job.id] = StepOutput(attempt.text, data=attempt.data)
+            self.steps.outputs[job.id] = StepOutput(attempt.text, tuple(made), attempt.data)
         elif isinstance(attempt.end, Completed):
             await self.steps.take(job, attempt)
 

@@ -42,11 +42,13 @@ class StepRows:
         self._rows |= {row.step_id: row for row in fresh}
         await self._run.say(payload, steps=fresh)
 
-    async def mark(self, row_id: str, **changes: Any) -> None:
-        """Change a row, and say how the step stands now."""
+    async def mark(
+        self, row_id: str, *, more: Mapping[str, Any] | None = None, **changes: Any
+    ) -> None:
+        """Change a row, and say how the step stands now, and ``more`` of it."""
         row = replace(self._rows[row_id], **changes)
         self._rows[row_id] = row
-        await self._run.say(_payload(row), steps=[row])
+        await self._run.say({**_payload(row), **(more or {})}, steps=[row])
 
     async def asked(self, dispatcher: Dispatcher, step: Step, request: str) -> Attempt:
         """Have ``step``, which is in no plan, done once, with a row of its own. What it asks nobody

@@ -12,7 +12,7 @@ from codin.agent.planning.plan import Plan
 from codin.agent.planning.step import Check, Judge, Retry
 from codin.agent.response import failure
 from codin.task.dispatch import Attempt, Dispatcher, answer_to
-from codin.task.files import GoalFiles
+from codin.task.files import FilesBefore, GoalFiles
 from codin.task.findings import StepOutput, step_message
 from codin.task.step_checks import judging, question_to, shortcoming, verdict
 from codin.task.step_inputs import MissingOutput, inputs_of
@@ -36,7 +36,8 @@ async def at_once() -> None:
 @dataclass(slots=True)
 class StepRun:
     """Does jobs of ``plan``. ``outputs`` are of the steps and jobs that are done, ``answers``
-    messages that answer what one of them asked, by job.
+    messages that answer what one of them asked, and ``before`` the files that there were before
+    their attempts, by job.
 
     ``readers`` are the agents that look into files: they are told what is in those. An attempt
     that fails is told to the next one; before each, ``allow`` is waited for. Each is a task; when
@@ -51,6 +52,7 @@ class StepRun:
     attempts: int = 2
     outputs: dict[str, StepOutput] = field(default_factory=dict)
     answers: dict[str, Message] = field(default_factory=dict)
+    before: dict[str, FilesBefore] = field(default_factory=dict)
     allow: Callable[[], Awaitable[None]] = at_once
 
     async def job(self, plan: Plan, job: Job, agents: Mapping[str, str]) -> EndEvent:
@@ -89,13 +91,13 @@ class StepRun:
         error: str | None,
     ) -> EndEvent:
         async def begun(child_id: str) -> None:
-            await self.rows.mark(
-                job.id, state="working", attempt=number, child_id=child_id, error=error
-            )
+            changes = {"attempt": number, "child_id": child_id, "error": error}
+            newest = {"newest": self.before[job.id].newest}
+            await self.rows.mark(job.id, more=newest, state="working", **changes)
 
         limit = asyncio.timeout(job.step.seconds)
         try:
-            before = await self._files()
+            await self._look(job, number)
             message = await self._message(plan, job, agents, number, error)
             async with limit:
                 attempt = await self.dispatcher.send(job.named, message, begun)
@@ -108,19 +110,28 @@ class StepRun:
             return failure(problem)
         if not isinstance(attempt.end, Completed):
             return attempt.end
-        made = [path for path, at in (await self._files()).items() if before.get(path) != at]
-        return await self.take(job, attempt, made)
+        return await self.take(job, attempt)
 
-    async def take(self, job: Job, attempt: Attempt, made: Collection[str] = ()) -> EndEvent:
+    async def take(self, job: Job, attempt: Attempt) -> EndEvent:
         """Have what came of an attempt, which ended well, as the job's output, if it is good."""
+        before = self.before.pop(job.id, None)
+        made = before.made(await self._files()) if before else ()
         output = StepOutput(attempt.text, tuple(made), attempt.data)
         if job.step.check is not None:
             wrong = await self._wrong(job.step.check, job, output)
             if wrong:
                 return Failed(error_type="CheckFailed", message=wrong)
         self.outputs[job.id] = output
-        await self.rows.mark(job.id, state="completed", error=None)
+        files = {"files": output.files} if output.files else {}
+        await self.rows.mark(job.id, more=files, state="completed", error=None)
         return attempt.end
+
+    async def _look(self, job: Job, number: int) -> None:
+        """Know which files there are before an attempt, unless it had been begun before."""
+        row = self.rows[job.id]
+        if row.state != "working" or row.attempt != number or job.id not in self.before:
+            files = await self._files()
+            self.before[job.id] = FilesBefore(max(files.values(), default=0), files)
 
     async def _wrong(self, check: Check, job: Job, output: StepOutput) -> str:
         found = shortcoming(check, output)
