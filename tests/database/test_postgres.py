@@ -212,3 +212,20 @@ async def test_closing_lets_go_of_all_connections(url: str) -> None:
                 await asyncio.sleep(0.02)
     with pytest.raises(DatabaseError, match="is closed"):
         await database.open()
+
+
+async def test_who_is_cancelled_while_a_connection_comes_free_is(url: str) -> None:
+    async with PostgresDatabase(url, connections=1) as database:
+        for turns in range(60):
+            go = asyncio.Event()
+            first = asyncio.create_task(database.run(lambda _, go=go: go.wait()))  # type: ignore[misc]
+            await asyncio.sleep(0.005)
+            second = asyncio.create_task(database.run(lambda _: asyncio.sleep(60)))
+            await asyncio.sleep(0.005)
+            go.set()
+            for _ in range(turns):  # until about when it gets the connection
+                await asyncio.sleep(0)
+            second.cancel()
+            done, _ = await asyncio.wait([second], timeout=10)
+            assert second in done, f"it went on, cancelled {turns} turns after the release"
+            await first

@@ -98,8 +98,13 @@ class PostgresDatabase(Database):
             raise DatabaseError(self.place, "is closed")
         self._running += 1
         self._idle.clear()
+        task = asyncio.current_task()
+        asked = task.cancelling() if task else 0
         try:
             async with self._pool.connection() as connection:
+                # the pool waits by wait_for, which before Python 3.12 may swallow it
+                if task and task.cancelling() > asked:
+                    raise asyncio.CancelledError
                 return await act(connection)
         except psycopg.Error as error:
             raise DatabaseError(self.place, f"cannot be used: {error}") from error
