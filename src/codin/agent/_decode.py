@@ -36,7 +36,7 @@ from codin.agent.events import (
 )
 
 _EVENT: TypeAdapter[AgentEvent] = TypeAdapter(AgentEvent)
-_INSIDE = frozenset({"tool_call", "tool_output", "tool_result", "handoff", "usage"})
+_INSIDE = frozenset({"tool_call", "tool_output", "tool_result", "handoff", "usage", "new_facts"})
 _STATUS_TEXT = "status"
 
 _WAITING = {TaskState.TASK_STATE_INPUT_REQUIRED, TaskState.TASK_STATE_AUTH_REQUIRED}

@@ -18,6 +18,7 @@ __all__ = [
     "Failed",
     "HandOff",
     "InputRequest",
+    "NewFacts",
     "Rejected",
     "TerminalEvent",
     "TextDelta",
@@ -126,6 +127,14 @@ class Usage(_Event):
     output_tokens: int = 0
 
 
+class NewFacts(_Event):
+    """The agent has found what changes more than its own task: the plan of the goal that the task
+    is a step of is made anew. ``text`` says what, so that it can be understood alone."""
+
+    kind: Literal["new_facts"] = "new_facts"
+    text: str = Field(min_length=1, max_length=20_000)
+
+
 class Completed(_Event):
     """The run ended well. ``reply`` is the whole answer of an agent that says it at once and makes
     nothing: a client that waits for it over A2A gets a Message instead of a Task."""
@@ -170,6 +179,7 @@ AgentEvent = Annotated[
     | HandOff
     | ArtifactProduced
     | Usage
+    | NewFacts
     | InputRequest
     | Completed
     | Failed

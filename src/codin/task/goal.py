@@ -11,6 +11,7 @@ from codin.agent.base import AgentInfo
 from codin.agent.events import Completed, EndEvent, Failed, InputRequest, TextFinal
 from codin.agent.planning.plan import MAX_STEPS, Budget, Plan
 from codin.agent.planning.planner import Planner
+from codin.errors import CodinError
 from codin.model.record import ModelRecord
 from codin.security import Principal
 from codin.task.budget import BudgetWatch
@@ -19,7 +20,8 @@ from codin.task.files import FilesBefore, GoalFiles
 from codin.task.findings import answer, reached
 from codin.task.goal_plans import GoalPlans
 from codin.task.log.base import EventLog, Lane, StepRow
-from codin.task.plan_history import PlanHistory, plan_history
+from codin.task.new_facts import Fact, GoalFacts
+from codin.task.plan_history import KEPT, PlanHistory, plan_history
 from codin.task.plan_run import PlanRun, jobs_of
 from codin.task.step_rows import StepRows
 from codin.task.step_run import StepRun
@@ -93,25 +95,44 @@ class GoalWork:
             steps = self._steps(work, history.plan)
             await self._go_on(steps, rows, history)
         else:
+            known = work.facts.new
             steps = self._steps(work, await self._plans.plan(run, work, self._agents(run)))
-            await steps.begin(steps.plan)
+            await steps.begin(steps.plan, **_heeding(known))
+            work.facts.heed(known)
         try:
             return await self._within(steps.plan.budget, run, steps, history.mended)
         finally:
             if not steps.paused and not run.lost:
                 await steps.close()
 
+    def refusal(self, plan: Plan | None, mended: int) -> str:
+        """Why nothing can be added to a goal that is done by ``plan``; empty when it can."""
+        if not self._plans.heeds:
+            return "its planner makes no plan anew by new facts: begin a new goal"
+        most = self._parts.limits.replans
+        left = (most if plan is None else self._plans.replans(plan, most)) - mended
+        if left > 0:
+            return ""
+        return "its plan is not made anew (any more): change the plan itself, or begin a new goal"
+
     async def _run_plan(self, run: Run, steps: PlanRun, mended: int) -> EndEvent:
         left = self._plans.replans(steps.plan, self._parts.limits.replans) - mended
+        facts = steps.steps.facts
+        steps.halts = lambda: left > 0 and self._plans.heeds and bool(facts.new)
         failed = await steps.execute(finish=left > 0)
-        while failed and left > 0:
+        while (failed and left > 0) or (steps.halts() and not steps.paused):
+            if failed:
+                agents = self._agents(run)
+                new = await self._plans.mended(run, steps.steps, agents, steps.plan, failed)
+                if new is None:
+                    break
+                await steps.begin(new, because=failed.told)
+            else:
+                await self._heed(run, steps, facts.new)
             left -= 1
-            agents = self._agents(run)
-            new = await self._plans.mended(run, steps.steps, agents, steps.plan, failed)
-            if new is None:
-                break
-            await steps.begin(new, failed)
             failed = await steps.execute(finish=left > 0)
+        if not steps.paused:
+            await self._leave(steps, facts.new)
         if failed:
             await self._tell_files(run)
             return Failed(error_type="StepFailed", message=str(failed))
@@ -124,6 +145,25 @@ class GoalWork:
         await self._tell_files(run)
         await run.emit(TextFinal(message_id="answer", text=text))
         return Completed()
+
+    async def _heed(self, run: Run, steps: PlanRun, facts: Sequence[Fact]) -> None:
+        """Have the plan made anew with ``facts``, or say why it stays."""
+        because = {"because": {"facts": [str(fact) for fact in facts]}, **_heeding(facts)}
+        try:
+            new = await self._plans.revised(run, steps, self._agents(run), facts)
+        except CodinError as error:
+            await run.say({"type": KEPT, "error": str(error), **because})
+        else:
+            await steps.begin(new, **because)
+        steps.steps.facts.heed(facts)
+
+    async def _leave(self, steps: PlanRun, facts: Sequence[Fact]) -> None:
+        """Say of ``facts`` that they change nothing."""
+        if facts:
+            error = "the plan is not made anew (any more)"
+            told = {"type": KEPT, "error": error, "facts": [str(fact) for fact in facts]}
+            await steps.steps.run.say({**told, **_heeding(facts)})
+            steps.steps.facts.heed(facts)
 
     async def _within(
         self, budget: Budget | None, run: Run, steps: PlanRun, mended: int
@@ -155,6 +195,7 @@ class GoalWork:
             Dispatcher(run, self._parts.handlers),
             self._parts.files,
             StepRows(run, rows),
+            GoalFacts(run, self._parts.log, history.facts, history.heeded),
             readers=[info.id for info in self._agents(run) if self._parts.reads_files(info)],
             attempts=self._parts.limits.attempts,
             before={job: FilesBefore(newest) for job, newest in history.newest.items()},
@@ -180,6 +221,10 @@ class GoalWork:
     async def _tell_files(self, run: Run) -> None:
         async for artifact in self._parts.files.artifacts(run.principal, run.goal_id):
             await run.emit(artifact)
+
+
+def _heeding(facts: Sequence[Fact]) -> dict[str, Any]:
+    return {"heeds": [fact.id for fact in facts]} if facts else {}
 
 
 def _question(plan: Plan, paused: Mapping[str, InputRequest]) -> InputRequest:

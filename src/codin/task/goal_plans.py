@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from codin.agent.a2a import data_part
@@ -16,8 +16,9 @@ from codin.agent.planning.step import Step
 from codin.errors import CodinError
 from codin.task.files import GoalFiles
 from codin.task.log.base import EventLog
+from codin.task.new_facts import Fact
 from codin.task.plan_history import PLAN
-from codin.task.plan_run import StepFailure
+from codin.task.plan_run import PlanRun, StepFailure
 from codin.task.step_run import StepRun, reason_of
 from codin.task.work import Run
 
@@ -33,6 +34,16 @@ class RepairingPlanner(Protocol):
 
     async def repair(
         self, request: PlanRequest, plan: Plan, failed_step: Step, error: str
+    ) -> Plan: ...
+
+
+@runtime_checkable
+class RevisingPlanner(Protocol):
+    """A planner that can also make a plan anew by what has come to be known since. ``done`` are
+    the ids of the steps that are done: whoever runs the plan keeps them."""
+
+    async def revise(
+        self, request: PlanRequest, plan: Plan, done: Collection[str], facts: Sequence[str]
     ) -> Plan: ...
 
 
@@ -74,14 +85,41 @@ class GoalPlans:
             return None
         return new
 
+    @property
+    def heeds(self) -> bool:
+        """Whether plans can be made anew by new facts."""
+        return isinstance(self._planner, RevisingPlanner)
+
+    async def revised(
+        self, run: Run, steps: PlanRun, agents: Sequence[AgentInfo], facts: Sequence[Fact]
+    ) -> Plan:
+        """The plan by which to go on now that ``facts`` are known, checked. What is done is in it
+        as it was.
+
+        Raises:
+            PlanError: it cannot be run; with every problem.
+            PlanningFailed, ModelError: as the planner.
+        """
+        if not isinstance(self._planner, RevisingPlanner):
+            raise PlanningFailed("this goal's planner makes no plan anew by new facts")
+        plan = steps.plan
+        request = await self._request(run, steps.steps, agents, plan.goal)
+        done = [step for step in plan.steps if step.id in steps.outputs]
+        ids = [step.id for step in done]
+        new = await self._planner.revise(request, plan, ids, [str(fact) for fact in facts])
+        left = [step for step in new.steps if step.id not in ids]
+        new = plan.with_steps([*done, *left], new.reason)
+        new.check(agents, max_steps=self._max_steps)
+        return new
+
     def replans(self, plan: Plan, most: int) -> int:
         """How often ``plan`` may be mended in all."""
-        if not isinstance(self._planner, RepairingPlanner):
+        if not isinstance(self._planner, RepairingPlanner | RevisingPlanner):
             return 0
         return most if plan.replans is None else plan.replans
 
     async def words(self, run: Run) -> str:
-        """The goal in words; in a run that goes on, the message is an answer and not the goal."""
+        """The goal in words, as it was given; in a run that goes on, the message is an answer."""
         first = await self._log.read(run.principal, run.task_id, 0, 1)
         parts = first[0].body["history"][0].get("parts", ())
         return "\n".join(part["text"] for part in parts if "text" in part)
@@ -97,7 +135,7 @@ class GoalPlans:
             return attempt.text
 
         return PlanRequest(
-            goal=await self.words(run) or goal,
+            goal="\n\n".join([await self.words(run) or goal, *steps.facts.said]),
             agents=tuple(agents),
             principal=run.principal,
             files=await self._files.inputs(),

@@ -56,6 +56,7 @@ from codin.task._reading import TaskReader
 from codin.task._requests import check_message, check_modes
 from codin.task.door import PARENT, Door, admit_task
 from codin.task.errors import LogError, TaskEnded, TaskError, TaskRepeated, UnknownTask
+from codin.task.following_up import FollowUps, GrowingWork
 from codin.task.log.base import EventLog, TaskRow
 from codin.task.plan_editing import PlanEditing
 from codin.task.projection import Json, TaskProjection
@@ -337,6 +338,8 @@ class AgentRequestHandler(RequestHandler):
             had = await self._reader.seq_of(principal, row.task_id, message.message_id)
             if had is not None:
                 return _Accepted(row.task_id, had, repeated=True)
+        if not (row.interrupted or row.ended) and isinstance(work, GrowingWork):
+            return await self._follow_up(principal, work, row, message)
         if not row.interrupted:
             doing = "has ended" if row.ended else "is still at work"
             raise UnsupportedOperationError(
@@ -348,6 +351,17 @@ class AgentRequestHandler(RequestHandler):
         except LogError:
             raise  # the same answer may be taken when it comes again
         except TaskError as error:
+            raise UnsupportedOperationError(str(error)) from error
+        return _Accepted(row.task_id, seq)
+
+    async def _follow_up(
+        self, principal: Principal, work: GrowingWork, row: TaskRow, message: Message
+    ) -> _Accepted:
+        try:
+            seq = await FollowUps(self._runner).say(principal, work, row.task_id, message)
+        except LogError:
+            raise  # the same message may be taken when it comes again
+        except (TaskError, InvalidInputError) as error:
             raise UnsupportedOperationError(str(error)) from error
         return _Accepted(row.task_id, seq)
 

@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from codin.agent.planning.plan import Plan
 from codin.security import Principal
 from codin.task.log.base import EventLog, Kind, StepRow
+from codin.task.new_facts import FACTS, Fact, fact_of
 from codin.task.projection import data_parts
 from codin.task.step_jobs import is_planned
 from codin.task.step_rows import step_of
 
 PLAN = "plan"
 """The type of a data part of a goal's message that brings the plan: ``{"type": "plan", "plan":
-{...}, "values": {...}}``. The same is said, without ``values``, of every plan that is begun."""
+{...}, "values": {...}}``. The same is said, without ``values``, of every plan that is begun, with
+the reason for which it replaces another (``because``), and the ids of the facts that it was made
+with (``heeds``)."""
+
+KEPT = "plan_kept"
+"""The type of what is said of facts for which the plan stays as it is, and why."""
 
 
 @dataclass(slots=True)
 class PlanHistory:
     """A goal's ``plan`` as it was begun, or changed, last, if it was, and how often it had been
     ``mended``. ``made`` are the files of the jobs that are done, and ``newest`` says of others when
-    the newest file that there was before them was changed."""
+    the newest file that there was before them was changed. ``facts`` came to be known, and the plan
+    heeds those of the ids ``heeded``."""
 
     plan: Plan | None = None
     mended: int = 0
     made: dict[str, tuple[str, ...]] = field(default_factory=dict)
     newest: dict[str, int] = field(default_factory=dict)
+    facts: list[Fact] = field(default_factory=list)
+    heeded: set[str] = field(default_factory=set)
 
     def take(self, told: Mapping[str, Any]) -> None:
         """How a step stands now."""
@@ -55,10 +64,14 @@ async def plan_history(
             kind, said = _said(event.body)
             if kind == "step":
                 found.take(said)
-            elif kind == PLAN:
-                for payload in _plans(event.body):
+            elif kind in (PLAN, KEPT, FACTS):
+                for payload in data_parts(event.body):
+                    if kind == FACTS:
+                        found.facts.append(fact_of(payload))
+                        continue
                     found.mended += "because" in payload
-                    told = payload["plan"]
+                    found.heeded.update(payload.get("heeds", ()))
+                    told = payload.get("plan", told)
     if told is not None:
         known = {row.step_id: step_of(row) for row in rows if is_planned(row.step_id)}
         steps = [known[step["id"]] for step in told["steps"]]
@@ -72,7 +85,3 @@ def _said(body: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
         if isinstance(data := part.get("data"), dict):
             return str(data.get("type")), data
     return "", {}
-
-
-def _plans(body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    return (payload for payload in data_parts(body) if payload.get("type") == PLAN)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from codin.agent.planning.step import Step
 from codin.task.dispatch import Attempt
 from codin.task.findings import StepOutput, joined
 from codin.task.log.base import StepRow
+from codin.task.plan_history import PLAN
 from codin.task.step_inputs import MissingOutput, TooManyItems, items_of
 from codin.task.step_jobs import Job, JobQueue, item_id
 from codin.task.step_rows import item_row, row_of
@@ -29,6 +30,11 @@ class StepFailure:
     reason: str
     error_type: str = ""
 
+    @property
+    def told(self) -> dict[str, str]:
+        """It as the reason of a new plan."""
+        return {"step": self.step.id, "error": self.reason}
+
     def __str__(self) -> str:
         return f"step {self.step.id!r} ({self.step.agent}) failed: {self.reason}"
 
@@ -37,13 +43,15 @@ class StepFailure:
 class PlanRun:
     """The steps of ``plan`` as they are run: ``parallel`` tasks at a time, and no more than
     ``max_steps`` steps and items of maps in all. ``paused`` are the questions of those that wait
-    for an answer, by job."""
+    for an answer, by job. While it ``halts``, because another plan is to be made, nothing is
+    begun."""
 
     steps: StepRun
     plan: Plan
     parallel: int = 4
     max_steps: int = MAX_STEPS
     paused: dict[str, InputRequest] = field(default_factory=dict)
+    halts: Callable[[], bool] = lambda: False
     _items: dict[str, int] = field(default_factory=dict)
     _left: dict[str, int] = field(default_factory=dict)
 
@@ -52,10 +60,10 @@ class PlanRun:
         """What the steps and jobs gave that are done."""
         return self.steps.outputs
 
-    async def begin(self, plan: Plan, because: StepFailure | None = None) -> None:
-        """Show the plan, and ``because`` of what it replaces another, and store its steps. Steps
-        that are done stay as they are, unless the plan gives them to another agent now; those that
-        it leaves out are marked so."""
+    async def begin(self, plan: Plan, **more: Any) -> None:
+        """Show the plan, and ``more`` of why it is so, and store its steps. Steps that are done
+        stay as they are, unless the plan gives them to another agent now; those that it leaves out
+        are marked so."""
         self.plan, rows = plan, self.steps.rows
         planned_ids = {step.id for step in plan.steps}
         await self._skip(planned_ids)
@@ -65,10 +73,9 @@ class PlanRun:
             for step in plan.steps
             if not self._stays(step)
         ]
-        payload: dict[str, Any] = {"type": "plan", "plan": plan.shown()}
-        if because is not None:
-            payload["because"] = {"step": because.step.id, "error": because.reason}
-        await rows.begin(payload, fresh)
+        await rows.begin({"type": PLAN, "plan": plan.shown(), **more}, fresh)
+        # No step is begun by a plan that may be lost: a planner that is asked again plans otherwise.
+        await self.steps.run.flushed()
 
     def _stays(self, step: Step) -> bool:
         """Whether what there is of a step holds for it as it is planned now."""
@@ -88,7 +95,8 @@ class PlanRun:
 
     async def execute(self, *, finish: bool) -> StepFailure | None:
         """Run what is not done yet. After a failure nothing new is begun; with ``finish`` what runs
-        is let finish, otherwise it is canceled. Cancelling this cancels the steps that run."""
+        is let finish, otherwise it is canceled; when it ``halts``, it is. Cancelling this cancels
+        the steps that run."""
         queue = JobQueue(self.plan)
         agents = {step.id: step.agent for step in self.plan.steps}
         running: dict[asyncio.Task[StepFailure | None], Job] = {}
@@ -97,7 +105,8 @@ class PlanRun:
             while True:
                 failed = failed or await self._open(queue)
                 while not failed and len(running) < self.parallel and (ready := queue.pop()):
-                    running[asyncio.create_task(self._job(ready, agents))] = ready
+                    if self._goes_on(ready.id):
+                        running[asyncio.create_task(self._job(ready, agents))] = ready
                 if not running:
                     return failed
                 done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
@@ -129,6 +138,7 @@ class PlanRun:
         elif isinstance(attempt.end, Completed) and row.state == "completed":
             self.steps.outputs[job.id] = StepOutput(attempt.text, tuple(made), attempt.data)
         elif isinstance(attempt.end, Completed):
+            await self.steps.facts.look(job, attempt.child_id)
             await self.steps.take(job, attempt)
 
     def skip(self, step_ids: Iterable[str]) -> None:
@@ -142,10 +152,17 @@ class PlanRun:
         del self.paused[job_id]
         self.steps.answers[job_id] = message
 
+    def _goes_on(self, row_id: str) -> bool:
+        """Whether a job may run: while the plan halts, only one that was begun, perhaps by a
+        process that ended."""
+        return not self.halts() or self.steps.rows[row_id].state == "working"
+
     async def _open(self, queue: JobQueue) -> StepFailure | None:
         for step in queue.opened():
             if step.id in self.outputs:
                 queue.done(step)
+                continue
+            if not self._goes_on(step.id):
                 continue
             try:
                 jobs = await self._jobs(step)

@@ -7,13 +7,23 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from codin.agent.events import Canceled, Completed, EndEvent, Failed, InputRequest, Rejected
+from codin.agent.events import (
+    AgentEvent,
+    Canceled,
+    Completed,
+    EndEvent,
+    Failed,
+    InputRequest,
+    NewFacts,
+    Rejected,
+)
 from codin.agent.planning.plan import Plan
 from codin.agent.planning.step import Check, Judge, Retry
 from codin.agent.response import failure
 from codin.task.dispatch import Attempt, Dispatcher, answer_to
 from codin.task.files import FilesBefore, GoalFiles
 from codin.task.findings import StepOutput, step_message
+from codin.task.new_facts import GoalFacts
 from codin.task.step_checks import judging, question_to, shortcoming, verdict
 from codin.task.step_inputs import MissingOutput, inputs_of
 from codin.task.step_jobs import Job
@@ -40,14 +50,16 @@ class StepRun:
     their attempts, by job.
 
     ``readers`` are the agents that look into files: they are told what is in those. An attempt
-    that fails is told to the next one; before each, ``allow`` is waited for. Each is a task; when
-    its message is sent again, because the goal is run again, it is the same task.
+    that fails is told to the next one; before each, ``allow`` is waited for. What agents find out
+    meanwhile is told to ``facts``. Each is a task; when its message is sent again, because the goal
+    is run again, it is the same task.
     """
 
     run: Run
     dispatcher: Dispatcher
     files: GoalFiles
     rows: StepRows
+    facts: GoalFacts
     readers: Collection[str] = ()
     attempts: int = 2
     outputs: dict[str, StepOutput] = field(default_factory=dict)
@@ -95,12 +107,21 @@ class StepRun:
             newest = {"newest": self.before[job.id].newest}
             await self.rows.mark(job.id, more=newest, state="working", **changes)
 
+        async def said(event: AgentEvent) -> None:
+            if isinstance(event, NewFacts) and (child_id := self.rows[job.id].child_id):
+                await self.facts.tell(job, child_id, event.text)
+
         limit = asyncio.timeout(job.step.seconds)
+        goes_on = self._goes_on(job, number)
         try:
-            await self._look(job, number)
+            if not goes_on or job.id not in self.before:
+                files = await self._files()
+                self.before[job.id] = FilesBefore(max(files.values(), default=0), files)
             message = await self._message(plan, job, agents, number, error)
             async with limit:
-                attempt = await self.dispatcher.send(job.named, message, begun)
+                attempt = await self.dispatcher.send(job.named, message, begun, said)
+            if goes_on and attempt.child_id:
+                await self.facts.look(job, attempt.child_id)
         except MissingOutput as missing:
             return Failed(error_type="MissingOutput", message=str(missing))
         except Exception as problem:
@@ -126,12 +147,10 @@ class StepRun:
         await self.rows.mark(job.id, more=files, state="completed", error=None)
         return attempt.end
 
-    async def _look(self, job: Job, number: int) -> None:
-        """Know which files there are before an attempt, unless it had been begun before."""
+    def _goes_on(self, job: Job, number: int) -> bool:
+        """Whether an attempt had been begun before, by a process that ended, or asked something."""
         row = self.rows[job.id]
-        if row.state != "working" or row.attempt != number or job.id not in self.before:
-            files = await self._files()
-            self.before[job.id] = FilesBefore(max(files.values(), default=0), files)
+        return row.state == "working" and row.attempt == number
 
     async def _wrong(self, check: Check, job: Job, output: StepOutput) -> str:
         found = shortcoming(check, output)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, create_model
@@ -73,6 +73,26 @@ class PlanAsker:
         messages = prompts.ask(request.agents, request.goal, request.files)
         messages += prompts.replace(json.dumps({"steps": steps}), failed, error)
         return jobs_of(await self._draft(request, messages, context))
+
+    async def rest(
+        self,
+        request: PlanRequest,
+        plan: Plan,
+        done: Collection[str],
+        facts: Sequence[str],
+        context: CallContext,
+    ) -> tuple[list[Job], str]:
+        """The jobs that are to follow what is ``done`` of a plan now that ``facts`` are known, and
+        why these.
+
+        Raises:
+            ModelError: none came.
+        """
+        steps: list[dict[str, Any]] = [step.shown() for step in plan.steps]
+        messages = prompts.ask(request.agents, request.goal, request.files)
+        messages += prompts.revise(json.dumps({"steps": steps}), list(done), facts)
+        draft = await self._draft(request, messages, context)
+        return jobs_of(draft), draft.reason
 
     async def _once(
         self, request: PlanRequest, messages: Sequence[ChatMessage], context: CallContext

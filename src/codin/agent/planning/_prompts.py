@@ -168,6 +168,25 @@ def replace(plan: str, step: str, error: str) -> list[ChatMessage]:
     ]
 
 
+def revise(plan: str, done: Sequence[str], facts: Sequence[str]) -> list[ChatMessage]:
+    """What follows a plan that was begun, when something new is known."""
+    return [
+        ChatMessage("assistant", plan),
+        ChatMessage(
+            "user",
+            f"The steps that are done: {', '.join(done) or 'none'}.\n"
+            f"What has come to be known since:\n{listed(facts)}\n"
+            "Give the steps that are still to be done now, and no others. What the steps gave that"
+            " are done is told to them.",
+        ),
+    ]
+
+
+def listed(facts: Sequence[str]) -> str:
+    """What has come to be known, a line each."""
+    return "\n".join(f"- {shortened(fact)}" for fact in facts)
+
+
 def files_line(files: Sequence[str]) -> str:
     """The files that are there, in one line."""
     more = len(files) - _FILES_SHOWN

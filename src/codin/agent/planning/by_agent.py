@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
 from codin.agent.base import AgentInfo
-from codin.agent.planning._prompts import described, files_line, shortened
+from codin.agent.planning._prompts import described, files_line, listed, shortened
 from codin.agent.planning.document import parse_plan
 from codin.agent.planning.plan import Plan, PlanError, Step
 from codin.agent.planning.planner import Planner, PlanningFailed, PlanRequest, checked
@@ -52,6 +52,25 @@ class AgentPlanner(Planner):
         mended = await self._asked(request, said)
         why = f"{failed_step.id} failed ({error[:300]}). {mended.reason}".strip()
         return plan.with_steps(mended.steps, why)
+
+    async def revise(
+        self, request: PlanRequest, plan: Plan, done: Collection[str], facts: Sequence[str]
+    ) -> Plan:
+        """The agent's plan in place of one that was begun, now that ``facts`` are known.
+
+        Raises:
+            PlanningFailed: it gives none that can be run.
+        """
+        request = self._without_itself(request)
+        said = (
+            f"{_question(request)}\n\nThis plan was begun: {json.dumps(plan.shown())}\n"
+            f"Steps that are done: {', '.join(done) or 'none'}\n"
+            f"What has come to be known since:\n{listed(facts)}\n"
+            "Give the plan with which the goal is reached now. Leave the steps that are done as"
+            " they are, and give new steps new ids."
+        )
+        new = await self._asked(request, said)
+        return plan.with_steps(new.steps, new.reason)
 
     async def _asked(self, request: PlanRequest, question: str) -> Plan:
         problems: list[str] = []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from itertools import count
 
 from codin.agent.planning._asking import PlanAsker
 from codin.agent.planning._building import Job, build, merge, steps_of
@@ -80,6 +82,31 @@ class LLMPlanner(Planner):
             )
         return mended
 
+    async def revise(
+        self, request: PlanRequest, plan: Plan, done: Collection[str], facts: Sequence[str]
+    ) -> Plan:
+        """What is done of ``plan``, and the steps that are to follow now that ``facts`` are known.
+        A small model adds what they ask for to the steps that are left.
+
+        Raises:
+            PlanningFailed: nothing usable came.
+            ModelError: the model could not be reached.
+        """
+        request = checked(request)
+        context = CallContext(request.principal, request.task_id)
+        kept = [step for step in plan.steps if self._matcher is not None or step.id in done]
+        try:
+            if self._matcher is not None:
+                asked = replace(request, goal="\n".join(facts))
+                jobs, reason = await self._matcher.jobs(asked, context), ""
+            else:
+                jobs, reason = await self._asker.rest(request, plan, done, facts, context)
+        except BadModelOutput as nonsense:
+            raise PlanningFailed(f"no plan came by what is known now: {nonsense}") from nonsense
+        told = ", ".join(dict.fromkeys(job.agent for job in jobs))
+        reason = reason or f"New: {' '.join(facts)[:300]}; {told} sees to it."
+        return _followed(plan, kept, steps_of(request, merge(jobs)), reason)
+
 
 async def _somebody_else(
     matcher: PlanMatcher, request: PlanRequest, failed: Step, context: CallContext
@@ -125,6 +152,30 @@ def _with_replacement(plan: Plan, failed: Step, fresh: Sequence[Step], error: st
     agents = ", ".join(dict.fromkeys(step.agent for step in new))
     reason = f"{failed.id} failed ({error[:300]}); {agents} takes its place."
     return plan.with_steps(steps, reason)
+
+
+def _followed(plan: Plan, kept: Sequence[Step], fresh: Sequence[Step], reason: str) -> Plan:
+    """``plan`` with ``fresh`` steps after those ``kept`` of it, which they are told of."""
+    needed = {need for step in kept for need in step.after}
+    ends = tuple(step.id for step in kept if step.id not in needed)
+    names: dict[str, str] = {}
+    for step in fresh:
+        names[step.id] = _free_name(step.id, {one.id for one in plan.steps} | set(names.values()))
+    new = [
+        step.model_copy(
+            update={
+                "id": names[step.id],
+                "needs": tuple(names.get(need, need) for need in step.needs) or ends,
+            }
+        )
+        for step in fresh
+    ]
+    return plan.with_steps([*kept, *new], reason)
+
+
+def _free_name(name: str, taken: Collection[str]) -> str:
+    numbers = (f"{name[:56]}-n{number}" for number in count(1))
+    return name if name not in taken else next(one for one in numbers if one not in taken)
 
 
 def _in_place_of(failed: Step, step: Step, names: Mapping[str, str]) -> Step:
