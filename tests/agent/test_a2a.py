@@ -32,6 +32,7 @@ from codin.agent.events import (
     Failed,
     HandOff,
     InputRequest,
+    NewFacts,
     Rejected,
     TextDelta,
     TextFinal,
@@ -73,6 +74,7 @@ middles = st.one_of(
     ),
     st.builds(ToolResult, call_id=words, name=words, content=data, is_error=st.booleans()),
     st.builds(HandOff, from_agent=words, to_agent=words),
+    st.builds(NewFacts, text=names),
     st.builds(Usage, model=words, input_tokens=counts, output_tokens=counts),
     artifacts,
 )

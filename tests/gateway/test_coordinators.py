@@ -19,7 +19,7 @@ from codin.gateway.coordination import (
     register_coordinators,
 )
 from codin.model import ModelClient
-from codin.security import DEFAULT_ROLES, LOCAL_USER, Principal, RoleAuthorizer
+from codin.security import DEFAULT_ROLES, LOCAL_USER, Principal, RoleAuthorizer, RunGrant
 from codin.testing.tasks import SmallAgent
 from codin.tool.agent import AgentCaller
 from codin.tool.registry import ToolRegistry
@@ -117,6 +117,20 @@ def test_tools_come_and_go_with_the_agents_that_ask_for_them() -> None:
     assert len(made.problems) == 1
     agents.replace(["a", "b"], [agent("a"), agent("b", "agent:a", "agent:c"), agent("c")])
     assert [tool.name for tool in tools.list(LOCAL_USER)] == ["ask_a", "ask_c"]
+    assert made.problems == []
+    agents.unregister("b")
+    assert tools.list(LOCAL_USER) == []
+
+
+def test_the_tool_that_tells_new_facts_is_there_for_who_asks_for_it() -> None:
+    async def tell(grant: RunGrant, text: str) -> None:
+        raise AssertionError(text)
+
+    agents, tools = registries(agent("a"))
+    made = AgentTools(tools, agents, CALLER, seconds=9, tell=tell)
+    assert tools.list(LOCAL_USER) == []
+    agents.register(agent("b", "tell_new_facts"))
+    assert [tool.name for tool in tools.list(LOCAL_USER)] == ["tell_new_facts"]
     assert made.problems == []
     agents.unregister("b")
     assert tools.list(LOCAL_USER) == []

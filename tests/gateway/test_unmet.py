@@ -70,7 +70,17 @@ def told(registry: ToolRegistry, *tools: str) -> list[str]:
 
 @pytest.mark.parametrize(
     "asked",
-    ["read_file", "fare", "fare@1", "fare@2.0", "github_*", "*", "find_tools", "agent:nobody"],
+    [
+        "read_file",
+        "fare",
+        "fare@1",
+        "fare@2.0",
+        "github_*",
+        "*",
+        "find_tools",
+        "tell_new_facts",
+        "agent:nobody",
+    ],
 )
 def test_what_is_there_is_not_told(registry: ToolRegistry, asked: str) -> None:
     assert told(registry, asked) == []

@@ -25,6 +25,7 @@ from codin.task.calls import LogCallRecorder, TaskApprover
 from codin.task.chain import CallLimits
 from codin.task.conversation import MemoryConversation
 from codin.task.manager import TaskManager
+from codin.task.new_facts import telling
 from codin.task.remembering import MemoryRemembering, RememberedCalls
 from codin.testing.tasks import Events, SmallAgent, call_context, send_request
 from codin.tool.execution.executor import ExecutorSettings, ToolExecutor
@@ -159,7 +160,9 @@ async def open_house(
     manager = TaskManager(
         runner, registry, planner or OneStep(agents[0].id), services, calls=limits
     )
-    assert AgentTools(registered, registry, manager.caller, seconds=seconds).problems == []
+    tell = telling(runner.emit)
+    agent_tools = AgentTools(registered, registry, manager.caller, seconds=seconds, tell=tell)
+    assert agent_tools.problems == []
     try:
         yield House(manager, log, registered)
     finally:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Collection, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 from a2a.types import GetTaskRequest, Task, TaskState
 from a2a.utils.errors import InvalidParamsError, TaskNotFoundError, UnsupportedOperationError
+from calling_house import colleague, open_house
 from goal_house import (
     Fixed,
     Mending,
@@ -37,6 +39,7 @@ from codin.task.goal_plans import plan_part
 from codin.task.manager import TaskManager
 from codin.task.plan_history import plan_history
 from codin.testing.tasks import BOB, call_context, send_request
+from codin.tool.base import ToolError
 
 COMPLETED = TaskState.TASK_STATE_COMPLETED
 
@@ -457,6 +460,26 @@ async def test_a_plan_that_was_made_anew_is_not_made_anew_after_a_restart(
     await other.aclose()
     assert len(planner.asked) == 1
     assert len(await payloads(log, task, "plan")) == 2
+    assert answer_of(task) == "c is done"
+
+
+async def test_an_agent_of_any_framework_tells_it_by_a_tool(tmp_path: Path) -> None:
+    said: list[Any] = []
+
+    async def events(task: AgentTask) -> AsyncGenerator[AgentEvent, None]:
+        if step_told(task) == "a":
+            (tell,) = task.tools
+            said.append(await tell.invoke(facts="a is strange"))
+            with pytest.raises(ToolError):
+                await tell.invoke(facts="")
+        yield TextFinal(message_id="m", text=f"{step_told(task)} is done")
+
+    planner = Revising(chain("a", "b"), chain("a", "c"))
+    asking = colleague("w", events, asked=("tell_new_facts",))
+    async with open_house(tmp_path, asking, planner=planner) as place:
+        task = await place.send("orchestrator", "the goal")
+    assert said == ["It is known now. Go on with your own task."]
+    assert planner.asked == [(["a"], ["w in step 'a': a is strange"])]
     assert answer_of(task) == "c is done"
 
 

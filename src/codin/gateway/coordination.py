@@ -26,6 +26,7 @@ from codin.tool.agent import (
 from codin.tool.base import ToolError
 from codin.tool.invocation import RunnableTool
 from codin.tool.registry import ToolRegistry
+from codin.tool.telling import TELL, Tell, TellTool
 
 Known = Callable[[Principal], Sequence[AgentInfo]]
 
@@ -81,17 +82,24 @@ def register_coordinators(
 
 class AgentTools:
     """Keeps a tool in ``tools`` for each agent that another one asks for or hands off to, whichever
-    agents come and go. A call takes no longer than ``seconds``. What cannot be had is among
-    ``problems``."""
+    agents come and go; and where there is ``tell``, the one that tells new facts, if an agent asks
+    for it. A call takes no longer than ``seconds``. What cannot be had is among ``problems``."""
 
     def __init__(
-        self, tools: ToolRegistry, agents: AgentRegistry, caller: AgentCaller, *, seconds: float
+        self,
+        tools: ToolRegistry,
+        agents: AgentRegistry,
+        caller: AgentCaller,
+        *,
+        seconds: float,
+        tell: Tell | None = None,
     ) -> None:
         self.problems: list[TeamProblem] = []
         self._tools = tools
         self._agents = agents
         self._caller = caller
         self._seconds = seconds
+        self._tell = tell
         self._registered: list[str] = []
         self._refresh()
         agents.listen(self._refresh)
@@ -111,6 +119,8 @@ class AgentTools:
             self._register(AgentTool(there[agent], self._caller, seconds=self._seconds))
         for agent in _known(handed, there):
             self._register(HandOffTool(there[agent], self._caller))
+        if self._tell and any(TELL in info.tools for info in infos):
+            self._register(TellTool(self._tell))
 
     def _register(self, tool: RunnableTool) -> None:
         try:

@@ -59,6 +59,7 @@ from codin.task.files import GoalFiles
 from codin.task.goal import GoalLimits
 from codin.task.log import open_log
 from codin.task.manager import TaskManager
+from codin.task.new_facts import telling
 from codin.task.push import open_push
 from codin.task.remembering import RememberedCalls
 from codin.task.scheduler import RunLimits
@@ -209,7 +210,8 @@ class _Opening:
             record=self._record,
         )
         seconds = self._settings.goal.seconds
-        calls = AgentTools(tools, agents, manager.caller, seconds=seconds)
+        tell = telling(runner.emit)
+        calls = AgentTools(tools, agents, manager.caller, seconds=seconds, tell=tell)
         self._stack.push_async_callback(manager.aclose, hand_over=True)
         await manager.start()
         return Platform(

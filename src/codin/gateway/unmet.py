@@ -14,6 +14,7 @@ from codin.security import DEFAULT_ROLES, OutgoingGuard, RoleAuthorizer
 from codin.tool.agent import AGENT_TOOL
 from codin.tool.finding.granted import Wanted
 from codin.tool.registry import FINDING, ToolRegistry, nearest, version_key
+from codin.tool.telling import TELL
 
 _NEAR = 3
 
@@ -21,13 +22,13 @@ _NEAR = 3
 def unmet(infos: Iterable[AgentInfo], tools: ToolRegistry) -> Iterator[TeamProblem]:
     """What ``infos`` ask for that nothing in ``tools`` is now, with the names that are near.
 
-    Agents among the tools are left to ``missing_agents``, and the three that find are given to
-    whoever has many.
+    Agents among the tools are left to ``missing_agents``; the three that find are given to whoever
+    has many, and the one that tells new facts to whoever asks for it.
     """
     known = _Known(tools)
     for info in infos:
         for asked in info.tools:
-            if not asked.startswith(AGENT_TOOL) and asked not in FINDING:
+            if not asked.startswith(AGENT_TOOL) and asked not in (*FINDING, TELL):
                 said = known.lack(asked)
                 if said:
                     yield TeamProblem(info.id, said, left_out=False)

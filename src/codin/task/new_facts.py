@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from codin.agent.events import NewFacts
+from codin.agent.events import AgentEvent, NewFacts
+from codin.security import RunGrant
 from codin.task.log._json import digest
 from codin.task.log.base import EventLog, Kind
 from codin.task.projection import data_parts
 from codin.task.step_jobs import Job
 from codin.task.work import Run
+from codin.tool.telling import Tell
 
 FACTS = "facts"
 """The type of data in a goal's log that tells of something new: ``{"type": "facts", "id", "text",
@@ -85,6 +87,15 @@ class GoalFacts:
             after = events[-1].seq
             for told in (one for event in events for one in _told(event.body)):
                 await self.tell(job, child_id, told)
+
+
+def telling(emit: Callable[[RunGrant, AgentEvent], Awaitable[None]]) -> Tell:
+    """What is behind the tool that tells new facts: they are said in the run, by ``emit``."""
+
+    async def tell(grant: RunGrant, text: str) -> None:
+        await emit(grant, NewFacts(text=text))
+
+    return tell
 
 
 def _told(body: Mapping[str, Any]) -> Iterable[str]:

@@ -74,7 +74,7 @@ class PlanRun:
             if not self._stays(step)
         ]
         await rows.begin({"type": PLAN, "plan": plan.shown(), **more}, fresh)
-        # No step is begun by a plan that may be lost: a planner that is asked again plans otherwise.
+        # No step is begun by a plan that may be lost: who is asked again may plan otherwise.
         await self.steps.run.flushed()
 
     def _stays(self, step: Step) -> bool:

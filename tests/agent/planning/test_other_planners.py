@@ -128,3 +128,20 @@ async def test_an_agent_mends_its_plan_with_the_reason() -> None:
     assert mended.budget == plan.budget, "what may be used is not its to say"
     assert "Step s1 has failed: no oven" in boss.asked[0]
     assert mended.reason.startswith("s1 failed (no oven).")
+
+
+async def test_an_agent_plans_anew_with_what_has_come_to_be_known() -> None:
+    document = steps("baker", "baker") | {"budget": {"tokens": 5}}
+    plan = parse_plan(document)
+    fresh = {"id": "new", "agent": "miller", "instruction": "do"}
+    boss = Boss(steps("nobody"), {"goal": "x", "steps": [document["steps"][0], fresh]})
+    asked = request("Bake a cake.", ask=boss)
+    new = await AgentPlanner("boss").revise(asked, plan, ["s0"], ["There is rye too.", "No salt."])
+    assert [step.id for step in new.steps] == ["s0", "new"]
+    assert new.budget == plan.budget
+    assert "Steps that are done: s0\n" in boss.asked[0]
+    assert "- There is rye too.\n- No salt.\n" in boss.asked[0]
+    assert "That cannot be run" in boss.asked[1]
+    nobody = request("Bake a cake.", ask=Boss(*[steps("nobody")] * 3))
+    with pytest.raises(PlanningFailed, match="gave no plan that can be run"):
+        await AgentPlanner("boss").revise(nobody, plan, [], ["No salt."])

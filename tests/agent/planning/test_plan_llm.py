@@ -359,6 +359,38 @@ async def test_where_nobody_else_fits_the_failure_stands() -> None:
         await planner.repair(request("Bread"), plan, plan.steps[1], "no oven")
 
 
+async def test_what_is_left_is_planned_anew_with_what_has_come_to_be_known() -> None:
+    model = ScriptedClient(
+        draft(step("miller", "grind rye"), step("baker", "bake rye", [1]), reason="rye it is")
+    )
+    plan = failed_plan()
+    facts = ["miller in step '1-miller': there is only rye"]
+    new = await LLMPlanner(model).revise(request("Bread"), plan, ["1-miller"], facts)
+    done, ground, baked = new.steps
+    assert done == plan.steps[0]
+    assert (ground.agent, ground.needs) == ("miller", ("1-miller",))
+    assert (baked.agent, baked.needs) == ("baker", (ground.id,))
+    assert not {ground.id, baked.id} & {one.id for one in plan.steps}, "what was begun stays so"
+    assert new.reason == "rye it is"
+    assert new.problems(BAKERY) == []
+    said = model.asked[0][-1].content
+    assert "The steps that are done: 1-miller." in said
+    assert facts[0] in said
+    broken = LLMPlanner(ScriptedClient(BadModelOutput("lorem")))
+    with pytest.raises(PlanningFailed, match="no plan came by what is known now: lorem"):
+        await broken.revise(request("Bread"), plan, [], facts)
+
+
+async def test_a_small_model_adds_what_is_asked_for_to_what_is_left() -> None:
+    model = ScriptedWeigher(SURE, {"jobs": ["bake a cake"]})
+    plan = failed_plan()
+    new = await LLMPlanner(model).revise(request("Bread"), plan, ["1-miller"], ["A cake too."])
+    assert new.steps[:3] == plan.steps
+    assert (new.steps[3].agent, new.steps[3].needs) == ("baker", ("3-driver",))
+    assert "A cake too." in new.reason
+    assert new.problems(BAKERY) == []
+
+
 async def test_an_unsure_job_does_not_make_the_plan_come_back_to_an_agent() -> None:
     def sure(member: str, job: str) -> float:
         if job.startswith("bake"):
