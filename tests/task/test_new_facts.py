@@ -348,10 +348,19 @@ async def test_messages_that_a_goal_does_not_take_are_refused(
     with pytest.raises(UnsupportedOperationError, match="makes no plan anew by new facts"):
         await follow_up(fixed, other, "More.")
 
+    able = house(runner, Revising(chain("a")), {"w": scout})
+    answer = send_request("yes", task_id=task_id)
+    part = data_part({"type": "input_response", "request_id": "q"})
+    answer.message.parts.append(part)
+    with pytest.raises(UnsupportedOperationError, match="does not ask"):
+        await able.handler.on_message_send(answer, call_context())
+    planned = send_request("Do it so.", task_id=task_id)
+    planned.message.parts.append(plan_part(chain("a")))
+    with pytest.raises(UnsupportedOperationError, match="brought to a new goal"):
+        await able.handler.on_message_send(planned, call_context())
     wordless = send_request("", task_id=task_id)
     del wordless.message.parts[:]
     wordless.message.parts.append(data_part({"more": 1}))
-    able = house(runner, Revising(chain("a")), {"w": scout})
     with pytest.raises(UnsupportedOperationError, match="say in words"):
         await able.handler.on_message_send(wordless, call_context())
 

@@ -15,7 +15,8 @@ class GoalSettings(Section):
 
     ``planner`` says who plans: the ``model``, the ``router`` (one agent, by what agents say they
     do), or an agent (``agent:ID``). With ``plan``, a YAML file, every goal is done by that plan.
-    Steps that fail are replaced ``replans`` times, where the planner can.
+    Plans are made anew ``replans`` times, where the planner can: when a step fails, or something
+    new is known.
     """
 
     seconds: float = Field(default=900.0, gt=0)

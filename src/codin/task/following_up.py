@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from codin.agent.answers import question_of
 from codin.agent.planning.plan import Plan
 from codin.errors import InvalidInputError
 from codin.security import Principal
 from codin.task._entries import told
 from codin.task.errors import TaskEnded
+from codin.task.goal_plans import given_plan
 from codin.task.log.base import Entry, TaskRow
 from codin.task.new_facts import Fact
 from codin.task.plan_history import plan_history
@@ -49,13 +51,11 @@ class FollowUps:
         Raises:
             UnknownTask: there is none for this principal.
             TaskEnded: it is over.
-            InvalidInputError: the message says nothing in words, the goal asks something, which is
-                to be answered first, or its plan is kept to.
+            InvalidInputError: the message says nothing in words, or is an answer or a plan; the
+                goal asks something, which is to be answered first; or its plan is kept to.
             TaskError: whoever runs it does not let go of it.
         """
-        text = "\n".join(part.text for part in message.parts if part.HasField("text")).strip()
-        if not text:
-            raise InvalidInputError("say in words, in a text part, what the goal is to heed")
+        text = _words(message)
         async with self._runner.held(principal, task_id) as lease:
             row = await self._log.task(principal, task_id)
             await self._check(row, work)
@@ -75,3 +75,14 @@ class FollowUps:
         history = await plan_history(self._log, row.principal, row.task_id, rows)
         if why := work.refusal(history.plan, history.mended):
             raise InvalidInputError(f"task {row.task_id} takes no message while it works: {why}")
+
+
+def _words(message: Message) -> str:
+    text = "\n".join(part.text for part in message.parts if part.HasField("text")).strip()
+    if question_of(message):
+        raise InvalidInputError("the message answers what the goal does not ask (any more)")
+    if given_plan(message) is not None:
+        raise InvalidInputError("a plan is brought to a new goal; that of one at work is changed")
+    if not text:
+        raise InvalidInputError("say in words, in a text part, what the goal is to heed")
+    return text

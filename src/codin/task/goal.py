@@ -33,7 +33,7 @@ ORCHESTRATOR = "orchestrator"
 @dataclass(frozen=True, slots=True)
 class GoalLimits:
     """What a goal may use: seconds in all, steps at a time, tries a step, steps and items of maps
-    in all, and how often steps that failed are replaced."""
+    in all, and how often a plan is made anew."""
 
     seconds: float = DEFAULT_SECONDS
     parallel: int = 4

@@ -361,7 +361,7 @@ class AgentRequestHandler(RequestHandler):
             seq = await FollowUps(self._runner).say(principal, work, row.task_id, message)
         except LogError:
             raise  # the same message may be taken when it comes again
-        except (TaskError, InvalidInputError) as error:
+        except (TaskError, InvalidInputError, PlanError) as error:
             raise UnsupportedOperationError(str(error)) from error
         return _Accepted(row.task_id, seq)
 

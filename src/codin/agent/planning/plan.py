@@ -40,8 +40,8 @@ class Plan(Part):
     """A DAG of steps. ``reason`` says in a sentence why it is so, for whoever watches.
 
     ``inputs`` are JSON Schemas of what it is made with, by name; ``values`` are these, and a
-    ``default`` in the schema stands for one that is not given. ``replans`` is how often steps that
-    failed may be replaced; when not given, whoever runs it says.
+    ``default`` in the schema stands for one that is not given. ``replans`` is how often it may
+    be made anew; when not given, whoever runs it says.
     """
 
     goal: str
