@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
-from a2a.utils.errors import InvalidParamsError
+from a2a.utils.errors import InvalidParamsError, TaskNotFoundError
 
 from codin.security import Principal
-from codin.task.log.base import READ_LIMIT, EventLog, LogEvent
+from codin.task.errors import UnknownTask
+from codin.task.log.base import READ_LIMIT, EventLog, LogEvent, TaskRow
 from codin.task.log.follow import follow_batches
 from codin.task.projection import TaskProjection
 from codin.task.states import STOPPED, TERMINAL
@@ -112,3 +113,18 @@ class TaskReader:
                 # a later message and the state that it leads to are written together
                 return event.seq if event.kind == "task" else event.seq + 1
         return None
+
+
+async def task_of(log: EventLog, principal: Principal, agent_id: str, task_id: str) -> TaskRow:
+    """The task of an agent, as its principal may see it.
+
+    Raises:
+        TaskNotFoundError: there is none; also when it is another agent's.
+    """
+    try:
+        row = await log.task(principal, task_id)
+    except UnknownTask as error:
+        raise TaskNotFoundError(str(error)) from error
+    if row.agent_id != agent_id:
+        raise TaskNotFoundError(str(UnknownTask(task_id)))
+    return row

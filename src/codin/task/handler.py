@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -39,7 +38,6 @@ from a2a.utils.errors import (
     InvalidParamsError,
     PushNotificationNotSupportedError,
     TaskNotCancelableError,
-    TaskNotFoundError,
     UnsupportedOperationError,
 )
 from a2a.utils.task import validate_history_length
@@ -49,14 +47,13 @@ from codin.agent.base import AgentInfo
 from codin.agent.cards import RESUME_EXTENSION
 from codin.agent.planning.edits import PlanEdit
 from codin.agent.planning.plan import PlanError
-from codin.errors import InvalidInputError, NotFoundError
-from codin.security import DEFAULT_ROLES, Access, ForbiddenError, Principal, RoleAuthorizer
+from codin.errors import InvalidInputError
+from codin.security import DEFAULT_ROLES, Access, Principal, RoleAuthorizer
 from codin.task._listing import list_tasks
-from codin.task._reading import TaskReader
-from codin.task._requests import check_message, check_modes
-from codin.task.door import PARENT, Door, admit_task
-from codin.task.errors import LogError, TaskEnded, TaskError, TaskRepeated, UnknownTask
-from codin.task.following_up import FollowUps, GrowingWork
+from codin.task._reading import TaskReader, task_of
+from codin.task.door import PARENT, Door
+from codin.task.errors import TaskEnded
+from codin.task.intake import Intake
 from codin.task.log.base import EventLog, TaskRow
 from codin.task.plan_editing import PlanEditing
 from codin.task.projection import Json, TaskProjection
@@ -67,7 +64,7 @@ from codin.task.updates import (
     resume_position,
     snapshot,
 )
-from codin.task.work import ParentTask, Work
+from codin.task.work import Work
 
 if TYPE_CHECKING:
     from codin.task.push import PushNotifications
@@ -78,16 +75,6 @@ it from the address by which the caller came."""
 
 ExtendedCard = Callable[[Principal, str], AgentCard]
 """Makes the card that an authenticated caller may see, for the agent at an address."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Accepted:
-    """The task that a message is for, and the seq after which its news are; ``repeated`` when the
-    task had the message already."""
-
-    task_id: str
-    seq: int = 0
-    repeated: bool = False
 
 
 class AgentRequestHandler(RequestHandler):
@@ -113,12 +100,14 @@ class AgentRequestHandler(RequestHandler):
     ) -> None:
         self.agent_id = agent_id
         self._push = push
-        self._work_for = work_for
         self._runner = runner
         self._log: EventLog = runner.log
         self._reader = TaskReader(runner.log)
         self._info = info or AgentInfo(agent_id, agent_id, agent_id)
         self._door = Door(self._info, access or Access(RoleAuthorizer(DEFAULT_ROLES)))
+        self._intake = Intake(
+            agent_id, work_for, runner, info=self._info, door=self._door, push=push
+        )
         self.extended_card = extended_card
 
     async def on_message_send(
@@ -133,7 +122,7 @@ class AgentRequestHandler(RequestHandler):
         """SendMessage: A2A's JSON of its response, to be read only."""
         principal = self._door.caller(context)
         async with self._door.creating(principal, params, context):
-            accepted = await self._accept(principal, params, context)
+            accepted = await self._intake.accept(principal, params, context)
         task_id, after = accepted.task_id, accepted.seq
         if accepted.repeated:  # what stopped it since then is no news
             after = (await self._row(principal, task_id)).last_seq
@@ -158,7 +147,7 @@ class AgentRequestHandler(RequestHandler):
         principal = self._door.caller(context)
         after = resume_position(context)
         async with self._door.creating(principal, params, context):
-            accepted = await self._accept(principal, params, context)
+            accepted = await self._intake.accept(principal, params, context)
         task_id, reader = accepted.task_id, self._reads(context)
         if after is None or not accepted.repeated:
             projection = await reader.project(principal, task_id, upto=max(accepted.seq, 1))
@@ -285,86 +274,6 @@ class AgentRequestHandler(RequestHandler):
         principal = await self._door.enter(context, "task.read")
         return await list_tasks(self._log, principal, self.agent_id, params)
 
-    async def _accept(
-        self, principal: Principal, params: SendMessageRequest, context: ServerCallContext
-    ) -> _Accepted:
-        work = self._work(principal)
-        check_message(params)
-        check_modes(params.message, self._info.input_modes)
-        message = Message()
-        message.CopyFrom(params.message)
-        if not params.configuration.HasField("task_push_notification_config"):
-            return await self._hand_in(principal, work, message, context)
-        wanted = params.configuration.task_push_notification_config
-        await self._door.enter(context, "task.push", self.agent_id)
-        push = self._pushing()
-        await push.check(principal, wanted, message)
-        accepted = await self._hand_in(principal, work, message, context)
-        await push.announced(principal, accepted.task_id, wanted, message, accepted.seq)
-        return accepted
-
-    async def _hand_in(
-        self, principal: Principal, work: Work, message: Message, context: ServerCallContext
-    ) -> _Accepted:
-        given = context.state.get(PARENT)
-        parent = given if isinstance(given, ParentTask) else None
-        if message.task_id:
-            return await self._answer(principal, work, message, parent)
-        admit_task(context)
-        try:
-            task_id = await self._runner.start(
-                principal,
-                work,
-                message,
-                context_id=message.context_id or None,
-                parent=parent,
-            )
-        except TaskRepeated as repeated:
-            return _Accepted(repeated.task_id, repeated=True)
-        except InvalidInputError as error:
-            raise InvalidParamsError(str(error)) from error
-        return _Accepted(task_id)
-
-    async def _answer(
-        self, principal: Principal, work: Work, message: Message, parent: ParentTask | None
-    ) -> _Accepted:
-        row = await self._row(principal, message.task_id)
-        if message.context_id and message.context_id != row.context_id:
-            raise InvalidParamsError(
-                f"task {row.task_id} belongs to context {row.context_id}, not to"
-                f" {message.context_id}: send its own contextId, or none"
-            )
-        if self._runner.idempotent:
-            had = await self._reader.seq_of(principal, row.task_id, message.message_id)
-            if had is not None:
-                return _Accepted(row.task_id, had, repeated=True)
-        if not (row.interrupted or row.ended) and isinstance(work, GrowingWork):
-            return await self._follow_up(principal, work, row, message)
-        if not row.interrupted:
-            doing = "has ended" if row.ended else "is still at work"
-            raise UnsupportedOperationError(
-                f"task {row.task_id} {doing} ({row.state}) and takes no message: begin a new task"
-                f" in context {row.context_id}"
-            )
-        try:
-            seq = await self._runner.resume(principal, work, row, message, parent=parent)
-        except LogError:
-            raise  # the same answer may be taken when it comes again
-        except TaskError as error:
-            raise UnsupportedOperationError(str(error)) from error
-        return _Accepted(row.task_id, seq)
-
-    async def _follow_up(
-        self, principal: Principal, work: GrowingWork, row: TaskRow, message: Message
-    ) -> _Accepted:
-        try:
-            seq = await FollowUps(self._runner).say(principal, work, row.task_id, message)
-        except LogError:
-            raise  # the same message may be taken when it comes again
-        except (TaskError, InvalidInputError, PlanError) as error:
-            raise UnsupportedOperationError(str(error)) from error
-        return _Accepted(row.task_id, seq)
-
     @cached_property
     def _step_reader(self) -> TaskReader:
         return TaskReader(self._log.unbounded())
@@ -374,19 +283,7 @@ class AgentRequestHandler(RequestHandler):
         return self._step_reader if PARENT in context.state else self._reader
 
     async def _row(self, principal: Principal, task_id: str) -> TaskRow:
-        try:
-            row = await self._log.task(principal, task_id)
-        except UnknownTask as error:
-            raise TaskNotFoundError(str(error)) from error
-        if row.agent_id != self.agent_id:
-            raise TaskNotFoundError(str(UnknownTask(task_id)))
-        return row
-
-    def _work(self, principal: Principal) -> Work:
-        try:
-            return self._work_for(principal)
-        except (NotFoundError, ForbiddenError) as error:
-            raise InvalidParamsError(f"there is no agent {self.agent_id!r}") from error
+        return await task_of(self._log, principal, self.agent_id, task_id)
 
     async def on_create_task_push_notification_config(
         self, params: TaskPushNotificationConfig, context: ServerCallContext
