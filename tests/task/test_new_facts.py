@@ -234,6 +234,29 @@ async def test_failures_and_facts_share_the_bound(runner: TaskRunner, log: Event
     assert not planner.failed
 
 
+async def test_what_a_step_finds_before_it_fails_is_told_to_who_mends_the_plan(
+    runner: TaskRunner, log: EventLog
+) -> None:
+    class Both(Revising, Mending):
+        pass
+
+    async def events(task: AgentTask) -> AsyncGenerator[AgentEvent, None]:
+        if step_told(task) == "a":
+            yield NewFacts(text="There is no salt.")
+            yield failing("it cannot be done")
+        yield TextFinal(message_id="m", text="done")
+
+    planner = Both(chain("a", "b"))
+    planner.mended, planner.failed = [chain("c", "b")], []
+    task = await reach(house(runner, planner, {"w": events}, attempts=1))
+    assert task.status.state == COMPLETED
+    fact = "w in step 'a': There is no salt."
+    assert planner.failed == [("a", f"it cannot be done\nKnown since:\n{fact}")]
+    assert not planner.asked, "it was asked once for both"
+    because = {"step": "a", "error": "it cannot be done", "facts": [fact]}
+    assert await reasons(log, task) == [None, because]
+
+
 async def test_a_plan_that_cannot_be_made_anew_stays(runner: TaskRunner, log: EventLog) -> None:
     begun: list[str] = []
     nobody = plan_of({"id": "x", "agent": "nobody"})

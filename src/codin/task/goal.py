@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from codin.agent.base import AgentInfo
@@ -22,7 +22,7 @@ from codin.task.goal_plans import GoalPlans
 from codin.task.log.base import EventLog, Lane, StepRow
 from codin.task.new_facts import Fact, GoalFacts
 from codin.task.plan_history import KEPT, PlanHistory, plan_history
-from codin.task.plan_run import PlanRun, jobs_of
+from codin.task.plan_run import PlanRun, StepFailure, jobs_of
 from codin.task.step_rows import StepRows
 from codin.task.step_run import StepRun
 from codin.task.work import DEFAULT_SECONDS, Run
@@ -122,11 +122,8 @@ class GoalWork:
         failed = await steps.execute(finish=left > 0)
         while (failed and left > 0) or (steps.halts() and not steps.paused):
             if failed:
-                agents = self._agents(run)
-                new = await self._plans.mended(run, steps.steps, agents, steps.plan, failed)
-                if new is None:
+                if not await self._mend(run, steps, failed, facts.new):
                     break
-                await steps.begin(new, because=failed.told)
             else:
                 await self._heed(run, steps, facts.new)
             left -= 1
@@ -145,6 +142,23 @@ class GoalWork:
         await self._tell_files(run)
         await run.emit(TextFinal(message_id="answer", text=text))
         return Completed()
+
+    async def _mend(
+        self, run: Run, steps: PlanRun, failed: StepFailure, facts: Sequence[Fact]
+    ) -> bool:
+        """Have the plan mended, with ``facts`` that may be why the step failed; whether it was."""
+        because: dict[str, Any] = failed.told
+        if facts:
+            known = [str(fact) for fact in facts]
+            because["facts"] = known
+            failed = replace(failed, reason="\n".join([failed.reason, "Known since:", *known]))
+        agents = self._agents(run)
+        new = await self._plans.mended(run, steps.steps, agents, steps.plan, failed)
+        if new is None:
+            return False
+        await steps.begin(new, because=because, **_heeding(facts))
+        steps.steps.facts.heed(facts)
+        return True
 
     async def _heed(self, run: Run, steps: PlanRun, facts: Sequence[Fact]) -> None:
         """Have the plan made anew with ``facts``, or say why it stays."""

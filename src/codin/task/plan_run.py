@@ -31,7 +31,7 @@ class StepFailure:
     error_type: str = ""
 
     @property
-    def told(self) -> dict[str, str]:
+    def told(self) -> dict[str, Any]:
         """It as the reason of a new plan."""
         return {"step": self.step.id, "error": self.reason}
 
