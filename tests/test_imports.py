@@ -34,6 +34,7 @@ ROWS = [
         "private_file",
         "process_name",
         "signals",
+        "steady_clock",
     },
     {"unix_socket"},
 ]

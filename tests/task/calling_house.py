@@ -20,7 +20,7 @@ from codin.memory import InMemoryMemory
 from codin.runtime import Runtime
 from codin.sandbox import SandboxProvider
 from codin.security import DEFAULT_ROLES, LOCAL_USER, Principal, RoleAuthorizer, RunGrants
-from codin.task import LogEvent, RunServices, SqliteEventLog, TaskRunner, data_parts
+from codin.task import EventLog, LogEvent, RunServices, SqliteEventLog, TaskRunner, data_parts
 from codin.task.calls import LogCallRecorder, TaskApprover
 from codin.task.chain import CallLimits
 from codin.task.conversation import MemoryConversation
@@ -74,7 +74,7 @@ class House:
     """The platform; ``send`` is what a client does."""
 
     manager: TaskManager
-    log: SqliteEventLog
+    log: EventLog
     tools: ToolRegistry
 
     async def send(self, agent: str, text: str, *, by: Principal = LOCAL_USER, **more: Any) -> Task:
@@ -120,6 +120,7 @@ class House:
 async def open_house(
     home: Path,
     *agents: Agent,
+    log: EventLog | None = None,
     limits: CallLimits | None = None,
     planner: Planner | None = None,
     memory: InMemoryMemory | None = None,
@@ -130,7 +131,7 @@ async def open_house(
     policies: Sequence[dict[str, Any]] = (),
 ) -> AsyncIterator[House]:
     authorizer = RoleAuthorizer(DEFAULT_ROLES)
-    log = await SqliteEventLog.open(home / "codin.db")
+    log = log or await SqliteEventLog.open(home / "codin.db")
     conversation = MemoryConversation(memory or InMemoryMemory())
     runner = TaskRunner(
         log,

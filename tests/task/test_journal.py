@@ -151,3 +151,17 @@ async def test_the_busier_the_log_the_more_goes_into_one_write(
     journal.end(Completed())
     await writing
     assert sizes == [10, 2]
+
+
+async def test_it_says_what_it_did_not_take(log: SqliteEventLog) -> None:
+    lease = await begin(log)
+    journal = Journal(log, lease, EventEncoder("t", "c"))
+    broken = asyncio.Event()
+    journal.open(broken.set)
+    assert await journal.put(Thought(text="x"))
+    assert await journal.flushed()
+    await log.claim(ANN, "t", owner="w2", ttl=30, dead="w1")
+    assert await journal.put(Thought(text="y"))
+    assert not await journal.flushed()
+    assert not await journal.put(Thought(text="z"))
+    await asyncio.wait_for(broken.wait(), 5)

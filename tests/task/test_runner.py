@@ -31,6 +31,7 @@ from codin.task import (
 from codin.task.conversation import MemoryConversation
 from codin.task.log.follow import follow
 from codin.testing.tasks import BOB, SmallAgent, call_context, send_request
+from codin.tool.base import RunEnded
 from codin.tool.events import ToolOutput
 from codin.tool.invocation import CallFinished, CallStarted
 
@@ -153,7 +154,8 @@ async def test_tools_tell_and_are_recorded(serve: Serve, log: SqliteEventLog) ->
     assert calls[1]["value"] == {"b": 2}
     assert calls[0]["arguments"] == '{"a":1}'
     assert "working on it" in str([event.body for event in events if event.kind == "status"])
-    await recorder.started(kept[0], CallStarted("c2", "t", "{}", "none"))
+    with pytest.raises(RunEnded, match="its calls are not recorded"):
+        await recorder.started(kept[0], CallStarted("c2", "t", "{}", "none"))
     await runner.emit(kept[0], ToolOutput(call_id="c2", name="t", text="too late"))
     assert len(await log.read(LOCAL_USER, task.id)) == len(events)
 

@@ -8,6 +8,7 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -178,8 +179,9 @@ class Writer:
             write.error = self._failure(error) if isinstance(error, sqlite3.Error) else error
 
     def _give_up(self, group: list[_Write], error: sqlite3.Error) -> None:
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
+        with suppress(sqlite3.Error):  # the thread goes on, whatever has befallen the disk
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
         for write in group:
             write.error = write.error or self._failure(error)
 

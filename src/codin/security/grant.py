@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from codin.errors import CodinError
 from codin.security.principal import Principal
+from codin.steady_clock import steady_time
 
 
 class GrantError(CodinError):
@@ -21,8 +21,9 @@ class RunGrant:
     """What one run may do: for whom, on which task, with which tools, until when.
 
     ``goal_id`` is the task at the root: runs of one goal share its workspace. ``expires_at`` is in
-    seconds since the epoch. ``turn`` tells the runs of one task apart, each of which answers one
-    message. ``only`` cuts the tools further, where it is given: what it does not name is not there.
+    seconds since the epoch, by this process's ``steady_time``. ``turn`` tells the runs of one task
+    apart, each of which answers one message. ``only`` cuts the tools further, where it is given:
+    what it does not name is not there.
     """
 
     task_id: str
@@ -40,7 +41,7 @@ class RunGrant:
 class RunGrants:
     """The grants in force in this process. Only hashes of tokens are kept."""
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, clock: Callable[[], float] = steady_time) -> None:
         self._clock = clock
         self._grants: dict[str, RunGrant] = {}
 

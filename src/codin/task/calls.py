@@ -11,7 +11,7 @@ from codin.agent.events import InputRequest, ToolCall
 from codin.security import RunGrant
 from codin.task._run_calls import Question
 from codin.task.log._json import digest
-from codin.tool.base import ApprovalNeeded, ToolRefused
+from codin.tool.base import ApprovalNeeded, RunEnded, ToolRefused
 from codin.tool.invocation import CallFinished, CallRecorder, CallStarted
 from codin.tool.policies.approval import Approver, PendingCall
 
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 class LogCallRecorder(CallRecorder):
     """Writes each call as two ``call`` events: ``{"type": "started", ...}`` and
-    ``{"type": "finished", ...}``. A call of a run that is over is not written."""
+    ``{"type": "finished", ...}``. A call that belongs to no run is not written; one of a run whose
+    log takes no more is ``RunEnded``: what was not written down is not made, and what came of a
+    call is not used."""
 
     def __init__(self, runner: TaskRunner) -> None:
         self._runner = runner
@@ -42,7 +44,12 @@ class LogCallRecorder(CallRecorder):
         run = self._runner.run_of(grant)
         if run is not None and run.calls is not None:
             await run.calls.begin(call.key or call.call_id)
-        await self._record(grant, "started", call)
+        try:
+            await self._record(grant, "started", call)
+        except RunEnded:
+            if run is not None and run.calls is not None:
+                run.calls.end(call.key or call.call_id)
+            raise
 
     async def finished(self, grant: RunGrant, call: CallFinished) -> None:
         try:
@@ -56,6 +63,8 @@ class LogCallRecorder(CallRecorder):
         run = self._runner.run_of(grant)
         if run is not None:
             await run.record({"type": kind, **asdict(call)})
+        elif grant.turn:
+            raise RunEnded(f"the run of task {grant.task_id} is over: its calls are not recorded")
 
 
 class TaskApprover(Approver):

@@ -67,14 +67,16 @@ class Journal:
         self._timer: asyncio.TimerHandle | None = None
         self._writer: asyncio.Task[None] | None = None
 
-    async def put(self, item: AgentEvent | Entry | Adopt, steps: Sequence[StepRow] = ()) -> None:
-        """Add ``item``, and ``steps`` in the same transaction. Waits while there is no room."""
+    async def put(self, item: AgentEvent | Entry | Adopt, steps: Sequence[StepRow] = ()) -> bool:
+        """Add ``item``, and ``steps`` in the same transaction; whether it was taken. Waits while
+        there is no room."""
         while len(self._entries) >= _ROOM and not (self._closed or self._over):
             await self._pressed()
         if self._closed or self._over:
-            return
+            return False
         self._steps += steps
         self._add(item)
+        return True
 
     def end(self, event: EndEvent, steps: Sequence[StepRow] = ()) -> None:
         """Add the event that ends the run. Only the first one counts."""
@@ -149,11 +151,13 @@ class Journal:
             if ending:
                 return
 
-    async def flushed(self) -> None:
-        """Return when all that was put in before is committed, or nothing more will be."""
+    async def flushed(self) -> bool:
+        """Return when all that was put in before is committed, or nothing more will be; whether it
+        is."""
         target = self._count
         while self._done < target and not self._over:
             await self._pressed()
+        return self._done >= target
 
     async def _pressed(self) -> None:
         """Have what there is written at once, and return when something has been, or is over."""

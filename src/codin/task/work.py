@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from codin.agent.events import (
     TextFinal,
 )
 from codin.security import RunGrant, RunGrants
+from codin.steady_clock import steady_time
 from codin.task._entries import told
 from codin.task._paused import Kept
 from codin.task._run_calls import Reply, RunCalls
@@ -29,7 +29,7 @@ from codin.task.journal import Journal
 from codin.task.log.base import Adopt, Entry, Lane, StepRow
 from codin.task.urgency import NOT_URGENT, Urgency
 from codin.tool.agent import granted
-from codin.tool.base import Tool
+from codin.tool.base import RunEnded, Tool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -118,9 +118,13 @@ class Run:
         await self.journal.put(Adopt(child_id, step, agent))
 
     async def record(self, call: Mapping[str, Any]) -> None:
-        """Write a record of a tool call, and return once it is committed."""
-        await self.journal.put(Entry("call", dict(call)))
-        await self.journal.flushed()
+        """Write a record of a tool call, and return once it is committed.
+
+        Raises:
+            RunEnded: the log does not take it (any more).
+        """
+        if not (await self.journal.put(Entry("call", dict(call))) and await self.journal.flushed()):
+            raise RunEnded(f"the run of task {self.task_id} is over: its calls are not recorded")
 
     def recall(self, texts: Mapping[str, str]) -> None:
         """These messages were said in it before, by id."""
@@ -267,7 +271,7 @@ class AgentWork:
             agent_id=self._info.id,
             principal=run.principal,
             tools=granted(self._info.tools, self._info.hands_off_to),
-            expires_at=time.time() + self._services.seconds + 60.0,
+            expires_at=steady_time() + self._services.seconds + 60.0,
             max_model_tokens=self._services.max_model_tokens,
             turn=run.beginning.turn,
             only=only,

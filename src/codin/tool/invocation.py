@@ -149,7 +149,8 @@ class CallRecorder(ABC):
     ``finished`` is awaited before the result is given to the caller: what was seen is recorded.
     Each started call is finished once, with ``error_type="Canceled"`` when its run was stopped, and
     ``"ApprovalNeeded"`` when it was stopped because the call has to be approved. ``started`` waits
-    while the run may make no call.
+    while the run may make no call. Both raise ``RunEnded`` when it cannot be written down because
+    the run is over: then the call is not made, or its result not given to anybody.
     """
 
     async def known(self, grant: RunGrant, key: str) -> CallFinished | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
@@ -12,6 +11,7 @@ from codin.gateway.mcp.approving import Ask, ClientApproves
 from codin.gateway.mcp.changes import SETTLE_SECONDS, Told, ToolChanges
 from codin.ids import new_id
 from codin.security import Access, Principal, RunGrant
+from codin.steady_clock import steady_time
 from codin.tool.base import ToolSpec
 from codin.tool.events import ToolOutput
 from codin.tool.execution.executor import ToolExecutor
@@ -129,7 +129,7 @@ class ToolFace:
 
 
 def _grant(principal: Principal) -> RunGrant:
-    return RunGrant(GOAL, GOAL, GOAL, GOAL, principal, _ALL, time.time() + _CALL_SECONDS)
+    return RunGrant(GOAL, GOAL, GOAL, GOAL, principal, _ALL, steady_time() + _CALL_SECONDS)
 
 
 class _Audited(CallRecorder):

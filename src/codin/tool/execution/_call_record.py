@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from codin.security import RunGrant
-from codin.tool.base import ApprovalNeeded
+from codin.tool.base import ApprovalNeeded, RunEnded
 from codin.tool.invocation import CallFinished, CallRecorder, CallStarted, ToolOutcome
 from codin.tool.policies.approval import PendingCall
 
@@ -41,10 +42,11 @@ class CallRecord:
 
     async def canceled(self) -> None:
         if self.needs is not None:
-            await self._finished(None, type(self.needs).__name__, str(self.needs), False)
-            return
-        said = f"{self._call.name} was stopped: its run was canceled"
-        await self._finished(None, "Canceled", said, False)
+            kind, said = type(self.needs).__name__, str(self.needs)
+        else:
+            kind, said = "Canceled", f"{self._call.name} was stopped: its run was canceled"
+        with suppress(RunEnded):
+            await self._finished(None, kind, said, False)
 
     async def _finished(self, value: Any, kind: str | None, said: str, truncated: bool) -> None:
         seconds = time.monotonic() - self._begun

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
 
 from codin.security import Principal, RunGrant
+from codin.steady_clock import steady_time
 from codin.tool.base import RunEnded, UnknownTool
 from codin.tool.invocation import RunnableTool
 from codin.tool.registry import ToolRegistry, unknown, version_key
@@ -55,7 +55,7 @@ class GrantedTools:
     given by name alone.
     """
 
-    def __init__(self, registry: ToolRegistry, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, registry: ToolRegistry, clock: Callable[[], float] = steady_time) -> None:
         self._registry = registry
         self._clock = clock
         self._known: dict[_Key, Mapping[str, RunnableTool]] = {}
