@@ -39,6 +39,15 @@ _OPEN_SECONDS = 10.0
 _WAIT_SECONDS = 30.0
 """How long a call waits for a free connection, for a locked row, or for a server that is away."""
 _CLOSE_SECONDS = 5.0
+_TRY_SECONDS = 2.0
+"""How long a lost connection is tried for, at growing intervals, before that begins anew: else they
+would grow with the time for which a server is away, and it would be found as late again."""
+
+_GIVEN: dict[str, Any] = {
+    "autocommit": True,
+    "application_name": "codin",
+    "connect_timeout": int(_OPEN_SECONDS),
+}
 
 _LASTING: Statement = ("SET LOCAL synchronous_commit TO on", ())
 
@@ -60,6 +69,7 @@ class PostgresDatabase(Database):
         self._running = 0
         self._idle = asyncio.Event()
         self._idle.set()
+        self._trying: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         async with self._opening:
@@ -117,9 +127,7 @@ class PostgresDatabase(Database):
         """A connection beside the pool, to be closed by the caller. Raises ``psycopg.Error``."""
         connection = await AsyncConnection.connect(
             self._url,
-            autocommit=True,
-            application_name="codin",
-            connect_timeout=int(_OPEN_SECONDS),
+            **_GIVEN,
         )
         await _prepare(connection)
         return connection
@@ -135,12 +143,14 @@ class PostgresDatabase(Database):
 
         pool: Pool = AsyncConnectionPool(
             self._url,
-            kwargs={"autocommit": True, "application_name": "codin"},
+            kwargs=_GIVEN,
             min_size=min(size, 2),
             max_size=size,
             configure=configure,
             check=_check,
             timeout=_WAIT_SECONDS,
+            reconnect_timeout=_TRY_SECONDS,
+            reconnect_failed=self._try_anew,
             open=False,
         )
         try:
@@ -149,6 +159,12 @@ class PostgresDatabase(Database):
             await pool.close()
             raise
         return pool
+
+    async def _try_anew(self, pool: AsyncConnectionPool[Any]) -> None:
+        """Have ``pool`` connect anew, also when nobody asks it for a connection just now."""
+        trying = asyncio.create_task(_ask(pool))
+        self._trying.add(trying)
+        trying.add_done_callback(self._trying.discard)
 
     async def close(self) -> None:
         if self._closed:
@@ -220,6 +236,12 @@ async def _prepare(connection: AsyncConnection) -> None:
             set_config('lock_timeout', %(ms)s, false)""",
         {"ms": str(int(_WAIT_SECONDS * 1000))},
     )
+
+
+async def _ask(pool: AsyncConnectionPool[Any]) -> None:
+    with contextlib.suppress(psycopg.Error):  # it may be closed, or not have one in time
+        async with pool.connection(timeout=_TRY_SECONDS):
+            pass
 
 
 async def _check(connection: AsyncConnection) -> None:
