@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable
 
 from codin.agent.events import Canceled, EndEvent, Failed
@@ -20,19 +19,24 @@ class ActiveRun:
     """Drives one run: exactly one end is written, whatever the work does.
 
     Work that is cancelled has ``grace_seconds`` to stop; then it is left behind and said to be.
+    Deadlines are by ``clock``.
     """
 
     driver: asyncio.Task[None]
 
-    def __init__(self, run: Run, work: Work, *, grace_seconds: float) -> None:
+    def __init__(
+        self, run: Run, work: Work, *, grace_seconds: float, clock: Callable[[], Awaitable[float]]
+    ) -> None:
         self.run = run
         self._work = work
         self._journal = run.journal
         self._grace = grace_seconds
+        self._clock = clock
         self.left = False
         """Whether it was stopped here so that it goes on somewhere else."""
         self._stop_reason: str | None = None
         self._turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._due = False
         self._timed_out = False
 
     def stop(self, reason: str) -> None:
@@ -75,8 +79,15 @@ class ActiveRun:
             FencedError: the task is in other hands now; the work is stopped.
             TaskError: the log took it no more; the work is stopped.
         """
+        try:
+            await self._driven(await self._seconds(), ending)
+        finally:
+            self._journal.close()
+
+    async def _driven(
+        self, seconds: float | None, ending: Callable[[EndEvent], Awaitable[None]]
+    ) -> None:
         loop = asyncio.get_running_loop()
-        seconds = self._seconds()
         timer = None if seconds is None else loop.call_later(seconds, self._time_out)
         self._journal.open(self._broken)
         performing = asyncio.create_task(self._work.perform(self.run))
@@ -94,7 +105,6 @@ class ActiveRun:
         finally:
             if timer is not None:
                 timer.cancel()
-            self._journal.close()
             self._turn.cancel()
             performing.cancel()
 
@@ -112,20 +122,21 @@ class ActiveRun:
             self._timed_out = True
             self._go_on()
 
-    def _seconds(self) -> float | None:
+    async def _seconds(self) -> float | None:
         """How long the work may take from now on."""
-        deadline = self.run.urgency.deadline
-        given = () if self._work.seconds is None else (self._work.seconds,)
-        left = () if deadline is None else (max(deadline - time.time(), 0.0),)
-        return min((*given, *left), default=None)
+        given, deadline = self._work.seconds, self.run.urgency.deadline
+        if deadline is None:
+            return given
+        left = max(deadline - await self._clock(), 0.0)
+        self._due = given is None or left <= given
+        return left if self._due else given
 
     def _outcome(self, performing: asyncio.Task[EndEvent], *, halted: bool) -> EndEvent:
         left = "" if halted else "; it did not stop when it was told to, and was left behind"
         if self._stop_reason is not None:
             return Canceled(message=self._stop_reason + left)
         if self._timed_out:
-            deadline = self.run.urgency.deadline
-            if deadline is not None and time.time() >= deadline:
+            if self._due:
                 return past_deadline(left)
             limit = f"{self._work.seconds:g} s"
             message = f"it took longer than the {limit} allowed, and was stopped{left}"

@@ -105,7 +105,7 @@ class Runs:
         to its task."""
         # Work that dispatches has to wait for the work that it stops.
         grace = self._grace_seconds * (3 if new.parent_id is None else 1)
-        active = ActiveRun(run, work, grace_seconds=grace)
+        active = ActiveRun(run, work, grace_seconds=grace, clock=self._log.now)
         driver = asyncio.current_task()
         assert driver is not None
         active.driver = driver

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 from codin.agent.events import Failed
@@ -43,7 +42,7 @@ class TakingUp:
     async def take_up(self, row: TaskRow, lease: Lease) -> Failed | None:
         """Begin the run of a task that nobody runs, for the first time or again; gives the task's
         end where it cannot be."""
-        if row.deadline is not None and time.time() >= row.deadline:
+        if row.deadline is not None and await self._log.now() >= row.deadline:
             return past_deadline()
         beginning = await last_beginning(self._log, row)
         if beginning is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
@@ -21,7 +22,12 @@ class Watch:
     """Looks every ``pulse_seconds``, from ``start`` to ``stop``, also when nothing runs here.
 
     The leases of ``runs`` are renewed; what is canceled elsewhere, or is in other hands now, is
-    stopped. Tasks that nobody holds are taken over, where it ``takes_over`` any.
+    stopped. Tasks that nobody holds are taken over, where it ``takes_over`` any; those of processes
+    of this machine that have ended every ``lease_seconds``, also where a clock that was set back
+    has their leases last for hours.
+
+    What this process holds for as long as that without running it is nobody's: such as what it was
+    given by a database that went away before it could say so. It is seen to as well.
     """
 
     def __init__(
@@ -44,6 +50,8 @@ class Watch:
         self._takes = takes_over
         self._nudged = asyncio.Event()
         self._unsure: dict[str, Principal] = {}
+        self._idle: dict[str, float] = {}
+        self._looked = 0.0
         self._loops: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -104,11 +112,42 @@ class Watch:
                 active.lose()
             elif task_id in pulse.pause:
                 await active.pause()
+        now = time.monotonic()
+        idle = (task_id for task_id in pulse.held if task_id not in self._runs)
+        self._idle = {task_id: self._idle.get(task_id, now) for task_id in idle}
 
     async def _take_over(self) -> None:
+        await self._doubt_idle()
         for task_id, principal in list(self._unsure.items()):
-            if task_id not in self._runs:
-                await self._recovery.settle(principal, task_id)
-                self._unsure.pop(task_id, None)
+            await self._settle(task_id, principal)
         if self._takes:
+            await self._take_from_dead()
             await self._recovery.lost()
+
+    async def _doubt_idle(self) -> None:
+        since = time.monotonic() - self._lease_seconds
+        idle = {task_id for task_id, first in self._idle.items() if first < since}
+        if idle:
+            for row in await self._log.unfinished():
+                if row.task_id in idle and row.owner == self._owner:
+                    self.doubt(row.principal, row.task_id)
+            self._idle.clear()
+
+    async def _settle(self, task_id: str, principal: Principal) -> None:
+        """One that cannot be seen to keeps none of the others waiting."""
+        if task_id in self._runs:
+            return
+        try:
+            await self._recovery.settle(principal, task_id)
+        except TaskError as error:
+            _log.warning("task %s could not be seen to, and will be again: %s", task_id, error)
+        except Exception:
+            _log.exception("task %s could not be seen to, and will be again", task_id)
+        else:
+            self._unsure.pop(task_id, None)
+
+    async def _take_from_dead(self) -> None:
+        now = time.monotonic()
+        if now - self._looked >= self._lease_seconds:
+            await self._recovery.dead()
+            self._looked = now

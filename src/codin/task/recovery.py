@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -173,7 +172,7 @@ class Recovery:
 
     async def _admitted(self, row: TaskRow, lease: Lease) -> bool:
         """Whether there is room for the task, which is taken from now on; else it is given back."""
-        late = row.deadline is not None and time.time() >= row.deadline
+        late = row.deadline is not None and await self._log.now() >= row.deadline
         to_end = row.cancel_requested or late
         if to_end or self._scheduler.admits(row.lane, row.tenant, row.agent_id):
             self._scheduler.begin(row.task_id, row.lane, row.tenant, row.agent_id)

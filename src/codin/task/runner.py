@@ -74,7 +74,6 @@ class TaskRunner:
         conversation: Conversation | None = None,
         remembering: Remembering | None = None,
         root_ended: RootEnded = _nothing,
-        owner: str | None = None,
         lease_seconds: float = LEASE_SECONDS,
         pulse_seconds: float = PULSE_SECONDS,
         grace_seconds: float = GRACE_SECONDS,
@@ -85,7 +84,7 @@ class TaskRunner:
     ) -> None:
         self.log = log
         self.idempotent = idempotent
-        self.owner = owner or new_owner()
+        self.owner = new_owner()
         self._conversation = ForgivingConversation(conversation or NoConversation())
         self._remembering = remembering or NothingRemembered()
         self._lease_seconds = lease_seconds
@@ -159,7 +158,7 @@ class TaskRunner:
         said = to_json(message)
         goal_id = parent.goal_id if parent else task_id
         parent_id = parent.task_id if parent else None
-        urgency = parent.urgency if parent else urgency_of(message)
+        urgency = parent.urgency if parent else await urgency_of(message, self.log.now)
         new = NewTask(
             *(task_id, context_id, work.id, goal_id, parent_id, given),
             lane="below" if parent and parent.lane != "goal" else work.lane,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,8 @@ MAX_PRIORITY = 100
 @dataclass(frozen=True, slots=True)
 class Urgency:
     """``priority`` is -100 to 100: of one tenant's waiting tasks the higher ones begin first.
-    ``deadline``, in seconds since the epoch, is when the task is ended, whatever it has come to."""
+    ``deadline``, in seconds since the epoch by the log's clock, is when the task is ended, whatever
+    it has come to."""
 
     priority: int = 0
     deadline: float | None = None
@@ -31,9 +32,9 @@ class Urgency:
 NOT_URGENT = Urgency()
 
 
-def urgency_of(message: Message) -> Urgency:
+async def urgency_of(message: Message, clock: Callable[[], Awaitable[float]]) -> Urgency:
     """What the metadata of a message says of the task that it makes: ``{"codin": {"priority": 10,
-    "seconds": 600}}``, where the seconds count from now.
+    "seconds": 600}}``, where the seconds count from now, by ``clock``.
 
     Raises:
         InvalidInputError: it is no such thing; the message says what it may be.
@@ -45,7 +46,7 @@ def urgency_of(message: Message) -> Urgency:
         raise InvalidInputError(f"the metadata {KEY!r} of a message is an object, not {given!r}")
     priority = _number(given, "priority", -MAX_PRIORITY, MAX_PRIORITY)
     seconds = _number(given, "seconds", 0.001, 10 * 365 * 86400)
-    deadline = None if seconds is None else time.time() + seconds
+    deadline = None if seconds is None else await clock() + seconds
     return Urgency(int(priority or 0), deadline)
 
 

@@ -56,6 +56,20 @@ class LeaseConformance:
         assert await log.claim(ANN, "t", owner="w2", ttl=30, dead="w9") is None
         assert await log.claim(ANN, "t", owner="w2", ttl=30, dead="w1") is not None
 
+    async def test_no_lease_runs_out_for_who_holds_it(self, log: EventLog) -> None:
+        """Else a process would begin a second run of its own tasks when the clock jumps."""
+        await begin(log, ttl=0.1)
+        await asyncio.sleep(0.2)
+        assert (await log.task(ANN, "t")).expired
+        assert await log.claim_lost(owner="w1", ttl=30) == []
+        assert await log.claim(ANN, "t", owner="w1", ttl=30) is None
+        assert await log.claim(ANN, "t", owner="w1", ttl=30, dead="w1") is not None
+
+    async def test_the_clock_is_that_by_which_leases_run_out(self, log: EventLog) -> None:
+        before = await log.now()
+        lease = await begin(log, ttl=30.0)
+        assert before + 30.0 <= lease.expires + 0.01 <= await log.now() + 30.02
+
     @pytest.mark.parametrize("alone", [True, False])
     async def test_whoever_sees_a_question_can_answer_it(self, log: EventLog, alone: bool) -> None:
         lease = await begin(log)

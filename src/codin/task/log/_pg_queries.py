@@ -12,7 +12,7 @@ from codin.database import storable
 from codin.database.postgres import PostgresTables
 from codin.security import Principal
 from codin.task.errors import UnknownTask
-from codin.task.log._claiming import UNFINISHED, free, roomless
+from codin.task.log._claiming import UNFINISHED, expired, free, roomless
 from codin.task.log._listing import matching, page_of
 from codin.task.log.base import Kind, LogEvent, StepRow, TaskFilter, TaskPage, TaskRow
 
@@ -23,7 +23,7 @@ ROW = f"""task_id, tenant, subject, context_id, agent_id, goal_id, parent_id, st
  lane, priority, deadline, paused"""
 """The columns of a ``TaskRow``, in its order."""
 
-FREE, ROOMLESS = free(NOW), roomless(NOW)
+EXPIRED, FREE, ROOMLESS = expired(NOW, "%s"), free(NOW, "%s"), roomless(NOW)
 
 _MINE = "task_id = %s AND tenant = %s AND subject = %s"
 
@@ -158,6 +158,13 @@ async def steps(connection: AsyncConnection, principal: Principal, task_id: str)
         raise UnknownTask(task_id)
     bodies = [json.loads(body) for (body,) in found if body is not None]
     return [StepRow(**{**body, "needs": tuple(body["needs"])}) for body in bodies]
+
+
+async def now(connection: AsyncConnection) -> float:
+    cursor = await connection.execute(f"SELECT {NOW}".encode())
+    found = await cursor.fetchone()
+    assert found is not None
+    return float(found[0])
 
 
 async def unfinished(connection: AsyncConnection, limit: int) -> list[TaskRow]:

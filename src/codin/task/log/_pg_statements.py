@@ -22,7 +22,7 @@ from codin.task.errors import (
 from codin.task.log._claiming import UNFINISHED
 from codin.task.log._json import dump
 from codin.task.log._pg_appending import ENDED, append
-from codin.task.log._pg_queries import FREE, NOW, ROOMLESS, ROW, find, mine, row_of
+from codin.task.log._pg_queries import EXPIRED, FREE, NOW, ROOMLESS, ROW, find, mine, row_of
 from codin.task.log._recent import Noted
 from codin.task.log.base import (
     REPEAT_SECONDS,
@@ -163,9 +163,9 @@ async def claim(
         f"""UPDATE task SET owner = %s, fence = fence + 1, lease_expires = {NOW} + %s,
                 cancel_requested = false
             WHERE task_id = %s AND tenant = %s AND subject = %s AND NOT state = ANY(%s)
-                AND (owner IS NULL OR lease_expires < {NOW} OR owner = %s)
+                AND ({EXPIRED} OR owner = %s)
             RETURNING fence, lease_expires""".encode(),  # noqa: S608
-        (owner, ttl, *mine(principal, task_id), ENDED, dead),
+        (owner, ttl, *mine(principal, task_id), ENDED, owner, dead),
     )
     found = await cursor.fetchone()
     if found is None:
@@ -192,7 +192,7 @@ async def _claim_first(
     """Claim free tasks that take no room."""
     chosen = f"""SELECT task_id FROM task WHERE {UNFINISHED} AND {FREE} AND {ROOMLESS}
         ORDER BY created LIMIT %s FOR UPDATE SKIP LOCKED"""  # noqa: S608
-    found = await _claim_these(connection, chosen, [limit], owner, ttl)
+    found = await _claim_these(connection, chosen, [owner, limit], owner, ttl)
     return sorted(found, key=lambda one: one[0].created)
 
 
@@ -208,14 +208,14 @@ async def _claim_in_turn(
                     AND NOT tenant = ANY(%s) AND NOT agent_id = ANY(%s)) AS waiting
             ORDER BY turn, array_position(%s, tenant) NULLS FIRST, created, task_id
             LIMIT %s""".encode(),  # noqa: S608
-        (sorted(room.tenants), sorted(room.agents), list(room.served), _SEEN * limit),
+        (owner, sorted(room.tenants), sorted(room.agents), list(room.served), _SEEN * limit),
     )
     order = [task_id for (task_id,) in await cursor.fetchall()]
     # What others have locked since is passed over, which is why some more are looked at.
     chosen = f"""SELECT task_id FROM task
         WHERE task_id = ANY(%s) AND {UNFINISHED} AND {FREE}
         ORDER BY array_position(%s, task_id) LIMIT %s FOR UPDATE SKIP LOCKED"""  # noqa: S608
-    found = await _claim_these(connection, chosen, [order, order, limit], owner, ttl)
+    found = await _claim_these(connection, chosen, [order, owner, order, limit], owner, ttl)
     return sorted(found, key=lambda one: order.index(one[0].task_id))
 
 

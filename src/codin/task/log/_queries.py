@@ -12,7 +12,7 @@ from codin.security import Principal
 from codin.task.log._claiming import UNFINISHED
 from codin.task.log._listing import matching, page_of
 from codin.task.log._schema import ROW
-from codin.task.log._statements import find, row_of
+from codin.task.log._statements import clock, find, row_of
 from codin.task.log.base import Kind, LogEvent, StepRow, TaskFilter, TaskPage, TaskRow
 
 
@@ -91,6 +91,10 @@ def steps(connection: sqlite3.Connection, principal: Principal, task_id: str) ->
         given = (step_id, agent, instruction, tuple(json.loads(needs)), *rest, json.loads(spec))
         rows.append(StepRow(*given))
     return rows
+
+
+def now(connection: sqlite3.Connection) -> float:
+    return clock()
 
 
 def unfinished(connection: sqlite3.Connection, limit: int) -> list[TaskRow]:

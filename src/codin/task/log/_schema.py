@@ -15,7 +15,7 @@ ROW = f"""task_id, tenant, subject, context_id, agent_id, goal_id, parent_id, st
  lane, priority, deadline, paused"""
 """The columns of a ``TaskRow``, in its order."""
 
-FREE, ROOMLESS = free(NOW), roomless(NOW)
+FREE, ROOMLESS = free(NOW, "?"), roomless(NOW)
 
 ENDED = ", ".join(f"'{state}'" for state in sorted(TERMINAL))
 

@@ -284,7 +284,8 @@ def claim(
     dead: str | None,
 ) -> Lease | None:
     row = find(connection, principal, task_id)
-    free = row.expired or (dead is not None and row.owner == dead)
+    expired = row.expired and row.owner != owner
+    free = expired or (dead is not None and row.owner == dead)
     if row.ended or not free:
         return None
     expires = clock() + ttl
@@ -300,10 +301,10 @@ def claim(
 def claim_lost(
     connection: sqlite3.Connection, owner: str, ttl: float, limit: int, room: Room | None
 ) -> list[tuple[TaskRow, Lease]]:
-    found = _waiting(connection, limit) if room is None or room.roomless else []
+    found = _waiting(connection, owner, limit) if room is None or room.roomless else []
     left = limit - len(found) if room is None else min(limit - len(found), room.runs)
     if left > 0:
-        found += _in_turn(connection, left, room or Room(left))
+        found += _in_turn(connection, owner, left, room or Room(left))
     expires = clock() + ttl
     claimed = []
     for task_id, fence in found:
@@ -316,16 +317,18 @@ def claim_lost(
     return claimed
 
 
-def _waiting(connection: sqlite3.Connection, limit: int) -> list[tuple[str, int]]:
+def _waiting(connection: sqlite3.Connection, owner: str, limit: int) -> list[tuple[str, int]]:
     """Free tasks that take no room."""
     return connection.execute(
         f"""SELECT task_id, fence FROM task WHERE {UNFINISHED} AND {FREE} AND {ROOMLESS}
             ORDER BY created, task_id LIMIT ?""",  # noqa: S608
-        (limit,),
+        (owner, limit),
     ).fetchall()
 
 
-def _in_turn(connection: sqlite3.Connection, limit: int, room: Room) -> list[tuple[str, int]]:
+def _in_turn(
+    connection: sqlite3.Connection, owner: str, limit: int, room: Room
+) -> list[tuple[str, int]]:
     """Free tasks that take room, of the tenants in turn."""
     return connection.execute(
         f"""SELECT task_id, fence FROM (
@@ -338,6 +341,7 @@ def _in_turn(connection: sqlite3.Connection, limit: int, room: Room) -> list[tup
             ORDER BY turn, (SELECT key FROM json_each(?) WHERE value = tenant), created, task_id
             LIMIT ?""",  # noqa: S608
         (
+            owner,
             *(json.dumps(sorted(some)) for some in (room.tenants, room.agents)),
             json.dumps(room.served),
             limit,

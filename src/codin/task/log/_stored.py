@@ -196,6 +196,10 @@ class StoredLog(EventLog):
         rows: list[TaskRow] = await self._read(self.queries.unfinished, limit)
         return rows
 
+    async def now(self) -> float:
+        now: float = await self._read(self.queries.now)
+        return now
+
     async def _stored(
         self,
         principal: Principal,

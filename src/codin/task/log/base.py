@@ -156,7 +156,7 @@ class Room:
 class NewTask:
     """A task to be created. ``goal_id`` is the task at the root, its own id when it is one;
     ``context_given`` says whether the client named the context, or it was made for this task.
-    ``deadline`` is in seconds since the epoch."""
+    ``deadline`` is in seconds since the epoch, by the database's clock."""
 
     task_id: str
     context_id: str
@@ -430,7 +430,8 @@ class EventLog(ABC):
         dead: str | None = None,
     ) -> Lease | None:
         """The task's lease when it is free, has expired or is held by ``dead``; else ``None``.
-        A task that has ended cannot be claimed.
+        A task that has ended cannot be claimed. Its own lease has never expired for an ``owner``:
+        who lives runs its tasks, whatever a clock says that has jumped.
 
         Raises:
             UnknownTask: there is none for this principal.
@@ -441,7 +442,7 @@ class EventLog(ABC):
         self, *, owner: str, ttl: float, limit: int = 100, room: Room | None = None
     ) -> list[tuple[TaskRow, Lease]]:
         """Claim tasks, of all principals, that should be in somebody's hands and are not: because
-        they have not begun, or because their lease has run out or was given back. At most
+        they have not begun, or because another's lease has run out or was given back. At most
         ``limit``, and for which there is ``room``: those that take none, the oldest first, and then
         the tenants in turn, each with its next one by priority and age. What is paused is passed
         over, but not what somebody wants canceled, or whose deadline is over. Of several processes
@@ -482,6 +483,11 @@ class EventLog(ABC):
         """Tasks of all principals that should be in somebody's hands: neither ended nor waiting for
         input. For the platform's own recovery only; what it does to one, it does as the row's
         ``principal``."""
+
+    @abstractmethod
+    async def now(self) -> float:
+        """The clock of the database, by which leases and deadlines run out: in seconds since the
+        epoch. That of a process may differ, and may be set while tasks are at work."""
 
     @abstractmethod
     async def close(self) -> None:
