@@ -175,6 +175,7 @@ class _Opening:
             conversation=MemoryConversation(memory, max_tokens=self._settings.memory.window),
             remembering=remembering,
             root_ended=sandboxes.close,
+            rights=trust.store.keys.standing,
             limits=self._run_limits(),
             takes_over=takes_over,
         )

@@ -12,7 +12,7 @@ import secrets
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from codin.database import Database, Row, storable
 from codin.errors import InvalidInputError, NotFoundError
@@ -62,7 +62,7 @@ class ApiKey:
     @property
     def principal(self) -> Principal:
         """Who calls with this key."""
-        return Principal(self.tenant, self.subject, self.roles, self.scopes)
+        return Principal(self.tenant, self.subject, self.roles, self.scopes, key=self.id)
 
     def problem(self, now: float) -> str | None:
         """Why it is not accepted at ``now``, or ``None``."""
@@ -107,6 +107,15 @@ class KeyStore(ABC):
 
         Raises:
             CredentialError: there is none, or it has expired or been revoked.
+        """
+
+    @abstractmethod
+    async def standing(self, principal: Principal) -> Principal:
+        """What ``principal``, who called with a key some time ago, may do now: no more than then,
+        and no more than the key allows now. Who called otherwise stays as it is.
+
+        Raises:
+            CredentialError: its key is not there any more, or has expired or been revoked.
         """
 
     async def principal_of(self, text: str) -> Principal:
@@ -190,6 +199,20 @@ class StoredKeys(KeyStore):
         if problem := key.problem(self._clock()):
             raise CredentialError(f"the API key {key.id} {problem}")
         return key
+
+    async def standing(self, principal: Principal) -> Principal:
+        if not principal.key:
+            return principal
+        found = await self._read(principal.key) if storable(principal.key) else None
+        if found is None or (found[0].tenant, found[0].subject) != (
+            principal.tenant,
+            principal.subject,
+        ):
+            raise CredentialError(f"the API key {principal.key[:80]} is not there any more")
+        key = found[0]
+        if problem := key.problem(self._clock()):
+            raise CredentialError(f"the API key {key.id} {problem}")
+        return replace(principal.narrowed(key.scopes), roles=principal.roles & key.roles)
 
     def _remembered(self, key_id: str) -> tuple[ApiKey, bytes] | None:
         read_at, key, digest = self._fresh.get(key_id, (0.0, None, b""))

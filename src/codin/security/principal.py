@@ -15,7 +15,8 @@ class Principal:
 
     ``scopes`` narrows what ``roles`` allow: a token that was issued for less carries what it was
     issued for. An empty set narrows nothing. ``actors`` call in its name, the nearest first (the
-    ``act`` claim of RFC 8693, section 4.1): they change nothing about who it is.
+    ``act`` claim of RFC 8693, section 4.1), and ``key`` is the id of the API key that it called
+    with, if it did: they change nothing about who it is.
     """
 
     tenant: str
@@ -23,6 +24,7 @@ class Principal:
     roles: frozenset[str] = frozenset()
     scopes: frozenset[str] = frozenset()
     actors: tuple[str, ...] = field(default=(), compare=False)
+    key: str = field(default="", compare=False)
 
     def narrowed(self, scopes: frozenset[str]) -> Principal:
         """The same caller, allowed no more than ``scopes`` and no more than before."""

@@ -52,6 +52,8 @@ class Beginning:
             "scopes": sorted(who.scopes),
             "actors": list(who.actors),
         }
+        if who.key:
+            body["key"] = who.key
         if self.history:
             body["history"] = list(self.history)
         if self.asked:
@@ -109,6 +111,7 @@ def _read(row: TaskRow, event: LogEvent) -> Beginning:
         frozenset(body["roles"]),
         frozenset(body["scopes"]),
         tuple(body["actors"]),
+        str(body.get("key", "")),
     )
     return Beginning(
         int(body["turn"]),

@@ -213,6 +213,12 @@ def interrupted(reason: str) -> Failed:
     return Failed(error_type="Interrupted", message=message)
 
 
+def unauthorized(reason: str) -> Failed:
+    """The end of a task that has to go on, and whose owner may do nothing any more."""
+    message = f"it was begun with a credential that is good no more, and does not go on: {reason}"
+    return Failed(error_type="Unauthorized", message=message)
+
+
 def past_deadline(left: str = "") -> Failed:
     """The end of a task that is not done when it should be."""
     message = f"it was not done by its deadline, and was stopped{left}"

@@ -16,7 +16,7 @@ from codin.task._entries import submitted, working
 from codin.task._paused import kept_with
 from codin.task._requests import check_answer
 from codin.task._runs import RootEnded, Runs, new_of
-from codin.task._taking_up import TakingUp, Works, no_works
+from codin.task._taking_up import Rights, TakingUp, Works, as_begun, no_works
 from codin.task._watch import Watch
 from codin.task.beginning import first, last_beginning
 from codin.task.conversation import (
@@ -64,7 +64,8 @@ class TaskRunner:
     From ``recover`` on, or from its first task, until ``aclose``, it also goes on with the tasks
     that other processes have left behind, within ``lease_seconds`` of their last sign of life, by
     the work that ``works`` gives; unless it ``takes_over`` nothing. Those for which there is no
-    work, and those that only end their processes, are ended as failed.
+    work, and those that only end their processes, are ended as failed; each goes on with what
+    ``rights`` leaves of those with which it was begun.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class TaskRunner:
         grace_seconds: float = GRACE_SECONDS,
         idempotent: bool = True,
         works: Works = no_works,
+        rights: Rights = as_begun,
         limits: RunLimits | None = None,
         takes_over: bool = True,
     ) -> None:
@@ -100,7 +102,9 @@ class TaskRunner:
             grace_seconds=grace_seconds,
         )
         self._beginnings = Beginnings()
-        self.taking_up = TakingUp(log, self._runs, self._beginnings, works, stalls=limits.stalls)
+        self.taking_up = TakingUp(
+            *(log, self._runs, self._beginnings, works), rights=rights, stalls=limits.stalls
+        )
         self._recovery = Recovery(
             log,
             self._take_up,

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -106,6 +107,29 @@ class KeyStoreSuite:
             clock.now += 1
         ended = await keys.revoke(ADMIN, made[1].id)
         assert await keys.list(ADMIN) == [made[2], ended, made[0]]
+
+    async def test_what_was_begun_with_a_key_stands_and_falls_with_it(
+        self, keys: KeyStore, open_keys: Open, clock: Clock
+    ) -> None:
+        key, text = await keys.add(ADMIN, REQUEST)
+        begun = await keys.principal_of(text)
+        assert await keys.standing(begun) == begun
+        narrow = replace(begun, roles=frozenset({"user", "owner"}), scopes=frozenset())
+        assert await keys.standing(narrow) == begun, "never more than the key gives"
+        less = replace(begun, scopes=frozenset({"nothing"}))
+        assert (await keys.standing(less)).scopes == {"nothing"}, "nor more than it had"
+        assert await keys.standing(USER) == USER, "who came without a key has none to lose"
+        for other in (replace(begun, tenant="other"), replace(begun, key="0" * 16)):
+            with pytest.raises(CredentialError, match="is not there any more"):
+                await keys.standing(other)
+        await open_keys().revoke(ADMIN, key.id)
+        with pytest.raises(CredentialError, match=f"the API key {key.id} has been revoked"):
+            await keys.standing(begun)
+        _, text = await keys.add(ADMIN, REQUEST)
+        begun = await keys.principal_of(text)
+        clock.now += 3600
+        with pytest.raises(CredentialError, match="has expired"):
+            await keys.standing(begun)
 
     async def test_tenants_do_not_see_each_others_keys(self, keys: KeyStore) -> None:
         key, text = await keys.add(ADMIN, REQUEST)

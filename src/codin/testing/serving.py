@@ -35,6 +35,7 @@ from codin.security import (
     RunGrants,
     SecurityStore,
 )
+from codin.task._taking_up import Rights, as_begun
 from codin.task.artifacts import open_artifacts
 from codin.task.artifacts.kept import INLINE_BYTES
 from codin.task.files import GoalFiles
@@ -138,7 +139,13 @@ async def serve_agents(
             )
         cards = Cards(push=push is not None, **(_signed(security) if security else {}))
         access = Access(RoleAuthorizer(DEFAULT_ROLES), security.audit if security else None)
-        manager = _manager(log, workspaces, agents, planner, push=push, access=access, cards=cards)
+        manager = _manager(
+            *(log, workspaces, agents, planner),
+            rights=security.keys.standing if security else as_begun,
+            push=push,
+            access=access,
+            cards=cards,
+        )
         stack.push_async_callback(manager.aclose)
         await manager.start()
         parts = replace(
@@ -159,13 +166,15 @@ def _manager(
     workspaces: Workspaces,
     agents: Sequence[ScriptedAgent],
     planner: Planner,
+    *,
+    rights: Rights,
     **given: Any,
 ) -> TaskManager:
     def tools_for(grant: RunGrant) -> Sequence[Tool]:
         return (Save(workspaces, grant),)
 
     return TaskManager(
-        TaskRunner(log, grace_seconds=0.5, pulse_seconds=0.1),
+        TaskRunner(log, grace_seconds=0.5, pulse_seconds=0.1, rights=rights),
         AgentRegistry(RoleAuthorizer(DEFAULT_ROLES), agents),
         planner,
         RunServices(RunGrants(), tools_for=tools_for, seconds=60.0),
