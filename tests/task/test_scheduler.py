@@ -45,11 +45,11 @@ class Floor:
         agent = SmallAgent(self.work, agent_id)
         return AgentWork(agent, agent.info, RunServices(grants=RunGrants()))
 
-    def runner(self, **limits: Any) -> TaskRunner:
+    def runner(self, *, pulse_seconds: float = 0.1, **limits: Any) -> TaskRunner:
         runner = TaskRunner(
             self.log,
             lease_seconds=30,
-            pulse_seconds=0.1,
+            pulse_seconds=pulse_seconds,
             works=self.works,
             limits=RunLimits(**limits),
         )
@@ -156,6 +156,23 @@ async def test_a_process_without_room_leaves_its_tasks_to_others(floor: Floor) -
     tasks = [await floor.send(door, f"t{number}") for number in range(6)]
     floor.let(*(f"t{number}" for number in range(6)))
     assert [await floor.end(task_id) for task_id in tasks] == [COMPLETED] * 6
+
+
+async def test_what_waits_is_taken_at_once(floor: Floor) -> None:
+    door, *workers = (floor.runner(runs=runs, pulse_seconds=60) for runs in (0, 1, 1))
+    for worker in workers:
+        assert await worker.recover() == []
+    task_id = await floor.send(door, "t")
+    await floor.until(lambda: floor.begun == ["t"])
+    first, second = sorted(workers, key=lambda one: one.active(LOCAL_USER, task_id) is None)
+    await first.aclose(hand_over=True)
+    await floor.until(lambda: floor.begun == ["t", "t"])
+    assert second.active(LOCAL_USER, task_id) is not None
+    await second.pause(LOCAL_USER, task_id)
+    await door.unpause(LOCAL_USER, task_id)
+    await floor.until(lambda: floor.begun == ["t", "t", "t"])
+    floor.let("t")
+    assert await floor.end(task_id) == COMPLETED
 
 
 async def test_a_deadline_ends_what_runs_and_what_waits(floor: Floor) -> None:

@@ -130,7 +130,7 @@ class Runs:
         finally:
             if not stopped:
                 with suppress(TaskError):
-                    await self._log.release(lease)
+                    await self._log.release(lease, handed_over=active.left)
             if self._active.get(new.task_id) is active:  # it may go on already
                 del self._active[new.task_id]
                 self._scheduler.end(new.task_id)

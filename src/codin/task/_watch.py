@@ -12,14 +12,18 @@ from codin.ending import end
 from codin.security import Principal
 from codin.task._runs import Runs
 from codin.task.errors import TaskError
-from codin.task.log.base import EventLog
+from codin.task.log.base import WAITING, EventLog
 from codin.task.recovery import Recovery
+
+_APART_SECONDS = 0.05
+"""How far looks are apart for which others ask, however many these are."""
 
 _log = logging.getLogger(__name__)
 
 
 class Watch:
-    """Looks every ``pulse_seconds``, from ``start`` to ``stop``, also when nothing runs here.
+    """Looks every ``pulse_seconds``, from ``start`` to ``stop``, also when nothing runs here, and
+    whenever the log tells that something waits.
 
     The leases of ``runs`` are renewed; what is canceled elsewhere, or is in other hands now, is
     stopped. Tasks that nobody holds are taken over, where it ``takes_over`` any; those of processes
@@ -63,7 +67,12 @@ class Watch:
                     self._repeat(self._pulse, lambda: asyncio.sleep(self._pulse_seconds))
                 ),
                 asyncio.create_task(self._repeat(self._take_over, self._next)),
+                asyncio.create_task(self._listen()),
             ]
+
+    def take_no_more(self) -> None:
+        """Leave to others whatever waits, also what this process gives up from now on."""
+        self._takes = False
 
     async def stop(self) -> None:
         """End it. Stopping twice does nothing."""
@@ -88,6 +97,13 @@ class Watch:
             async with asyncio.timeout(self._pulse_seconds):
                 await self._nudged.wait()
         self._nudged.clear()
+
+    async def _listen(self) -> None:
+        with self._log.notifier.subscribe(WAITING) as waiting:
+            while True:
+                if await waiting.wait(self._pulse_seconds):
+                    self.nudge()
+                    await asyncio.sleep(_APART_SECONDS)
 
     async def _repeat(
         self, act: Callable[[], Awaitable[None]], wait: Callable[[], Awaitable[None]]

@@ -13,6 +13,7 @@ from codin.task.errors import LogError, LogVersionError, TaskRepeated
 from codin.task.log import Adopt, Lease, LogEvent, PostgresEventLog
 from codin.task.log._pg_wakes import _payloads
 from codin.task.log._schema import LOG
+from codin.task.log.base import WAITING
 from codin.task.log.follow import follow
 from codin.testing.log_conformance import ANN, EventLogSuite, artifact, begin, status
 from codin.testing.postgres import PostgresServer
@@ -61,6 +62,24 @@ async def test_a_commit_wakes_a_reader_elsewhere(database: str) -> None:
         await one.append(lease, [status("COMPLETED")])
         await asyncio.wait_for(reading, 10)
         assert [event.seq for event in seen] == list(range(1, 23))
+
+
+async def test_what_waits_wakes_who_may_have_room_elsewhere(database: str) -> None:
+    async with two_logs(database) as (here, there):
+        with there.notifier.subscribe(WAITING) as waiting:
+            held = await begin(here, "held")
+            await here.release(held)
+            assert not await waiting.wait(0.3), "it is not for others"
+            await begin(here, "waits", owner=None)
+            assert await waiting.wait(5)
+            lease = await here.claim(ANN, "held", owner="w1", ttl=30)
+            assert lease is not None
+            await here.release(lease, handed_over=True)
+            assert await waiting.wait(5)
+            await here.request_pause(ANN, "waits", paused=True)
+            assert not await waiting.wait(0.3)
+            await here.request_pause(ANN, "waits", paused=False)
+            assert await waiting.wait(5)
 
 
 async def test_two_gateways_serve_any_task(database: str) -> None:

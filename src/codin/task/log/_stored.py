@@ -16,6 +16,7 @@ from codin.task.errors import UnknownTask
 from codin.task.log._recent import Noted, RecentEvents
 from codin.task.log.base import (
     READ_LIMIT,
+    WAITING,
     Adopt,
     Entry,
     EventLog,
@@ -73,7 +74,7 @@ class StoredLog(EventLog):
         noted: Noted = await self._write(
             partial(self.statements.create, owner=owner, ttl=ttl, dedupe=dedupe),
             *(principal, task, entries),
-            touches=(task.task_id,),
+            touches=(task.task_id, WAITING) if owner is None else (task.task_id,),
         )
         lease: Lease = noted.result
         return lease
@@ -110,8 +111,9 @@ class StoredLog(EventLog):
         )
         return found
 
-    async def release(self, lease: Lease) -> None:
-        await self._write(self.statements.release, lease)
+    async def release(self, lease: Lease, *, handed_over: bool = False) -> None:
+        touches = (WAITING,) if handed_over else ()
+        await self._write(self.statements.release, lease, touches=touches)
 
     async def pulse(self, owner: str, ttl: float) -> Pulse:
         pulse: Pulse = await self._write(self.statements.pulse, owner, ttl)
@@ -126,8 +128,9 @@ class StoredLog(EventLog):
     async def request_pause(
         self, principal: Principal, task_id: str, *, paused: bool, below: bool = True
     ) -> TaskRow:
+        touches = (task_id,) if paused else (task_id, WAITING)
         row: TaskRow = await self._write(
-            self.statements.request_pause, principal, task_id, paused, below, touches=(task_id,)
+            self.statements.request_pause, principal, task_id, paused, below, touches=touches
         )
         return row
 

@@ -40,6 +40,10 @@ UNTOLD = _UNSHOWN | {"call"}
 
 READ_LIMIT = 500
 
+WAITING = "*"
+"""What ``notifier`` is told besides the ids of tasks, none of which is so: something waits for any
+process that has room."""
+
 REPEAT_SECONDS = 24 * 3600
 """How long the same message makes no second task."""
 
@@ -329,7 +333,8 @@ class EventLog(ABC):
     ) -> Lease:
         """Create ``task`` for ``principal`` with its first event and those that follow at once,
         leased to ``owner`` for ``ttl`` seconds, in one transaction. None of them stops it. Without
-        an ``owner`` the lease that is given is nobody's, and the task waits to be claimed.
+        an ``owner`` the lease that is given is nobody's, and the task waits to be claimed, of which
+        ``WAITING`` is told.
 
         ``dedupe`` is the id of the message that asks for it. Within a day the same one from the
         same principal to the same agent, in the same context or with none given both times, makes
@@ -450,8 +455,9 @@ class EventLog(ABC):
         platform's own recovery only, like ``unfinished``."""
 
     @abstractmethod
-    async def release(self, lease: Lease) -> None:
-        """Give the lease back. A stale one changes nothing."""
+    async def release(self, lease: Lease, *, handed_over: bool = False) -> None:
+        """Give the lease back. A stale one changes nothing. With ``handed_over`` another process is
+        to go on with the task, and ``WAITING`` is told."""
 
     @abstractmethod
     async def pulse(self, owner: str, ttl: float) -> Pulse:
@@ -471,7 +477,7 @@ class EventLog(ABC):
         self, principal: Principal, task_id: str, *, paused: bool, below: bool = True
     ) -> TaskRow:
         """Have the task, and with ``below`` all that was begun for it, run by nobody, or again by
-        somebody. Who runs them learns of it by ``pulse``.
+        somebody. Who runs them learns of it by ``pulse``; when they may go on, ``WAITING`` is told.
 
         Raises:
             UnknownTask: there is none for this principal.
