@@ -98,3 +98,24 @@ def test_a_network_that_cannot_be_used_is_named(tmp_path: Path, text: str, said:
     with pytest.raises(ConfigError) as caught:
         load_settings(write(tmp_path, text))
     assert said in str(caught.value)
+
+
+def test_runs_are_bounded_by_agent_and_by_runtime(tmp_path: Path) -> None:
+    text = "[runs]\nat_once = 8\nagents = {coder = 0}\nruntimes = {docker = 4, process = 2}"
+    runs = load_settings(write(tmp_path, text)).runs
+    assert (runs.at_once, runs.agents) == (8, {"coder": 0})
+    assert runs.runtimes == {"docker": 4, "process": 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("runtimes = {podman = 4}", "Input should be 'process', 'local', 'docker' or 'http'"),
+        ("runtimes = {docker = -1}", "greater than or equal to 0"),
+        ("agents = {coder = -1}", "greater than or equal to 0"),
+    ],
+)
+def test_a_limit_of_runs_that_is_none_is_named(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_settings(write(tmp_path, f"[runs]\n{text}"))
+    assert said in str(caught.value)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 
 from codin.agent import wrap
-from codin.agent.base import AgentInfo
+from codin.agent.base import AgentInfo, Task
 from codin.agent.cards import agent_card
 from codin.agent.registry import AgentRegistry, DuplicateAgent, UnknownAgent
+from codin.agent.response import AgentResponse
 from codin.errors import NotFoundError
 from codin.security import LOCAL_USER, Principal, RoleAuthorizer
+from codin.tool.base import Tool
 
 
 async def answer(text: str) -> str:
@@ -85,3 +87,24 @@ def test_a_card_has_every_required_field() -> None:
             assert skill.name
             assert skill.description
             assert skill.tags
+
+
+def test_it_knows_where_each_agent_runs() -> None:
+    class Described:
+        def __init__(self, **said: str) -> None:
+            self.info = AgentInfo(f"i{len(found)}", "n", "d", **said)
+            self.id, self.name, self.description = self.info.id, "n", "d"
+            self.tools: list[Tool] = []
+            found.append(self.info.id)
+
+        async def handle(self, task: Task) -> AgentResponse:
+            raise NotImplementedError
+
+    found: list[str] = []
+    agents = [
+        Described(isolation="host"),
+        Described(isolation="container"),
+        Described(isolation="process"),
+    ]
+    there = AgentRegistry(ROLES, [*agents, wrap("https://agents.example/a", id="far")])
+    assert there.runtimes() == {"i0": "local", "i1": "docker", "i2": "process", "far": "http"}

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from a2a.utils.errors import InvalidParamsError
+from calling_house import colleague, open_house
 from google.protobuf.json_format import ParseDict
 
 from codin.agent.base import Task
@@ -148,6 +149,33 @@ async def test_an_agent_and_a_tenant_have_limits_of_their_own(floor: Floor) -> N
     assert sorted(floor.begun) == ["ann0", "ann1", "bob", "slow0"]
     floor.let("slow0")
     await floor.until(lambda: "slow1" in floor.begun)
+
+
+async def test_a_runtime_has_a_limit_of_its_own(floor: Floor) -> None:
+    def runtimes() -> dict[str, str]:
+        return {"boxed": "docker", "crated": "docker", "small": "process"}
+
+    runner = floor.runner(runs=10, per_runtime={"docker": 1})
+    runner.scheduler.runtimes = runtimes
+    for agent in ("boxed", "crated", "small", "small"):
+        await floor.send(runner, f"{agent}{len(floor.begun)}", agent=agent)
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(0.3)
+    assert floor.begun == ["boxed0", "small1", "small2"]
+    floor.let("boxed0")
+    await floor.until(lambda: floor.begun[3:] == ["crated1"])
+    # one that has no containers leaves what runs in them to others
+    without = floor.runner(runs=10, per_runtime={"docker": 0})
+    without.scheduler.runtimes = runtimes
+    task_id = await floor.send(without, "left", agent="crated")
+    floor.let("crated1", "left")
+    assert await floor.end(task_id) == COMPLETED
+    assert without.active(LOCAL_USER, task_id) is None
+
+
+async def test_where_agents_run_is_known_from_who_has_them(tmp_path: Path) -> None:
+    async with open_house(tmp_path, colleague("p", Floor.work)) as house:
+        assert house.manager.runner.scheduler.runtimes() == {"p": "process"}
 
 
 async def test_a_process_without_room_leaves_its_tasks_to_others(floor: Floor) -> None:

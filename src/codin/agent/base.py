@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from codin.agent.response import AgentResponse
 from codin.errors import CodinError
@@ -108,6 +108,13 @@ class Agent(Protocol):
         ...
 
 
+AgentRuntime = Literal["process", "local", "docker", "http"]
+"""Where an agent's runs do their work: in the process that has them, in a host on the runtime of
+that name, or elsewhere, reached over HTTP."""
+
+_RUNTIMES: dict[str, AgentRuntime] = {"host": "local", "container": "docker"}
+
+
 @dataclass(frozen=True, slots=True)
 class AgentInfo:
     """What the platform knows of an agent without running it.
@@ -133,3 +140,10 @@ class AgentInfo:
     required_extensions: tuple[str, ...] = ()
     hands_off_to: tuple[str, ...] = ()
     environment: str = "current"
+
+    @property
+    def runtime(self) -> AgentRuntime:
+        """Where its runs do their work."""
+        if self.framework == "remote":
+            return "http"
+        return _RUNTIMES.get(self.isolation, "process")

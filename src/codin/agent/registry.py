@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from codin.agent.base import Agent, AgentError, AgentInfo
+from codin.agent.base import Agent, AgentError, AgentInfo, AgentRuntime
 from codin.agent.wrapping import AGENT_ID, info_of
 from codin.errors import NotFoundError
 from codin.security import Authorizer, Principal
@@ -95,6 +95,10 @@ class AgentRegistry:
     def infos(self, principal: Principal) -> tuple[AgentInfo, ...]:
         """What is known of the agents that ``principal`` may use, by id."""
         return tuple(info_of(agent) for agent in self.list(principal))
+
+    def runtimes(self) -> dict[str, AgentRuntime]:
+        """Where the runs of each agent do their work, by its id: for the platform, not a caller."""
+        return {key: info_of(agent).runtime for key, agent in self._agents.items()}
 
     def _tell(self) -> None:
         for told in self._listening:

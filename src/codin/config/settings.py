@@ -8,7 +8,7 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import platformdirs
 from pydantic import (
@@ -173,14 +173,20 @@ class SearchSettings(Section):
     meaning: bool = False
 
 
+Limit = Annotated[int, Field(ge=0)]
+
+
 class RunSettings(Section):
-    """How many runs of agents each process has at a time: in all, of one tenant, and of the agents
-    named in ``agents``; what has no room waits, and any process over the same database may take it.
-    A process with ``at_once = 0`` takes tasks in and leaves them to others."""
+    """How many runs of agents each process has at a time: in all, of one tenant, of the agents
+    named in ``agents``, and of all that run in one of the ``runtimes`` (``process``: its own,
+    ``local`` and ``docker``: hosts there, ``http``: elsewhere); what has no room waits, and any
+    process over the same database may take it. A process with ``at_once = 0`` takes tasks in and
+    leaves them to others, as it does those of an agent or a runtime with 0."""
 
     at_once: int = Field(default=256, ge=0)
     per_tenant: int | None = Field(default=None, ge=1)
-    agents: Mapping[str, int] = {}
+    agents: Mapping[str, Limit] = {}
+    runtimes: Mapping[Literal["process", "local", "docker", "http"], Limit] = {}
 
 
 def default_home() -> Path:

@@ -286,7 +286,7 @@ class _Opening:
 
     def _run_limits(self) -> RunLimits:
         runs = self._settings.runs
-        return RunLimits(runs.at_once, runs.per_tenant, runs.agents)
+        return RunLimits(runs.at_once, runs.per_tenant, runs.agents, runs.runtimes)
 
     def _limits(self) -> GoalLimits:
         goal = self._settings.goal

@@ -71,6 +71,7 @@ class TaskManager:
     ) -> None:
         self.runner = runner
         runner.taking_up.works = self._work
+        runner.scheduler.runtimes = registry.runtimes
         self._record = record or ModelRecord()
         agent_calls = AgentCalls(runner, self.agent_handler, calls or CallLimits())
         consultations = Consultations(runner, agent_calls)

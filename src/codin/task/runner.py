@@ -92,10 +92,10 @@ class TaskRunner:
         self._lease_seconds = lease_seconds
         self._pulse_seconds = pulse_seconds
         limits = limits or RunLimits()
-        self._scheduler = Scheduler(limits)
+        self.scheduler = Scheduler(limits)
         self._runs = Runs(
             log,
-            self._scheduler,
+            self.scheduler,
             self._conversation,
             self._remembering,
             root_ended=root_ended,
@@ -110,7 +110,7 @@ class TaskRunner:
             self._take_up,
             owner=self.owner,
             lease_seconds=lease_seconds,
-            scheduler=self._scheduler,
+            scheduler=self.scheduler,
         )
         self._watch = Watch(
             log,
@@ -184,7 +184,7 @@ class TaskRunner:
                 dedupe=message.message_id if self.idempotent or parent is not None else None,
             )
         if not now:
-            self._scheduler.queued = True
+            self.scheduler.queued = True
             self._watch.start()
             return task_id, _not_here
         run = self._runs.run(new, lease, message, beginning)
@@ -192,8 +192,8 @@ class TaskRunner:
 
     def _begins_now(self, principal: Principal, new: NewTask) -> bool:
         """Whether there is room for a new task, and nothing waits that came before it."""
-        waiting = self._scheduler.queued and new.lane == "agent"
-        return not waiting and self._scheduler.admits(new.lane, principal.tenant, new.agent_id)
+        waiting = self.scheduler.queued and new.lane == "agent"
+        return not waiting and self.scheduler.admits(new.lane, principal.tenant, new.agent_id)
 
     async def resume(
         self,
