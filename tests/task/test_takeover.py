@@ -365,6 +365,51 @@ async def test_a_task_that_was_written_without_an_acknowledgement_is_done(
     await runner.aclose()
 
 
+async def test_a_task_that_was_claimed_without_an_acknowledgement_is_done(
+    log: EventLog, fail: Fail
+) -> None:
+    door = TaskRunner(log, pulse_seconds=PULSE, limits=RunLimits(runs=0))
+    worker = TaskRunner(log, lease_seconds=LEASE, pulse_seconds=PULSE, works=painting)
+    request = send_request("red")
+    request.configuration.return_immediately = True
+    task: Any = await painter(door).on_message_send(request, call_context())
+    fail("claim_lost")
+    with pytest.raises(LogError):
+        await worker.recover()
+    assert (await log.task(LOCAL_USER, task.id)).owner == worker.owner, "and it does not know it"
+    assert (await end_of(log, task.id))["state"] == COMPLETED
+    for runner in (door, worker):
+        await runner.aclose()
+
+
+async def test_one_that_cannot_be_seen_to_keeps_none_waiting(
+    log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner = TaskRunner(log, lease_seconds=30, pulse_seconds=PULSE, works=painting)
+    await runner.recover()
+    real = log.create
+
+    async def create(*args: Any, **kwargs: Any) -> Any:
+        await real(*args, **kwargs)
+        raise LogError("the connection broke")
+
+    monkeypatch.setattr(log, "create", create)
+    for text in ("stuck", "red"):
+        with pytest.raises(LogError):
+            await painter(runner).on_message_send(send_request(text), call_context())
+    stuck, red = await log.unfinished()
+    settle = Recovery.settle
+
+    async def settling(self: Recovery, principal: Principal, task_id: str) -> None:
+        if task_id == stuck.task_id:
+            raise LogError("what it refers to is damaged")
+        await settle(self, principal, task_id)
+
+    monkeypatch.setattr(Recovery, "settle", settling)
+    assert (await end_of(log, red.task_id))["state"] == COMPLETED
+    await runner.aclose()
+
+
 async def test_an_answer_without_an_acknowledgement_can_be_given_again(
     log: EventLog, fail: Fail
 ) -> None:

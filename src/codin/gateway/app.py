@@ -23,7 +23,7 @@ from codin.gateway.a2a import AgentsApp, Serving, a2a_routes
 from codin.gateway.api import PageApi
 from codin.gateway.auth import GuardMiddleware
 from codin.gateway.base import GatewayParts
-from codin.gateway.errors import LimitReached
+from codin.gateway.errors import LimitReached, inside, is_away
 from codin.gateway.headers import SecurityHeadersMiddleware
 from codin.gateway.health import health_routes
 from codin.gateway.jwks import jwks_routes
@@ -106,9 +106,11 @@ async def _codin_error(request: Request, error: Exception) -> Response:
     if isinstance(error, LimitReached):
         return limit_response(error)
     logger.error("%s %s failed: %s", request.method, request.url.path, error)
+    if is_away(error):
+        return error_response(503, "unavailable", inside(error))
     return error_response(500, "internal", str(error))
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
     # the server logs the traceback; the caller learns nothing of the inside
-    return error_response(500, "internal", "something went wrong here; the server's log has it")
+    return error_response(500, "internal", inside(error))

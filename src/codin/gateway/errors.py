@@ -5,6 +5,23 @@ from __future__ import annotations
 import math
 
 from codin.errors import CodinError
+from codin.task.errors import DamagedArtifact, LogError, LogVersionError
+
+_UNEXPECTED = "something went wrong here; the server's log has it"
+_AWAY = (
+    "the platform's database cannot be used at the moment, because it is away or its disk is full:"
+    " what was acknowledged is kept; send the same again later"
+)
+
+
+def is_away(error: Exception) -> bool:
+    """Whether it is that the database cannot be used, which may be over when it is tried again."""
+    return isinstance(error, LogError) and not isinstance(error, DamagedArtifact | LogVersionError)
+
+
+def inside(error: Exception) -> str:
+    """What a caller is told of an error that is none of its making: nothing of the inside."""
+    return _AWAY if is_away(error) else _UNEXPECTED
 
 
 class GatewayError(CodinError):

@@ -18,6 +18,8 @@ from codin.task.recovery import Recovery
 _APART_SECONDS = 0.05
 """How far looks are apart for which others ask, however many these are."""
 
+_ALL = 1_000_000
+
 _log = logging.getLogger(__name__)
 
 
@@ -144,7 +146,7 @@ class Watch:
         since = time.monotonic() - self._lease_seconds
         idle = {task_id for task_id, first in self._idle.items() if first < since}
         if idle:
-            for row in await self._log.unfinished():
+            for row in await self._log.unfinished(limit=_ALL):
                 if row.task_id in idle and row.owner == self._owner:
                     self.doubt(row.principal, row.task_id)
             self._idle.clear()

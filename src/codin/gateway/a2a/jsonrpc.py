@@ -35,7 +35,7 @@ from codin.gateway.a2a.calling import (
 from codin.gateway.a2a.operations import OPERATIONS, Operation
 from codin.gateway.a2a.streaming import update_stream
 from codin.gateway.a2a.v03 import OldRpc
-from codin.gateway.errors import LimitReached
+from codin.gateway.errors import LimitReached, inside
 from codin.gateway.quota import turn_of
 from codin.gateway.responses import FastJson, rpc_limit_error, rpc_limit_response
 from codin.gateway.streams import StreamLimits
@@ -148,9 +148,9 @@ class JsonRpc:
             return None if call.notification else _error(call.id, error)
         except LimitReached:
             raise
-        except Exception:
+        except Exception as error:
             _log.exception("%s failed", call.method[:60])
-            return None if call.notification else _error(call.id, _unexpected())
+            return None if call.notification else _error(call.id, InternalError(inside(error)))
         return {"jsonrpc": "2.0", "id": call.id, "result": found}
 
     async def _silently(
@@ -179,9 +179,9 @@ class JsonRpc:
             return _response(_error(call.id, error))
         except LimitReached:
             raise
-        except Exception:
+        except Exception as error:
             _log.exception("%s failed", call.method[:60])
-            return FastJson(_error(call.id, _unexpected()))
+            return FastJson(_error(call.id, InternalError(inside(error))))
 
     def _admit(self, request: Request, call: _Call) -> tuple[Operation, Any, ServerCallContext]:
         operation = OPERATIONS.get(call.method)
@@ -252,7 +252,3 @@ def _error(call_id: Id, error: A2AError | ForbiddenError) -> Json:
     if type(error) in A2A_ERROR_REASONS:
         found["data"] = build_error_details(error)
     return {"jsonrpc": "2.0", "id": call_id, "error": found}
-
-
-def _unexpected() -> A2AError:
-    return InternalError("something went wrong here; the server's log has it")

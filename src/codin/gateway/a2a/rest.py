@@ -31,7 +31,7 @@ from codin.gateway.a2a.calling import (
 )
 from codin.gateway.a2a.operations import OPERATIONS, Operation
 from codin.gateway.a2a.streaming import update_stream
-from codin.gateway.errors import LimitReached
+from codin.gateway.errors import LimitReached, inside, is_away
 from codin.gateway.quota import turn_of
 from codin.gateway.responses import FastJson, rest_limit_response
 from codin.gateway.streams import StreamLimits
@@ -108,10 +108,11 @@ class _Endpoint:
             payload = _forbidden(error)
         except LimitReached as error:
             return rest_limit_response(error)
-        except Exception:
+        except Exception as error:
             _log.exception("%s %s failed", request.method, request.url.path[:200])
-            unknown = InternalError("something went wrong here; the server's log has it")
-            payload = build_rest_error_payload(unknown)
+            payload = build_rest_error_payload(InternalError(inside(error)))
+            if is_away(error):
+                payload["error"] |= {"code": 503, "status": "UNAVAILABLE"}
         return FastJson(payload, payload["error"]["code"])
 
     async def _answer(self, request: Request, tenant: str) -> Response:

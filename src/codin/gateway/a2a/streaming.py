@@ -9,6 +9,7 @@ from typing import Any
 
 from a2a.utils.errors import A2AError, InternalError
 
+from codin.gateway.errors import inside
 from codin.gateway.streams import EventStream, Frame, StreamLimits, frame
 from codin.jsontext import encoded
 from codin.task.updates import TaskUpdate
@@ -60,7 +61,7 @@ async def update_stream(
     def failed(error: Exception) -> bytes:
         if isinstance(error, A2AError):
             return refused(error)
-        return refused(InternalError("something went wrong here; the server's log has it"))
+        return refused(InternalError(inside(error)))
 
     return EventStream(frames, dropped=dropped, failed=failed, limits=limits, headers=headers)
 

@@ -17,7 +17,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from codin.errors import CodinError, InvalidInputError, NotFoundError
-from codin.gateway.errors import LimitReached, Unauthenticated
+from codin.gateway.errors import LimitReached, Unauthenticated, inside, is_away
 from codin.security import ForbiddenError
 
 logger = logging.getLogger(__name__)
@@ -73,10 +73,11 @@ def _code(error: Exception) -> tuple[grpc.StatusCode, str]:
         if isinstance(error, kind):
             return code, str(error)
     logger.error("a gRPC call failed: %s", error, exc_info=error)
+    if is_away(error):
+        return grpc.StatusCode.UNAVAILABLE, inside(error)
     if isinstance(error, CodinError):
         return grpc.StatusCode.INTERNAL, str(error)
-    # the caller learns nothing of the inside
-    return grpc.StatusCode.INTERNAL, "something went wrong here; the server's log has it"
+    return grpc.StatusCode.INTERNAL, inside(error)
 
 
 def _known(error: A2AError) -> type[A2AError]:
