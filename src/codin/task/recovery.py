@@ -60,12 +60,13 @@ class Recovery:
         """See to the tasks that nobody runs, as far as there is room; gives their ids."""
         seen_to: list[str] = []
         while True:
-            room = self._scheduler.room
+            room, waited = self._scheduler.room, self._scheduler.waited
             taken = await self._log.claim_lost(
                 owner=self._owner, ttl=self._lease_seconds, limit=_BATCH, room=room
             )
             runs = sum(row.lane == "agent" for row, _ in taken)
-            self._scheduler.queued = 0 < room.runs <= runs
+            full = 0 < room.runs <= runs
+            self._scheduler.queued = full or waited != self._scheduler.waited
             seen_to += await self._see_to_all(taken)
             if len(taken) < _BATCH:
                 return seen_to

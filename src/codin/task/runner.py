@@ -171,6 +171,8 @@ class TaskRunner:
         )
         now = self._begins_now(principal, new)
         beginning = first(1, principal, await self._past(principal, new, parent))
+        if not now:
+            self.scheduler.wait()
         with self._doubting(principal, task_id):
             lease = await self.log.create(
                 principal,
@@ -184,7 +186,7 @@ class TaskRunner:
                 dedupe=message.message_id if self.idempotent or parent is not None else None,
             )
         if not now:
-            self.scheduler.queued = True
+            self.scheduler.wait()  # also to a look at the log that was under way
             self._watch.start()
             return task_id, _not_here
         run = self._runs.run(new, lease, message, beginning)

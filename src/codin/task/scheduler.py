@@ -52,6 +52,8 @@ class Scheduler:
         self._agents: Counter[str] = Counter()
         self._places: Counter[str] = Counter()
         self._served: dict[str, None] = {}
+        self.waited = 0
+        """How many have begun to wait so far, some of them twice."""
         self.queued = False
         """Whether tasks may be waiting that have to begin before new ones."""
 
@@ -90,6 +92,11 @@ class Scheduler:
             self._tenants[tenant] += 1
             self._agents[agent_id] += 1
             self._places[place] += 1
+
+    def wait(self) -> None:
+        """A task begins to wait."""
+        self.waited += 1
+        self.queued = True
 
     def end(self, task_id: str) -> None:
         """A run has ended."""
