@@ -18,6 +18,9 @@ from codin.task.recovery import Recovery
 _APART_SECONDS = 0.05
 """How far looks are apart for which others ask, however many these are."""
 
+_LOOK_SECONDS = 5.0
+"""How long a look that is under way is waited for at the end: the database may be away."""
+
 _ALL = 1_000_000
 
 _log = logging.getLogger(__name__)
@@ -58,6 +61,7 @@ class Watch:
         self._unsure: dict[str, Principal] = {}
         self._idle: dict[str, float] = {}
         self._looked = 0.0
+        self._looking = asyncio.Lock()
         self._loops: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -72,9 +76,13 @@ class Watch:
                 asyncio.create_task(self._listen()),
             ]
 
-    def take_no_more(self) -> None:
-        """Leave to others whatever waits, also what this process gives up from now on."""
+    async def take_no_more(self) -> None:
+        """Leave to others whatever waits, also what this process gives up from now on: a look that
+        is under way is over first, which could take it and be ended before it gives it back."""
         self._takes = False
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LOOK_SECONDS), self._looking:
+                pass
 
     async def stop(self) -> None:
         """End it. Stopping twice does nothing."""
@@ -135,11 +143,16 @@ class Watch:
         self._idle = {task_id: self._idle.get(task_id, now) for task_id in idle}
 
     async def _take_over(self) -> None:
+        async with self._looking:
+            await self._look()
+
+    async def _look(self) -> None:
         await self._doubt_idle()
         for task_id, principal in list(self._unsure.items()):
             await self._settle(task_id, principal)
         if self._takes:
             await self._take_from_dead()
+        if self._takes:
             await self._recovery.lost()
 
     async def _doubt_idle(self) -> None:

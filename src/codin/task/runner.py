@@ -385,7 +385,7 @@ class TaskRunner:
         """Stop every run, and leave nothing running: each is canceled, for ``reason``, and that is
         logged; with ``hand_over`` it is left for the next process over the log to go on with."""
         self._closing = True
-        self._watch.take_no_more()
+        await self._watch.take_no_more()
         await self._beginnings.settled()
         runs = list(self._runs)
         if hand_over:
