@@ -45,6 +45,11 @@ class WorkerProcess:
     def alive(self) -> bool:
         return self._process is not None and self._process.returncode is None
 
+    def is_owner(self, owner: str) -> bool:
+        """Whether it is the process that ``owner`` names (``codin.task.owner``)."""
+        name = owner.partition("/")[2]
+        return self._process is not None and name.startswith(f"{self._process.pid}.")
+
     async def kill(self, seconds: float = 0.0) -> bool:
         """Wait ``seconds`` for it to die at its moment, and kill it when it does not; whether it
         did."""

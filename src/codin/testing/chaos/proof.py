@@ -8,7 +8,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -36,6 +36,8 @@ _PASSAGES = 60
 _RUNS = 16
 _LAST_SECONDS = 300.0
 """How long what is left may take once nothing befalls anybody."""
+_WORK_SECONDS = 5.0
+"""How long is waited for a worker that has something to do."""
 _RETRY_SECONDS = 0.1
 
 
@@ -104,7 +106,7 @@ class ChaosProof:
             try:
                 await asyncio.gather(*(worker.start() for worker in self._fleet))
                 for number in range(self._kills):
-                    await self._befall(number)
+                    await self._befall(log, number)
                 await sending
                 await self._all_done(log)
             finally:
@@ -141,9 +143,9 @@ class ChaosProof:
             else:
                 return
 
-    async def _befall(self, number: int) -> None:
-        worker = self._random.choice(self._fleet)
+    async def _befall(self, log: EventLog, number: int) -> None:
         await asyncio.sleep(self._random.uniform(*_LIFE_SECONDS))
+        worker = await self._at_work(log)
         self._report.kills += 1
         match number % 10:
             case 8:
@@ -155,6 +157,18 @@ class ChaosProof:
             case _:
                 moment = MOMENTS[number % len(MOMENTS)]
                 await self._kill(worker, moment)
+
+    async def _at_work(self, log: EventLog) -> WorkerProcess:
+        """One of the workers: of those that have something to do, if any does within a while."""
+        deadline = time.monotonic() + _WORK_SECONDS
+        while time.monotonic() < deadline:
+            with suppress(LogError):
+                owners = {row.owner for row in await log.unfinished() if row.owner}
+                busy = [one for one in self._fleet if any(map(one.is_owner, owners))]
+                if busy:
+                    return self._random.choice(busy)
+            await asyncio.sleep(_RETRY_SECONDS)
+        return self._random.choice(self._fleet)
 
     async def _kill(self, worker: WorkerProcess, moment: Moment) -> None:
         """Kill the worker, and start another that dies at ``moment`` before its next death."""
