@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any, Literal
 
 import pytest
@@ -173,12 +174,11 @@ async def test_the_service_gives_client_and_proxy_over_one_model(monkeypatch, co
     assert answer["choices"][0]["message"]["content"] == "two"
 
 
-async def test_a_meter_forgets_tasks_that_ended(context):
-    meter = MemoryMeter()
-    await meter.record(context, ModelUsage("m", 3, 4))
-    assert meter.tokens("task-1") == 7
-    meter.forget("task-1")
-    assert meter.tokens("task-1") == 0
+async def test_a_meter_knows_the_tasks_that_asked_last(context):
+    meter = MemoryMeter(tasks=2)
+    for task_id in ("task-1", "task-2", "task-1", "task-3"):
+        await meter.record(replace(context, task_id=task_id), ModelUsage("m", 3, 4))
+    assert [meter.tokens(f"task-{number}") for number in (1, 2, 3)] == [14, 0, 7]
 
 
 async def test_the_doctor_lists_every_way_and_marks_the_chosen(tmp_path):

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import OrderedDict
 
 from codin.model.base import CallContext, Meter, ModelUsage
 from codin.model.errors import BudgetExceeded
 
+_MOST_TASKS = 10_000
+
 
 class MemoryMeter(Meter):
-    """Counts tokens by task, and stops a task that has used what its context grants."""
+    """Counts tokens by task, and stops a task that has used what its context grants.
 
-    def __init__(self) -> None:
-        self._used: dict[str, list[ModelUsage]] = defaultdict(list)
+    It knows the ``tasks`` that asked last; what others used is forgotten."""
+
+    def __init__(self, tasks: int = _MOST_TASKS) -> None:
+        self._tasks = tasks
+        self._used: OrderedDict[str, list[ModelUsage]] = OrderedDict()
 
     def usage(self, task_id: str) -> list[ModelUsage]:
         """What the task's requests used, oldest first."""
@@ -21,10 +26,6 @@ class MemoryMeter(Meter):
     def tokens(self, task_id: str) -> int:
         """All tokens that the task used, in and out."""
         return sum(usage.total_tokens for usage in self._used.get(task_id, ()))
-
-    def forget(self, task_id: str) -> None:
-        """Drop the counts of a task that has ended."""
-        self._used.pop(task_id, None)
 
     async def allow(self, context: CallContext) -> None:
         used = self.tokens(context.task_id)
@@ -35,4 +36,7 @@ class MemoryMeter(Meter):
             )
 
     async def record(self, context: CallContext, usage: ModelUsage) -> None:
-        self._used[context.task_id].append(usage)
+        self._used.setdefault(context.task_id, []).append(usage)
+        self._used.move_to_end(context.task_id)
+        while len(self._used) > self._tasks:
+            self._used.popitem(last=False)
