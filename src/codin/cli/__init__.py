@@ -13,6 +13,7 @@ from codin.cli.exits import exit_code_of, say_error
 
 COMMANDS: Mapping[str, str] = {
     "run": "codin.cli.run:run",
+    "plan": "codin.cli.plan:plan",
     "up": "codin.cli.up:up",
     "doctor": "codin.cli.doctor:doctor",
     "model": "codin.cli.model:model",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from codin.config import AgentEntry, Settings, load_settings
+from codin.errors import InvalidInputError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -103,3 +105,19 @@ def platform_options(command: F) -> F:
         decorated = option(decorated)
     result: F = decorated
     return result
+
+
+def goal_of(given: str | None, settings: Settings) -> str:
+    """The goal that is ``given``, on stdin for ``-``, or that of the settings.
+
+    Raises:
+        InvalidInputError: there is none.
+    """
+    text = sys.stdin.read() if given == "-" else given
+    text = settings.goal.default if text is None else text
+    if text is None or not text.strip():
+        raise InvalidInputError(
+            "the goal is empty: say in words what is to be done, as in codin run 'How many rows"
+            " has data/sales.csv?'"
+        )
+    return text

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from codin.cli.options import Overrides, platform_options
+from codin.cli.options import Overrides, goal_of, platform_options
 from codin.cli.output import json_option
 from codin.cli.watching import interruptible, see_through
 from codin.errors import InvalidInputError
@@ -17,7 +16,6 @@ from codin.errors import InvalidInputError
 if TYPE_CHECKING:
     from codin.agent.planning.plan import Plan
     from codin.cli.render import Renderer
-    from codin.config import Settings
     from codin.gateway.platform import Platform
 
 
@@ -49,7 +47,7 @@ def run(
     to answer first, 130 when it was interrupted.
     """
     plan = _plan(file, inputs)
-    text = _goal(goal if goal is not None or plan is None else plan.goal, overrides.settings())
+    text = goal_of(goal if goal is not None or plan is None else plan.goal, overrides.settings())
 
     async def begin(platform: Platform, screen: Renderer) -> str:
         from codin.security import LOCAL_USER
@@ -67,14 +65,3 @@ def _plan(file: Path | None, inputs: tuple[str, ...]) -> Plan | None:
             raise InvalidInputError("--input is for a plan: give --plan FILE too")
         return None
     return with_values(read_plan(file), named_values(inputs))
-
-
-def _goal(given: str | None, settings: Settings) -> str:
-    text = sys.stdin.read() if given == "-" else given
-    text = settings.goal.default if text is None else text
-    if text is None or not text.strip():
-        raise InvalidInputError(
-            "the goal is empty: say in words what is to be done, as in codin run 'How many rows"
-            " has data/sales.csv?'"
-        )
-    return text

@@ -86,6 +86,15 @@ class Platform:
         parts = () if plan is None else (plan_part(plan),)
         return await send(self.manager.handler, principal, user_message(goal, parts=parts))
 
+    async def draft(self, principal: Principal, goal: str) -> Plan:
+        """The plan by which ``goal`` would be done, of which nothing is done.
+
+        Raises:
+            PlanError: it cannot be run; with every problem.
+            PlanningFailed, ModelError: as the planner.
+        """
+        return await self.manager.draft(principal, goal)
+
     async def answer(
         self, principal: Principal, task_id: str, text: str, question: str = ""
     ) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from codin.agent.base import AgentInfo
 from codin.agent.cards import Cards
+from codin.agent.planning.plan import Plan
 from codin.agent.planning.planner import Planner
 from codin.agent.registry import AgentRegistry
 from codin.agent.router import Router
@@ -19,6 +20,7 @@ from codin.task.asking import AskingWork
 from codin.task.calling import AgentCalls
 from codin.task.chain import CallLimits
 from codin.task.consulting import Consultations
+from codin.task.drafting import draft
 from codin.task.files import GoalFiles
 from codin.task.goal import ORCHESTRATOR, GoalLimits, GoalParts, GoalWork
 from codin.task.handing_off import HandOffs, Passing, PassingWork, PlatformCaller
@@ -85,19 +87,18 @@ class TaskManager:
         self._registry = registry
         self._services = replace(services, ended=consultations.end, only=StepTools(runner.log).only)
         self._handlers: dict[str, AgentRequestHandler] = {}
-        self._goal = GoalWork(
-            GoalParts(
-                log=runner.log,
-                planner=planner,
-                agents=registry.infos,
-                handlers=self.agent_handler,
-                files=files or GoalFiles(),
-                limits=limits or GoalLimits(),
-                notes=notes,
-                reads_files=reads_files,
-                record=self._record,
-            )
+        self._parts = GoalParts(
+            log=runner.log,
+            planner=planner,
+            agents=registry.infos,
+            handlers=self.agent_handler,
+            files=files or GoalFiles(),
+            limits=limits or GoalLimits(),
+            notes=notes,
+            reads_files=reads_files,
+            record=self._record,
         )
+        self._goal = GoalWork(self._parts)
         self.handler = AgentRequestHandler(
             ORCHESTRATOR,
             self._goal_work,
@@ -119,6 +120,10 @@ class TaskManager:
         """Leave nothing running: every task of this process is canceled, or with ``hand_over`` left
         to the next process over the log."""
         await self.runner.aclose(hand_over=hand_over)
+
+    async def draft(self, principal: Principal, goal: str) -> Plan:
+        """The plan by which ``goal`` would be done. Raises as ``codin.task.drafting.draft``."""
+        return await draft(self._parts, principal, goal)
 
     def agents(self, principal: Principal) -> Sequence[AgentInfo]:
         """The agents that ``principal`` may use."""
