@@ -229,3 +229,20 @@ async def test_who_is_cancelled_while_a_connection_comes_free_is(url: str) -> No
             done, _ = await asyncio.wait([second], timeout=10)
             assert second in done, f"it went on, cancelled {turns} turns after the release"
             await first
+
+
+async def test_all_connections_that_a_restart_cut_off_are_made_anew_at_once(url: str) -> None:
+    """One after the other they took as long as a call waits at most, and the call failed."""
+    async with PostgresDatabase(url, connections=8) as database:
+
+        async def ask(statement: str) -> None:
+            await database.run(lambda connection: connection.execute(statement.encode()))
+
+        await asyncio.gather(*(ask("SELECT pg_sleep(0.3)") for _ in range(32)))
+        with psycopg.connect(url, autocommit=True) as other:
+            other.execute(
+                """SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+                    WHERE datname = current_database() AND pid <> pg_backend_pid()"""
+            )
+        async with asyncio.timeout(10):
+            await ask("SELECT 1")

@@ -141,13 +141,21 @@ class PostgresDatabase(Database):
             for setting in settings:
                 await connection.execute(setting.encode())
 
+        async def check(connection: AsyncConnection) -> None:
+            try:
+                _check(connection)
+            except psycopg.Error:
+                # The others ended with it, and each of them would be waited for longer.
+                await pool.drain()
+                raise
+
         pool: Pool = AsyncConnectionPool(
             self._url,
             kwargs=_GIVEN,
             min_size=min(size, 2),
             max_size=size,
             configure=configure,
-            check=_check,
+            check=check,
             timeout=_WAIT_SECONDS,
             reconnect_timeout=_TRY_SECONDS,
             reconnect_failed=self._try_anew,
@@ -244,9 +252,9 @@ async def _ask(pool: AsyncConnectionPool[Any]) -> None:
             pass
 
 
-async def _check(connection: AsyncConnection) -> None:
-    """Raise when the server has closed the idle connection, such as in a restart. Only what has
-    arrived is looked at: asking the server would cost each call a round trip."""
+def _check(connection: AsyncConnection) -> None:
+    """Raise ``psycopg.Error`` when the server has closed the idle connection, such as in a restart.
+    Only what has arrived is looked at: asking the server would cost each call a round trip."""
     connection.pgconn.consume_input()  # takes the server's farewell, if there is one
     connection.pgconn.consume_input()  # finds the end behind it
 
