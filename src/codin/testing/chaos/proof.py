@@ -39,6 +39,10 @@ _LAST_SECONDS = 300.0
 _WORK_SECONDS = 5.0
 """How long is waited for a worker that has something to do."""
 _RETRY_SECONDS = 0.1
+_GOAL_SECONDS = 0.5
+"""How long at most passes between two goals that are both due."""
+_AHEAD = 4
+"""Goals that are there before anything befalls anybody."""
 
 
 @dataclass(slots=True)
@@ -70,7 +74,7 @@ class ChaosProof:
     """Has ``workers`` over the log at ``place`` do ``goals``, and kills one of them, stops it for a
     while or restarts the database, until that has been done ``kills`` times.
 
-    ``restart`` restarts the database's server, where there is one. The goals come in all along.
+    ``restart`` restarts the database's server, where there is one. The goals come in all along, in step with that.
     """
 
     def __init__(
@@ -121,16 +125,23 @@ class ChaosProof:
         return self._report
 
     async def _send_all(self, log: EventLog) -> None:
-        """Send the goals, a few at a time, as long as things befall the workers; a goal that the
-        log may not have taken is sent again, by the same message."""
+        """Send the goals in step with what befalls the workers, so that there is always something
+        to do; a goal that the log may not have taken is sent again, by the same message."""
         manager = manager_over(log, self._folder, runs=0)
         try:
             for number in range(self._report.goals):
+                while number >= self._due():
+                    await asyncio.sleep(_RETRY_SECONDS)
                 await self._send(manager, number)
-                pause = 1.0 * self._kills / max(self._report.goals, 1)
-                await asyncio.sleep(self._random.uniform(0, 2 * pause))
+                await asyncio.sleep(self._random.uniform(0, _GOAL_SECONDS))
         finally:
             await manager.aclose()
+
+    def _due(self) -> float:
+        """How many goals are to be there by now: as much of them as of what befalls the workers,
+        and a few more."""
+        share = self._report.kills / self._kills if self._kills else 1.0
+        return _AHEAD + self._report.goals * share
 
     async def _send(self, manager: Any, number: int) -> None:
         request = send_request(f"goal {number}")
