@@ -74,7 +74,7 @@ class ChaosProof:
     """Has ``workers`` over the log at ``place`` do ``goals``, and kills one of them, stops it for a
     while or restarts the database, until that has been done ``kills`` times.
 
-    ``restart`` restarts the database's server, where there is one. The goals come in all along, in step with that.
+    ``restart`` restarts the database's server, where there is one. The goals come in all along.
     """
 
     def __init__(
@@ -97,6 +97,7 @@ class ChaosProof:
         self._fleet = [WorkerProcess(place, folder, runs=_RUNS) for _ in range(workers)]
         self._befell: Counter[str] = Counter()
         self._report = Report(store, workers, goals)
+        self._due = asyncio.Semaphore(_AHEAD if kills else goals)
 
     async def run(self) -> Report:
         """Do it, and tell what came of it."""
@@ -130,18 +131,17 @@ class ChaosProof:
         manager = manager_over(log, self._folder, runs=0)
         try:
             for number in range(self._report.goals):
-                while number >= self._due():
-                    await asyncio.sleep(_RETRY_SECONDS)
+                await self._due.acquire()
                 await self._send(manager, number)
                 await asyncio.sleep(self._random.uniform(0, _GOAL_SECONDS))
         finally:
             await manager.aclose()
 
-    def _due(self) -> float:
-        """How many goals are to be there by now: as much of them as of what befalls the workers,
-        and a few more."""
-        share = self._report.kills / self._kills if self._kills else 1.0
-        return _AHEAD + self._report.goals * share
+    def _call_for_goals(self, number: int) -> None:
+        """Have as many of the goals sent as this is of what befalls the workers."""
+        before, now = (self._report.goals * done // self._kills for done in (number, number + 1))
+        for _ in range(now - before):
+            self._due.release()
 
     async def _send(self, manager: Any, number: int) -> None:
         request = send_request(f"goal {number}")
@@ -155,6 +155,7 @@ class ChaosProof:
                 return
 
     async def _befall(self, log: EventLog, number: int) -> None:
+        self._call_for_goals(number)
         await asyncio.sleep(self._random.uniform(*_LIFE_SECONDS))
         worker = await self._at_work(log)
         self._report.kills += 1
