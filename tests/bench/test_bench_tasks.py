@@ -13,7 +13,7 @@ from codin.bench._task_others import other
 from codin.bench.tasks import QUICK
 from codin.database import SqliteDatabase
 from codin.security import LOCAL_USER
-from codin.task.log.base import TaskFilter
+from codin.task.log.rows import TaskFilter
 
 pytestmark = pytest.mark.slow
 

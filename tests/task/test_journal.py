@@ -26,7 +26,7 @@ from codin.task import (
 )
 from codin.task._pace import Pace
 from codin.task.journal import Journal
-from codin.task.log.base import Lease
+from codin.task.log.leases import Lease
 from codin.testing.log_conformance import ANN, begin
 from codin.testing.tasks import SmallAgent, call_context, send_request
 

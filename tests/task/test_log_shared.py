@@ -22,7 +22,7 @@ from codin.task import (
     SqliteEventLog,
     TaskRunner,
 )
-from codin.task.log.base import NewTask
+from codin.task.log.rows import NewTask
 from codin.testing.log_conformance import submitted
 from codin.testing.tasks import Events, SmallAgent, call_context, send_request
 

@@ -22,7 +22,7 @@ from codin.agent.base import Task as AgentTask
 from codin.agent.events import AgentEvent, InputRequest, TextDelta, TextFinal
 from codin.security import LOCAL_USER, Principal, RunGrants
 from codin.task import AgentRequestHandler, AgentWork, RunServices, SqliteEventLog, TaskRunner
-from codin.task.log.base import UNTOLD
+from codin.task.log.entries import UNTOLD
 from codin.task.push import (
     BodySigner,
     DeadLetterPage,

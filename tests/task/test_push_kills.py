@@ -13,7 +13,8 @@ from starlette.responses import Response
 
 from codin.security import LOCAL_USER
 from codin.task import SqliteEventLog
-from codin.task.log.base import Entry, NewTask
+from codin.task.log.entries import Entry
+from codin.task.log.rows import NewTask
 from codin.task.push import (
     PushConfig,
     StoredPushConfigs,

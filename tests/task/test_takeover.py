@@ -30,8 +30,10 @@ from codin.task import (
 )
 from codin.task.asking import AskingWork
 from codin.task.conversation import MemoryConversation
-from codin.task.log.base import Adopt, Lease, StepRow, TaskRow
+from codin.task.log.entries import Adopt
 from codin.task.log.follow import follow
+from codin.task.log.leases import Lease
+from codin.task.log.rows import StepRow, TaskRow
 from codin.task.owner import new_owner
 from codin.task.projection import data_parts
 from codin.task.recovery import Recovery, interrupted

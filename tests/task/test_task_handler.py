@@ -32,7 +32,7 @@ from codin.agent.events import (
 )
 from codin.security import LOCAL_USER, RunGrants
 from codin.task import AgentRequestHandler, LogEvent, SqliteEventLog, TaskRunner
-from codin.task.log.base import TaskFilter
+from codin.task.log.rows import TaskFilter
 from codin.testing.tasks import ANN, BOB
 from codin.testing.tasks import call_context as context
 from codin.testing.tasks import send_request as request

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from codin.cli.options import Overrides
     from codin.cli.render import Renderer
     from codin.gateway.platform import Platform
-    from codin.task.log.base import TaskRow
+    from codin.task.log.rows import TaskRow
 
 
 async def answer_task(beginning: str, answer: str, overrides: Overrides, *, as_json: bool) -> int:

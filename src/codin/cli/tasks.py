@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from codin.agent.planning.plan import Plan
     from codin.database import Database
     from codin.task import EventLog
-    from codin.task.log.base import TaskRow
+    from codin.task.log.rows import TaskRow
 
 T = TypeVar("T")
 
@@ -45,7 +45,7 @@ def list_tasks(config: Path | None, as_json: bool, limit: int, everything: bool)
 
     async def read(log: EventLog) -> list[dict[str, Any]]:
         from codin.security import LOCAL_USER
-        from codin.task.log.base import TaskFilter
+        from codin.task.log.rows import TaskFilter
 
         page = await log.tasks(LOCAL_USER, TaskFilter(roots=not everything), limit=limit)
         return [await _row(log, task) for task in page.tasks]

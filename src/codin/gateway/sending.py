@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from codin.errors import InvalidInputError
 from codin.security import Principal
 from codin.task.goal import ORCHESTRATOR
-from codin.task.log.base import StepRow, TaskRow
+from codin.task.log.rows import StepRow, TaskRow
 from codin.task.transport import in_memory_client
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from codin.agent.a2a import EventDecoder
 from codin.agent.events import END_EVENTS, ToolOutput
 from codin.security import Principal
 from codin.task._told import Told
-from codin.task.log.base import EventLog, Kind, LogEvent
+from codin.task.log.base import EventLog
+from codin.task.log.entries import Kind, LogEvent
 from codin.task.projection import to_stream_response
 from codin.tool.invocation import CallFinished
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from codin.agent._parts import data_json
 from codin.agent.a2a import bare_status
 from codin.ids import new_id
-from codin.task.log.base import Entry, TaskRow
+from codin.task.log.entries import Entry
+from codin.task.log.rows import TaskRow
 from codin.task.projection import Json
 from codin.task.states import SUBMITTED, WORKING
 

@@ -10,7 +10,9 @@ from a2a.utils.errors import InvalidParamsError
 from a2a.utils.task import apply_history_length, validate_history_length, validate_page_size
 
 from codin.security import Principal
-from codin.task.log.base import EventLog, Kind, TaskFilter, TaskRow
+from codin.task.log.base import EventLog
+from codin.task.log.entries import Kind
+from codin.task.log.rows import TaskFilter, TaskRow
 from codin.task.projection import TaskProjection
 
 _DEFAULT_PAGE = 50

@@ -8,7 +8,8 @@ from typing import Any
 
 from codin.jsontext import encoded
 from codin.task.errors import StateTooLarge
-from codin.task.log.base import EventLog, TaskRow
+from codin.task.log.base import EventLog
+from codin.task.log.rows import TaskRow
 
 Json = dict[str, Any]
 

@@ -9,8 +9,10 @@ from a2a.utils.errors import InvalidParamsError, TaskNotFoundError
 
 from codin.security import Principal
 from codin.task.errors import UnknownTask
-from codin.task.log.base import READ_LIMIT, EventLog, LogEvent, TaskRow
+from codin.task.log.base import READ_LIMIT, EventLog
+from codin.task.log.entries import LogEvent
 from codin.task.log.follow import follow_batches
+from codin.task.log.rows import TaskRow
 from codin.task.projection import TaskProjection
 from codin.task.states import STOPPED, TERMINAL
 from codin.task.updates import TaskUpdate, updates_of

@@ -17,7 +17,7 @@ from google.protobuf.message import Message as Proto
 from codin.agent.answers import question_of
 from codin.task._depth import MAX_DEPTH, is_too_deep
 from codin.task.errors import StaleAnswer
-from codin.task.log.base import TaskRow
+from codin.task.log.rows import TaskRow
 from codin.task.projection import data_parts
 
 MAX_TEXT_BYTES = 256 * 1024

@@ -21,7 +21,9 @@ from codin.task.beginning import Beginning, message_at
 from codin.task.conversation import Conversation, answered
 from codin.task.errors import FencedError, TaskError
 from codin.task.journal import Journal
-from codin.task.log.base import EventLog, Lease, NewTask, TaskRow
+from codin.task.log.base import EventLog
+from codin.task.log.leases import Lease
+from codin.task.log.rows import NewTask, TaskRow
 from codin.task.projection import Json
 from codin.task.recalling import with_recalled
 from codin.task.remembering import Remembering

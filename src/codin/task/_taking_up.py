@@ -12,7 +12,9 @@ from codin.task._beginnings import Beginnings, Drive
 from codin.task._entries import repeated, working
 from codin.task._runs import Runs
 from codin.task.beginning import Beginning, last_beginning, message_at
-from codin.task.log.base import EventLog, Lease, TaskRow
+from codin.task.log.base import EventLog
+from codin.task.log.leases import Lease
+from codin.task.log.rows import TaskRow
 from codin.task.projection import to_json
 from codin.task.recovery import interrupted, past_deadline, unauthorized
 from codin.task.states import SUBMITTED

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from codin.security import Principal
-from codin.task.log.base import Entry, EventLog, Kind, LogEvent, TaskRow
+from codin.task.log.base import EventLog
+from codin.task.log.entries import Entry, Kind, LogEvent
+from codin.task.log.rows import TaskRow
 from codin.task.projection import to_json
 
 if TYPE_CHECKING:

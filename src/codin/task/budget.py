@@ -14,8 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from codin.agent.planning.plan import Budget
-from codin.task.log.base import EventLog, LogEvent, StepRow
+from codin.task.log.base import EventLog
+from codin.task.log.entries import LogEvent
 from codin.task.log.follow import POLL_SECONDS
+from codin.task.log.rows import StepRow
 from codin.task.states import STOPPED
 from codin.task.work import Run
 

@@ -28,8 +28,8 @@ from codin.task.chain import CallLimits, CallRefused, callers, check
 from codin.task.dispatch import Attempt, Dispatcher, Handlers, answer_to, unheard
 from codin.task.errors import TaskEnded
 from codin.task.log._json import digest
-from codin.task.log.base import StepRow, StepState
 from codin.task.log.follow import follow
+from codin.task.log.rows import StepRow, StepState
 from codin.task.projection import to_json
 from codin.task.runner import TaskRunner
 from codin.task.states import STOPPED

@@ -15,7 +15,7 @@ from codin.security import RunGrant
 from codin.task._run_calls import Question
 from codin.task.calling import TOOL_STEP, AgentCalls, Call, reason_of, step_of
 from codin.task.log._json import digest
-from codin.task.log.base import StepRow
+from codin.task.log.rows import StepRow
 from codin.task.runner import TaskRunner
 from codin.task.work import Run
 from codin.tool.base import RunEnded, ToolFailed

@@ -15,7 +15,8 @@ from codin.security import Principal
 from codin.task._entries import told
 from codin.task.errors import TaskEnded
 from codin.task.goal_plans import given_plan
-from codin.task.log.base import Entry, TaskRow
+from codin.task.log.entries import Entry
+from codin.task.log.rows import TaskRow
 from codin.task.new_facts import Fact
 from codin.task.plan_history import plan_history
 from codin.task.projection import to_json

@@ -19,7 +19,8 @@ from codin.task.dispatch import Dispatcher, Handlers
 from codin.task.files import FilesBefore, GoalFiles
 from codin.task.findings import answer, reached
 from codin.task.goal_plans import GoalPlans
-from codin.task.log.base import EventLog, Lane, StepRow
+from codin.task.log.base import EventLog
+from codin.task.log.rows import Lane, StepRow
 from codin.task.new_facts import Fact, GoalFacts
 from codin.task.plan_history import KEPT, PlanHistory, plan_history
 from codin.task.plan_run import PlanRun, StepFailure, jobs_of

@@ -34,7 +34,8 @@ from codin.task.asking import AskingWork
 from codin.task.calling import AgentCalls, Call, How, reason_of
 from codin.task.chain import NOTE
 from codin.task.consulting import Consultations
-from codin.task.log.base import EventLog, StepRow
+from codin.task.log.base import EventLog
+from codin.task.log.rows import StepRow
 from codin.task.work import Run
 from codin.tool.agent import transferring
 from codin.tool.base import RunEnded, ToolFailed

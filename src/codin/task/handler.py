@@ -54,7 +54,8 @@ from codin.task._reading import TaskReader, task_of
 from codin.task.door import PARENT, Door
 from codin.task.errors import TaskEnded
 from codin.task.intake import Intake
-from codin.task.log.base import EventLog, TaskRow
+from codin.task.log.base import EventLog
+from codin.task.log.rows import TaskRow
 from codin.task.plan_editing import PlanEditing
 from codin.task.projection import Json, TaskProjection
 from codin.task.runner import TaskRunner

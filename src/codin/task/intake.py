@@ -23,7 +23,7 @@ from codin.task._requests import check_message, check_modes
 from codin.task.door import PARENT, Door, admit_task
 from codin.task.errors import LogError, TaskError, TaskRepeated
 from codin.task.following_up import FollowUps, GrowingWork
-from codin.task.log.base import TaskRow
+from codin.task.log.rows import TaskRow
 from codin.task.runner import TaskRunner
 from codin.task.work import ParentTask, Work
 

@@ -9,7 +9,10 @@ from codin.agent.a2a import EventEncoder
 from codin.agent.events import AgentEvent, EndEvent, TextDelta
 from codin.task._pace import Pace
 from codin.task._signal import Signal
-from codin.task.log.base import Adopt, Entry, EventLog, Lease, StepRow
+from codin.task.log.base import EventLog
+from codin.task.log.entries import Adopt, Entry
+from codin.task.log.leases import Lease
+from codin.task.log.rows import StepRow
 
 FLUSH_SECONDS = 0.02
 FLUSH_BYTES = 2048

@@ -9,7 +9,8 @@ from typing import Any
 from codin.agent.events import AgentEvent, NewFacts
 from codin.security import RunGrant
 from codin.task.log._json import digest
-from codin.task.log.base import EventLog, Kind
+from codin.task.log.base import EventLog
+from codin.task.log.entries import Kind
 from codin.task.projection import data_parts
 from codin.task.step_jobs import Job
 from codin.task.work import Run

@@ -17,7 +17,8 @@ from codin.errors import InvalidInputError
 from codin.security import Principal
 from codin.task._entries import told
 from codin.task.errors import TaskEnded
-from codin.task.log.base import Lease, StepRow, TaskRow
+from codin.task.log.leases import Lease
+from codin.task.log.rows import StepRow, TaskRow
 from codin.task.plan_history import PLAN, plan_history
 from codin.task.runner import TaskRunner
 from codin.task.step_rows import row_of

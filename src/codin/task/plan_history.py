@@ -8,7 +8,9 @@ from typing import Any
 
 from codin.agent.planning.plan import Plan
 from codin.security import Principal
-from codin.task.log.base import EventLog, Kind, StepRow
+from codin.task.log.base import EventLog
+from codin.task.log.entries import Kind
+from codin.task.log.rows import StepRow
 from codin.task.new_facts import FACTS, Fact, fact_of
 from codin.task.projection import data_parts
 from codin.task.step_jobs import is_planned

@@ -12,7 +12,7 @@ from codin.agent.planning.plan import MAX_STEPS, Plan
 from codin.agent.planning.step import Step
 from codin.task.dispatch import Attempt
 from codin.task.findings import StepOutput, joined
-from codin.task.log.base import StepRow
+from codin.task.log.rows import StepRow
 from codin.task.plan_history import PLAN
 from codin.task.step_inputs import MissingOutput, TooManyItems, items_of
 from codin.task.step_jobs import Job, JobQueue, item_id

@@ -11,7 +11,7 @@ from google.protobuf.message import Message as Proto
 
 from codin.agent._parts import part_value
 from codin.agent.a2a import is_reply
-from codin.task.log.base import LogEvent
+from codin.task.log.entries import LogEvent
 from codin.task.states import INTERRUPTED
 
 Json = dict[str, Any]

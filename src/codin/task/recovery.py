@@ -14,7 +14,10 @@ from codin.agent.events import Canceled, Failed
 from codin.security import Principal
 from codin.task.errors import FencedError, TaskEnded, TaskError, UnknownTask
 from codin.task.journal import Journal
-from codin.task.log.base import Adopt, EventLog, Lease, StepRow, TaskRow
+from codin.task.log.base import EventLog
+from codin.task.log.entries import Adopt
+from codin.task.log.leases import Lease
+from codin.task.log.rows import StepRow, TaskRow
 from codin.task.owner import is_dead
 from codin.task.scheduler import Scheduler
 

@@ -26,8 +26,11 @@ from codin.task.conversation import (
     taken_over,
 )
 from codin.task.errors import LogError, StaleAnswer, TaskEnded, TaskError
-from codin.task.log.base import Entry, EventLog, Lease, NewTask, TaskRow
+from codin.task.log.base import EventLog
+from codin.task.log.entries import Entry
 from codin.task.log.follow import follow
+from codin.task.log.leases import Lease
+from codin.task.log.rows import NewTask, TaskRow
 from codin.task.owner import is_dead, new_owner
 from codin.task.projection import to_json
 from codin.task.recalling import drop_recalled

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from codin.agent.base import AgentRuntime
-from codin.task.log.base import Lane, Room
+from codin.task.log.leases import Room
+from codin.task.log.rows import Lane
 
 _SERVED = 1000
 """Tenants of which it is known when they had their last turn."""

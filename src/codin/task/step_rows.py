@@ -11,7 +11,7 @@ from codin.agent.events import Completed, InputRequest
 from codin.agent.planning.step import Step
 from codin.task.dispatch import Attempt, Dispatcher
 from codin.task.log._json import digest
-from codin.task.log.base import StepRow
+from codin.task.log.rows import StepRow
 from codin.task.step_jobs import Job
 from codin.task.work import Run
 

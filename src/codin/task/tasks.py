@@ -6,8 +6,10 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import TYPE_CHECKING
 
 from codin.security import Principal
-from codin.task.log.base import EventLog, LogEvent, StepRow, TaskFilter, TaskPage, TaskRow
+from codin.task.log.base import EventLog
+from codin.task.log.entries import LogEvent
 from codin.task.log.follow import follow
+from codin.task.log.rows import StepRow, TaskFilter, TaskPage, TaskRow
 from codin.task.projection import TaskProjection
 from codin.task.runner import TaskRunner
 

@@ -20,7 +20,7 @@ from codin.agent._parts import data_json
 from codin.agent.a2a import bare_status
 from codin.agent.cards import RESUME_EXTENSION
 from codin.task._messages import stream_response
-from codin.task.log.base import UNTOLD, LogEvent
+from codin.task.log.entries import UNTOLD, LogEvent
 from codin.task.projection import TaskProjection
 from codin.task.states import WORKING
 

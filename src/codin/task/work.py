@@ -26,7 +26,8 @@ from codin.task._paused import Kept
 from codin.task._run_calls import Reply, RunCalls
 from codin.task.beginning import Beginning
 from codin.task.journal import Journal
-from codin.task.log.base import Adopt, Entry, Lane, StepRow
+from codin.task.log.entries import Adopt, Entry
+from codin.task.log.rows import Lane, StepRow
 from codin.task.urgency import NOT_URGENT, Urgency
 from codin.tool.agent import granted
 from codin.tool.base import RunEnded, Tool

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from codin.security import Principal
-from codin.task.log.base import Entry, EventLog, Lease, NewTask
+from codin.task.log.base import EventLog
+from codin.task.log.entries import Entry
+from codin.task.log.leases import Lease
+from codin.task.log.rows import NewTask
 
 ANN = Principal("acme", "ann", roles=frozenset({"owner"}))
 BOB = Principal("acme", "bob", roles=frozenset({"owner"}))

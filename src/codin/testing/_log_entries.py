@@ -9,7 +9,9 @@ import pytest
 
 from codin.security import Principal
 from codin.task.errors import TaskEnded, UnknownTask
-from codin.task.log.base import Adopt, Entry, EventLog, NewTask, StepRow, TaskFilter
+from codin.task.log.base import EventLog
+from codin.task.log.entries import Adopt, Entry
+from codin.task.log.rows import NewTask, StepRow, TaskFilter
 from codin.testing._log_base import ANN, BOB, OTHER_ANN, artifact, begin, status, submitted
 
 

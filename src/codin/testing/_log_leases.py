@@ -9,7 +9,9 @@ import pytest
 
 from codin.security import Principal
 from codin.task.errors import FencedError, TaskEnded, UnknownTask
-from codin.task.log.base import EventLog, Lease, Room, StepRow
+from codin.task.log.base import EventLog
+from codin.task.log.leases import Lease, Room
+from codin.task.log.rows import StepRow
 from codin.testing._log_base import ANN, BOB, artifact, begin, status
 
 

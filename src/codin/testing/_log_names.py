@@ -8,7 +8,10 @@ import pytest
 
 from codin.security import Principal
 from codin.task.errors import TaskExists, TaskRepeated, UnknownTask, UnstorableName
-from codin.task.log.base import Entry, EventLog, Lease, StepRow, TaskFilter
+from codin.task.log.base import EventLog
+from codin.task.log.entries import Entry
+from codin.task.log.leases import Lease
+from codin.task.log.rows import StepRow, TaskFilter
 from codin.testing._log_base import ANN, BOB, OTHER_ANN, begin, status
 
 

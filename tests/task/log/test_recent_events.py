@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codin.task.log._recent import Noted, RecentEvents
-from codin.task.log.base import Entry, LogEvent
+from codin.task.log.entries import Entry, LogEvent
 from codin.task.log.follow import follow
 from codin.task.log.sqlite import SqliteEventLog
 from codin.testing.log_conformance import ANN, BOB, artifact, begin, status

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from codin.security import LOCAL_USER
 from codin.task.log._recent import Noted, RecentEvents
-from codin.task.log.base import LogEvent
+from codin.task.log.entries import LogEvent
 
 _DONE = {"status": {"state": "TASK_STATE_COMPLETED"}}
 _BEGUN = {"status": {"state": "TASK_STATE_SUBMITTED"}}

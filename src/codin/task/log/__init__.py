@@ -9,21 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from codin.database import Durability
 from codin.task.errors import LogError
-from codin.task.log.base import (
-    Adopt,
-    Entry,
-    EventLog,
-    Kind,
-    Lease,
-    LogEvent,
-    NewTask,
-    Pulse,
-    StepRow,
-    TaskFilter,
-    TaskPage,
-    TaskRow,
-)
+from codin.task.log.base import EventLog
+from codin.task.log.entries import Adopt, Entry, Kind, LogEvent
+from codin.task.log.leases import Lease, Pulse
 from codin.task.log.opening import open_log
+from codin.task.log.rows import NewTask, StepRow, TaskFilter, TaskPage, TaskRow
 from codin.task.log.sqlite import SqliteEventLog
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Any
 
 from codin.database import storable
 from codin.security import Principal
-from codin.task.log.base import TaskFilter, TaskPage, TaskRow
+from codin.task.log.rows import TaskFilter, TaskPage, TaskRow
 
 Condition = tuple[str, list[Any]]
 """What stands behind ``WHERE``, and a value for each ``%s`` in it."""

@@ -15,16 +15,9 @@ from codin.task.errors import FencedError, LogError, TaskEnded, UnknownTask
 from codin.task.log._json import dump
 from codin.task.log._pg_queries import NOW
 from codin.task.log._recent import Noted
-from codin.task.log.base import (
-    PLACES,
-    Adopt,
-    Entry,
-    Lease,
-    StepRow,
-    holds,
-    latest,
-    state_of,
-)
+from codin.task.log.entries import Adopt, Entry, state_of
+from codin.task.log.leases import Lease, holds
+from codin.task.log.rows import PLACES, StepRow, latest
 from codin.task.states import STOPPED, TERMINAL
 
 ENDED = sorted(TERMINAL)

@@ -14,7 +14,8 @@ from codin.security import Principal
 from codin.task.errors import UnknownTask
 from codin.task.log._claiming import UNFINISHED, expired, free, roomless
 from codin.task.log._listing import matching, page_of
-from codin.task.log.base import Kind, LogEvent, StepRow, TaskFilter, TaskPage, TaskRow
+from codin.task.log.entries import Kind, LogEvent
+from codin.task.log.rows import StepRow, TaskFilter, TaskPage, TaskRow
 
 NOW = PostgresTables.NOW
 

@@ -24,20 +24,10 @@ from codin.task.log._json import dump
 from codin.task.log._pg_appending import ENDED, append
 from codin.task.log._pg_queries import EXPIRED, FREE, NOW, ROOMLESS, ROW, find, mine, row_of
 from codin.task.log._recent import Noted
-from codin.task.log.base import (
-    REPEAT_SECONDS,
-    Entry,
-    Lease,
-    NewTask,
-    Pulse,
-    Room,
-    TaskRow,
-    check_new,
-    last_status,
-    pulse_of,
-    repeat_key,
-    state_of,
-)
+from codin.task.log.base import REPEAT_SECONDS
+from codin.task.log.entries import Entry, last_status, state_of
+from codin.task.log.leases import Lease, Pulse, Room, pulse_of
+from codin.task.log.rows import NewTask, TaskRow, check_new, repeat_key
 
 __all__ = [
     "append",

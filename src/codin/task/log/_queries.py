@@ -13,7 +13,8 @@ from codin.task.log._claiming import UNFINISHED
 from codin.task.log._listing import matching, page_of
 from codin.task.log._schema import ROW
 from codin.task.log._statements import clock, find, row_of
-from codin.task.log.base import Kind, LogEvent, StepRow, TaskFilter, TaskPage, TaskRow
+from codin.task.log.entries import Kind, LogEvent
+from codin.task.log.rows import StepRow, TaskFilter, TaskPage, TaskRow
 
 
 def events(

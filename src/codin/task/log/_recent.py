@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 from codin.security import Principal
-from codin.task.log.base import Entry, LogEvent
+from codin.task.log.entries import Entry, LogEvent
 from codin.task.states import TERMINAL
 
 _MOST_BYTES = 1024 * 1024

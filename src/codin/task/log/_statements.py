@@ -17,25 +17,10 @@ from codin.task.log._claiming import UNFINISHED
 from codin.task.log._json import dump, plain
 from codin.task.log._recent import Noted
 from codin.task.log._schema import ENDED, FREE, NOW, ROOMLESS, ROW
-from codin.task.log.base import (
-    REPEAT_SECONDS,
-    Adopt,
-    Entry,
-    Lease,
-    NewTask,
-    Pulse,
-    Room,
-    StepRow,
-    TaskRow,
-    check_new,
-    holds,
-    last_status,
-    latest,
-    place_of,
-    pulse_of,
-    repeat_key,
-    state_of,
-)
+from codin.task.log.base import REPEAT_SECONDS
+from codin.task.log.entries import Adopt, Entry, last_status, state_of
+from codin.task.log.leases import Lease, Pulse, Room, holds, pulse_of
+from codin.task.log.rows import NewTask, StepRow, TaskRow, check_new, latest, place_of, repeat_key
 from codin.task.states import STOPPED, TERMINAL
 
 _INSERT = "INSERT INTO task_event (task_id, seq, kind, body, time)"

@@ -14,23 +14,10 @@ from codin.security import Principal
 from codin.task.artifacts.parts import digests_in
 from codin.task.errors import UnknownTask
 from codin.task.log._recent import Noted, RecentEvents
-from codin.task.log.base import (
-    READ_LIMIT,
-    WAITING,
-    Adopt,
-    Entry,
-    EventLog,
-    Kind,
-    Lease,
-    LogEvent,
-    NewTask,
-    Pulse,
-    Room,
-    StepRow,
-    TaskFilter,
-    TaskPage,
-    TaskRow,
-)
+from codin.task.log.base import READ_LIMIT, WAITING, EventLog
+from codin.task.log.entries import Adopt, Entry, Kind, LogEvent
+from codin.task.log.leases import Lease, Pulse, Room
+from codin.task.log.rows import NewTask, StepRow, TaskFilter, TaskPage, TaskRow
 
 if TYPE_CHECKING:
     from codin.task.artifacts import Artifacts

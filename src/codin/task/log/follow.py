@@ -6,7 +6,8 @@ from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
 
 from codin.security import Principal
-from codin.task.log.base import READ_LIMIT, EventLog, LogEvent
+from codin.task.log.base import READ_LIMIT, EventLog
+from codin.task.log.entries import LogEvent
 from codin.task.states import STOPPED, TERMINAL
 
 POLL_SECONDS = 1.0

@@ -19,7 +19,8 @@ from tenacity import (
 )
 
 from codin.task.errors import UnknownTask
-from codin.task.log.base import EventLog, LogEvent
+from codin.task.log.base import EventLog
+from codin.task.log.entries import LogEvent
 from codin.task.log.follow import follow
 from codin.task.push.base import Claim, DeadLetter, Notification, PushConfigStore, PushSender
 from codin.task.push.errors import DeliveryFailed

@@ -26,7 +26,8 @@ from a2a.utils.task import validate_page_size
 from codin.database import Database
 from codin.errors import CodinError
 from codin.security import OutgoingGuard, Principal
-from codin.task.log.base import EventLog, TaskRow
+from codin.task.log.base import EventLog
+from codin.task.log.rows import TaskRow
 from codin.task.push.base import DeadLetterPage, PushConfig, PushConfigStore, UrlGuard
 from codin.task.push.courier import RetryPolicy
 from codin.task.push.delivery import PushDelivery

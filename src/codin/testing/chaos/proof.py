@@ -17,7 +17,7 @@ from codin.database import open_database
 from codin.security import LOCAL_USER
 from codin.task import EventLog, LogError
 from codin.task.log import open_log
-from codin.task.log.base import TaskFilter
+from codin.task.log.rows import TaskFilter
 from codin.testing.chaos.audit import Audit, Findings
 from codin.testing.chaos.fleet import WorkerProcess
 from codin.testing.chaos.ledger import EffectLedger

@@ -18,7 +18,8 @@ from typing import Any, Literal
 from codin.database import Database, SqliteDatabase
 from codin.security import Principal
 from codin.task.log import Entry, EventLog, NewTask, SqliteEventLog, StepRow
-from codin.task.log.base import Adopt, Lease
+from codin.task.log.entries import Adopt
+from codin.task.log.leases import Lease
 from codin.task.notify import LocalNotifier
 
 Moment = Literal["append", "commit", "notify", "acknowledgement", "any"]
