@@ -503,3 +503,36 @@ async def test_what_does_not_say_what_it_was_begun_with_is_ended(
     assert [row.state for row in await log.steps(LOCAL_USER, "goal")] == ["failed", "skipped"]
     assert (await log.task(LOCAL_USER, "alive")).state == "TASK_STATE_SUBMITTED"
     assert await manager.start() == []
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_what_a_step_asks_is_dropped_with_the_step(
+    make: Make, log: SqliteEventLog, again: bool
+) -> None:
+    """A plan that is mended may do without a step that waits for an answer, or ask another."""
+    asked = asyncio.Event()
+
+    async def asking(task: AgentTask) -> AsyncGenerator[AgentEvent, None]:
+        asked.set()
+        yield InputRequest(request_id="q", prompt="which year?")
+
+    async def failing(task: AgentTask) -> AsyncGenerator[AgentEvent, None]:
+        await asked.wait()
+        await asyncio.sleep(0.2)
+        raise ValueError("cannot")
+        yield
+
+    kept = [("1", "c")] if again else []
+    planner = MendingPlanner(plan(("1", "a"), ("2", "b")), plan(*kept, ("3", "c")))
+    manager = make(planner, {"a": asking, "b": failing, "c": Told("c is done")})
+    task = await goal(manager)
+    assert task.status.state == COMPLETED, error_of(task)
+    rows = {row.step_id: row for row in await log.steps(LOCAL_USER, task.id)}
+    states = {step_id: row.state for step_id, row in rows.items()}
+    assert states == {"1": "completed" if again else "skipped", "2": "failed", "3": "completed"}
+    dropped = [
+        one
+        for one in (await log.tasks(LOCAL_USER)).tasks
+        if one.parent_id == task.id and one.agent_id == "a"
+    ]
+    assert [one.state for one in dropped] == ["TASK_STATE_CANCELED"]

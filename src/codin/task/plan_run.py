@@ -63,7 +63,8 @@ class PlanRun:
     async def begin(self, plan: Plan, **more: Any) -> None:
         """Show the plan, and ``more`` of why it is so, and store its steps. Steps that are done
         stay as they are, unless the plan gives them to another agent now; those that it leaves out
-        are marked so."""
+        are marked so, and what they ask is not asked any more."""
+        await self._drop_questions(plan)
         self.plan, rows = plan, self.steps.rows
         planned_ids = {step.id for step in plan.steps}
         await self._skip(planned_ids)
@@ -232,6 +233,16 @@ class PlanRun:
         if self.steps.rows[step.id].state != "completed":  # it was before a restart
             await self.steps.rows.mark(step.id, state="completed", error=None)
         queue.done(step)
+
+    async def _drop_questions(self, plan: Plan) -> None:
+        """Cancel what waits for an answer and is not in ``plan`` as it was."""
+        stay = {step.id for step in plan.steps if self._stays(step)}
+        for job, row in list(jobs_of(self.plan, self.steps.rows)):
+            if job.id in self.paused and job.step.id not in stay:
+                del self.paused[job.id]
+                if row.child_id is not None:
+                    await self.steps.dispatcher.stop(job.named, row.child_id)
+                await self.steps.rows.mark(job.id, state="skipped")
 
     async def _skip(self, planned_ids: Container[str]) -> None:
         """Mark what waits and is not below those of ``planned_ids``."""
