@@ -460,7 +460,7 @@ async def test_what_was_told_while_nobody_heard_is_heeded(
     async with asyncio.timeout(20):
         while not (child_id := (await rows_of(log, task_id))["a"].child_id):
             await asyncio.sleep(0.01)
-    async with runner.held(LOCAL_USER, task_id):
+    async with runner.control.held(LOCAL_USER, task_id):
         scout.let("a", *(["a end"] if over else []))
         await scout.has_told("a")
         async with asyncio.timeout(20):

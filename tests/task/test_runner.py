@@ -55,7 +55,7 @@ async def test_a_task_of_another_process_can_be_canceled(serve: Serve, open_log:
     task, stream = await begun(serve(hanging))
     other_log = await open_log()
     other = TaskRunner(other_log)
-    row = await asyncio.wait_for(other.cancel(LOCAL_USER, task.id), 5)
+    row = await asyncio.wait_for(other.control.cancel(LOCAL_USER, task.id), 5)
     assert row.state == "TASK_STATE_CANCELED"
     assert [e async for e in stream][-1].status.state == TaskState.TASK_STATE_CANCELED
     with pytest.raises(UnknownTask):

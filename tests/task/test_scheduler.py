@@ -196,8 +196,8 @@ async def test_what_waits_is_taken_at_once(floor: Floor) -> None:
     await first.aclose(hand_over=True)
     await floor.until(lambda: floor.begun == ["t", "t"])
     assert second.active(LOCAL_USER, task_id) is not None
-    await second.pause(LOCAL_USER, task_id)
-    await door.unpause(LOCAL_USER, task_id)
+    await second.control.pause(LOCAL_USER, task_id)
+    await door.control.unpause(LOCAL_USER, task_id)
     await floor.until(lambda: floor.begun == ["t", "t", "t"])
     floor.let("t")
     assert await floor.end(task_id) == COMPLETED
@@ -236,7 +236,7 @@ async def test_a_paused_task_goes_on_when_it_is_resumed(floor: Floor, elsewhere:
     other = floor.runner(runs=0) if elsewhere else runner
     task_id = await floor.send(runner, "t")
     await floor.until(lambda: floor.begun == ["t"])
-    assert (await other.pause(LOCAL_USER, task_id)).paused
+    assert (await other.control.pause(LOCAL_USER, task_id)).paused
     await floor.until(lambda: runner.active(LOCAL_USER, task_id) is None)
     await asyncio.sleep(0.3)
     row = await floor.log.task(LOCAL_USER, task_id)
@@ -249,19 +249,19 @@ async def test_a_paused_task_goes_on_when_it_is_resumed(floor: Floor, elsewhere:
     ]
     assert told == ["paused"]
     floor.let("t")
-    assert not (await other.unpause(LOCAL_USER, task_id)).paused
+    assert not (await other.control.unpause(LOCAL_USER, task_id)).paused
     assert await floor.end(task_id) == COMPLETED
     assert floor.begun == ["t", "t"]
     with pytest.raises(TaskEnded):
-        await other.pause(LOCAL_USER, task_id)
+        await other.control.pause(LOCAL_USER, task_id)
 
 
 async def test_a_paused_task_can_be_canceled(floor: Floor) -> None:
     runner = floor.runner()
     task_id = await floor.send(runner, "t")
     await floor.until(lambda: floor.begun == ["t"])
-    await runner.pause(LOCAL_USER, task_id)
-    assert (await runner.cancel(LOCAL_USER, task_id)).state == CANCELED
+    await runner.control.pause(LOCAL_USER, task_id)
+    assert (await runner.control.cancel(LOCAL_USER, task_id)).state == CANCELED
 
 
 def test_goals_and_called_agents_take_no_room() -> None:

@@ -237,7 +237,9 @@ async def test_a_cancel_ends_with_whoever_takes_over(
 ) -> None:
     async with owning(place) as owner:
         owner.send(signal.SIGSTOP)  # it lives, and will not answer
-        row = await asyncio.wait_for(watchers[0].cancel(LOCAL_USER, owner.tasks["silent"]), 10)
+        row = await asyncio.wait_for(
+            watchers[0].control.cancel(LOCAL_USER, owner.tasks["silent"]), 10
+        )
         assert row.state == CANCELED
 
 
@@ -249,7 +251,7 @@ async def test_a_task_of_a_dead_process_is_canceled_at_once(log: EventLog) -> No
     said, _ = await process.communicate()
     await begin(log, "t", principal=LOCAL_USER, owner=said.decode().strip(), ttl=600)
     runner = TaskRunner(log, pulse_seconds=600)
-    row = await asyncio.wait_for(runner.cancel(LOCAL_USER, "t"), 5)
+    row = await asyncio.wait_for(runner.control.cancel(LOCAL_USER, "t"), 5)
     assert row.state == CANCELED
     await runner.aclose()
 
@@ -280,7 +282,7 @@ async def test_a_cancel_that_meets_a_question_ends_the_task(
         return await real(*args)
 
     monkeypatch.setattr(log, "request_cancel", late)
-    row = await asyncio.wait_for(other.cancel(LOCAL_USER, task.id), 10)
+    row = await asyncio.wait_for(other.control.cancel(LOCAL_USER, task.id), 10)
     assert row.state == CANCELED
     await other.aclose()
     await runner.aclose()

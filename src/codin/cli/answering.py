@@ -50,7 +50,7 @@ async def resume_task(beginning: str, overrides: Overrides, *, as_json: bool) ->
 
     async def begin(platform: Platform, screen: Renderer) -> str:
         await _catch_up(platform, row, screen)
-        if not await platform.manager.runner.take(LOCAL_USER, row.task_id):
+        if not await platform.manager.runner.control.take(LOCAL_USER, row.task_id):
             screen.say("another process has it: it goes on there")
         return row.task_id
 

@@ -120,7 +120,7 @@ def cancel(config: Path | None, task_id: str) -> None:
 
         runner = TaskRunner(log)
         try:
-            return await runner.cancel(LOCAL_USER, await named(log, task_id))
+            return await runner.control.cancel(LOCAL_USER, await named(log, task_id))
         finally:
             await runner.aclose()
 

@@ -121,7 +121,7 @@ class Platform:
     async def cancel(self, principal: Principal, task_id: str, reason: str) -> None:
         """Stop a task, unless it has ended already; returns once its end is logged."""
         with contextlib.suppress(TaskEnded):
-            await self.manager.runner.cancel(principal, task_id, reason)
+            await self.manager.runner.control.cancel(principal, task_id, reason)
 
     def parts(self) -> GatewayParts:
         """What the gateway serves."""

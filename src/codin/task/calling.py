@@ -193,7 +193,7 @@ class AgentCalls:
         child_id = call.row.child_id
         if child_id is not None:
             with suppress(TaskEnded):
-                await self._runner.cancel(call.run.principal, child_id, reason)
+                await self._runner.control.cancel(call.run.principal, child_id, reason)
             await call.run.adopt(child_id, step=call.row.step_id, agent=call.row.agent)
 
     async def _marked(self, call: Call, end: EndEvent) -> Call:

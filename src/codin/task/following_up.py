@@ -57,7 +57,7 @@ class FollowUps:
             TaskError: whoever runs it does not let go of it.
         """
         text = _words(message)
-        async with self._runner.held(principal, task_id) as lease:
+        async with self._runner.control.held(principal, task_id) as lease:
             row = await self._log.task(principal, task_id)
             await self._check(row, work)
             message.task_id, message.context_id = row.task_id, row.context_id

@@ -226,7 +226,7 @@ class AgentRequestHandler(RequestHandler):
         async with self._door.doing(principal, "task.cancel", params.id, context):
             row = await self._row(principal, params.id)
             try:
-                await self._runner.cancel(principal, row.task_id)
+                await self._runner.control.cancel(principal, row.task_id)
             except TaskEnded as error:
                 raise TaskNotCancelableError(str(error)) from error
         return (await self._reader.project(principal, row.task_id)).task()
@@ -240,7 +240,7 @@ class AgentRequestHandler(RequestHandler):
         principal = self._door.caller(context)
         async with self._door.doing(principal, "task.cancel", task_id, context):
             row = await self._row(principal, task_id)
-            act = self._runner.pause if paused else self._runner.unpause
+            act = self._runner.control.pause if paused else self._runner.control.unpause
             try:
                 return await act(principal, row.task_id)
             except TaskEnded as error:

@@ -50,7 +50,7 @@ class PlanEditing:
         """
         row = await self._log.task(principal, task_id)
         _check(row)
-        async with self._runner.held(principal, task_id) as lease:
+        async with self._runner.control.held(principal, task_id) as lease:
             row = await self._log.task(principal, task_id)
             _check(row)
             return await self._edit(row, lease, edit, agents)
@@ -71,7 +71,7 @@ class PlanEditing:
             if before and before.child_id and one.child_id is None:
                 with suppress(TaskEnded):
                     why = "its step was changed"
-                    await self._runner.cancel(row.principal, before.child_id, why)
+                    await self._runner.control.cancel(row.principal, before.child_id, why)
         payload = {"type": PLAN, "plan": new.shown(), "edit": edit.model_dump(exclude_unset=True)}
         await self._log.append(lease, [told(row, payload)], steps=changed)
         return new

@@ -88,11 +88,13 @@ class Recovery:
 
     async def take(self, row: TaskRow) -> bool:
         """See to the task, if no process that lives has it; whether it was free."""
-        dead = row.owner if row.owner is not None and is_dead(row.owner) else None
-        lease = await self._log.claim(
-            row.principal, row.task_id, owner=self._owner, ttl=self._lease_seconds, dead=dead
-        )
+        lease = await self.claim(row)
         return lease is not None and await self._try(row, lease)
+
+    async def claim(self, row: TaskRow) -> Lease | None:
+        """The task's lease, unless a process that lives has it."""
+        dead = row.owner if row.owner is not None and is_dead(row.owner) else None
+        return await self._claim(row, dead)
 
     async def settle(self, principal: Principal, task_id: str) -> None:
         """See to a task that the owner may hold without running it, because the log failed it:
@@ -104,7 +106,7 @@ class Recovery:
         held = row.owner == self._owner
         if row.ended or not (held or (row.owner is None and not row.interrupted)):
             return
-        lease = await self._claim(row)
+        lease = await self._claim(row, row.owner)
         if lease is None:
             return
         row = await self._log.task(principal, task_id)  # as it stands now that nobody else writes
@@ -140,7 +142,7 @@ class Recovery:
             # One that waits for an answer can still be given it, unless it is not wanted any more.
             if row.ended or (row.interrupted and isinstance(why, Failed)):
                 return
-            lease = await self._claim(row)
+            lease = await self._claim(row, row.owner)
             if lease is not None:
                 await self.end(row, lease, why)
         except (FencedError, TaskEnded, UnknownTask):
@@ -149,18 +151,14 @@ class Recovery:
     async def _take(self, rows: Iterable[TaskRow]) -> list[_Taken]:
         taken: list[_Taken] = []
         for some in _chunks(list(rows)):
-            leases = await asyncio.gather(*(self._claim(row) for row in some))
+            leases = await asyncio.gather(*(self._claim(row, row.owner) for row in some))
             pairs = zip(some, leases, strict=True)
             taken += [(row, lease) for row, lease in pairs if lease is not None]
         return taken
 
-    async def _claim(self, row: TaskRow) -> Lease | None:
+    async def _claim(self, row: TaskRow, dead: str | None) -> Lease | None:
         return await self._log.claim(
-            row.principal,
-            row.task_id,
-            owner=self._owner,
-            ttl=self._lease_seconds,
-            dead=row.owner,
+            row.principal, row.task_id, owner=self._owner, ttl=self._lease_seconds, dead=dead
         )
 
     async def _see_to_all(self, taken: list[_Taken]) -> list[str]:

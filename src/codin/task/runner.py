@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from codin.agent.events import AgentEvent, Canceled, Failed
+from codin.agent.events import AgentEvent, Failed
 from codin.ids import new_id
 from codin.security import Principal, RunGrant, Scope
 from codin.task._beginnings import Beginnings, Drive
@@ -19,25 +19,24 @@ from codin.task._runs import RootEnded, Runs, new_of
 from codin.task._taking_up import Rights, TakingUp, Works, as_begun, no_works
 from codin.task._watch import Watch
 from codin.task.beginning import first, last_beginning
+from codin.task.control import Control
 from codin.task.conversation import (
     Conversation,
     ForgivingConversation,
     NoConversation,
     taken_over,
 )
-from codin.task.errors import LogError, StaleAnswer, TaskEnded, TaskError
+from codin.task.errors import LogError, StaleAnswer, TaskError
 from codin.task.log.base import EventLog
 from codin.task.log.entries import Entry
-from codin.task.log.follow import follow
 from codin.task.log.leases import Lease
 from codin.task.log.rows import NewTask, TaskRow
-from codin.task.owner import is_dead, new_owner
+from codin.task.owner import new_owner
 from codin.task.projection import to_json
 from codin.task.recalling import drop_recalled
 from codin.task.recovery import Recovery
 from codin.task.remembering import NothingRemembered, Remembering
 from codin.task.scheduler import RunLimits, Scheduler
-from codin.task.states import INTERRUPTED, TERMINAL
 from codin.task.urgency import urgency_of
 from codin.task.work import ParentTask, Run, Work
 
@@ -126,6 +125,14 @@ class TaskRunner:
         )
         self._runs.begun, self._runs.room = self._watch.start, self._watch.nudge
         self._runs.doubtful = self._watch.doubt
+        self.control = Control(
+            log,
+            self._runs,
+            self._recovery,
+            self._watch,
+            patience_seconds=lease_seconds + 2 * pulse_seconds,
+        )
+        """Cancels, pauses and holds tasks."""
         self._takes_over = takes_over
         self._closing = False
 
@@ -232,7 +239,7 @@ class TaskRunner:
         drop_recalled(message)
         new = new_of(row)
         with self._doubting(principal, row.task_id):
-            lease = await self._claim(row)
+            lease = await self._recovery.claim(row)
             if lease is None:
                 raise TaskError(f"task {row.task_id} does not wait for an answer any more")
             seq = (await self._check_answer(principal, lease, message)).last_seq + 1
@@ -247,109 +254,6 @@ class TaskRunner:
             entries = [Entry("message", said), working(message), beginning.entry()]
             await self.log.append(lease, entries)
         return seq + 1, await self._runs.go_on(row, work, beginning, lease, said)
-
-    async def cancel(self, principal: Principal, task_id: str, reason: str = "") -> TaskRow:
-        """Stop a task, in whatever process it runs, and give how it stands once that is logged.
-
-        Raises:
-            UnknownTask: there is none for this principal.
-            TaskEnded: it is over already.
-        """
-        row = await self.log.task(principal, task_id)
-        if row.ended:
-            raise TaskEnded(f"task {task_id} has ended ({row.state}): there is nothing to cancel")
-        reason = reason or "canceled by its user"
-        active = self._runs.get(task_id)
-        if active is not None:
-            await active.cancel(reason)
-        else:
-            await self._cancel_elsewhere(principal, row, reason)
-        row = await self.log.task(principal, task_id)
-        if row.interrupted:  # its run ended with a question just then
-            await self._cancel_elsewhere(principal, row, reason)
-        return await self.log.task(principal, task_id)
-
-    async def pause(self, principal: Principal, task_id: str) -> TaskRow:
-        """Have a task, and all that was begun for it, go no further until it is resumed, in
-        whatever process it runs; what it is doing is made again then, as after a crash.
-
-        Raises:
-            UnknownTask: there is none for this principal.
-            TaskEnded: it is over already.
-        """
-        row = await self.log.request_pause(principal, task_id, paused=True)
-        here = [one for one in self._runs if task_id in (one.run.task_id, one.run.goal_id)]
-        await asyncio.gather(*(active.pause() for active in here))
-        return row
-
-    async def unpause(self, principal: Principal, task_id: str) -> TaskRow:
-        """Have a paused task go on.
-
-        Raises:
-            UnknownTask: there is none for this principal.
-            TaskEnded: it is over.
-        """
-        row = await self.log.request_pause(principal, task_id, paused=False)
-        self._watch.start()
-        self._watch.nudge()
-        return row
-
-    @asynccontextmanager
-    async def held(self, principal: Principal, task_id: str) -> AsyncIterator[Lease]:
-        """The lease of a task that is at work, with nobody who runs it meanwhile; what it has begun
-        goes on, and so does it afterwards.
-
-        Raises:
-            UnknownTask: there is none for this principal.
-            TaskEnded: it is over.
-            TaskError: whoever runs it does not let go of it.
-        """
-        was = (await self.log.task(principal, task_id)).paused
-        row = await self.log.request_pause(principal, task_id, paused=True, below=False)
-        try:
-            lease = await self._free(row)
-            try:
-                yield lease
-            finally:
-                await self.log.release(lease)
-        finally:
-            if not was:
-                with suppress(TaskEnded):
-                    await self.log.request_pause(principal, task_id, paused=False, below=False)
-                self._watch.start()
-                self._watch.nudge()
-
-    async def _free(self, row: TaskRow) -> Lease:
-        """The lease of a paused task, once whoever runs it has let go of it."""
-        active = self._runs.get(row.task_id)
-        if active is not None:
-            await active.leave()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._lease_seconds + 2 * self._pulse_seconds):
-                while (lease := await self._claim(row)) is None:
-                    if (await self.log.task(row.principal, row.task_id)).ended:
-                        raise TaskEnded(f"task {row.task_id} has ended meanwhile")
-                    await asyncio.sleep(self._pulse_seconds / 4)
-                return lease
-        raise TaskError(f"task {row.task_id} is not let go of by the process that runs it")
-
-    async def take(self, principal: Principal, task_id: str) -> bool:
-        """Have a task that nobody runs, because it is paused or was left behind, go on here, with
-        what was begun for it; whether it does, and is not in the hands of another process.
-
-        Raises:
-            UnknownTask: there is none for this principal.
-            TaskEnded: it is over.
-        """
-        row = await self.unpause(principal, task_id)
-        below = [
-            one
-            for one in await self.log.unfinished()
-            if one.goal_id == task_id != one.task_id and one.principal == row.principal
-        ]
-        for one in below:
-            await self._recovery.take(one)
-        return not row.interrupted and await self._recovery.take(row)
 
     async def wait(self, task_id: str) -> None:
         """Return when this process does not run the task (any more)."""
@@ -407,13 +311,6 @@ class TaskRunner:
             self._watch.doubt(principal, task_id)
             raise
 
-    async def _claim(self, row: TaskRow) -> Lease | None:
-        """The task's lease, unless a process that lives has it."""
-        dead = row.owner if row.owner is not None and is_dead(row.owner) else None
-        return await self.log.claim(
-            row.principal, row.task_id, owner=self.owner, ttl=self._lease_seconds, dead=dead
-        )
-
     async def _check_answer(self, principal: Principal, lease: Lease, message: Message) -> TaskRow:
         """How the task stands now that nobody else can answer: what is asked may be another thing
         than before."""
@@ -441,20 +338,6 @@ class TaskRunner:
     def _check_open(self) -> None:
         if self._closing:
             raise TaskError("the platform is being stopped and takes no new task")
-
-    async def _cancel_elsewhere(self, principal: Principal, row: TaskRow, reason: str) -> None:
-        lease = await self._claim(row)
-        if lease is not None:
-            await self._recovery.end(row, lease, Canceled(message=reason))
-            return
-        await self.log.request_cancel(principal, row.task_id)
-        with suppress(TimeoutError):
-            # Should its process be dead, whoever takes it over cancels it.
-            async with asyncio.timeout(self._lease_seconds + 2 * self._pulse_seconds):
-                async for _ in follow(
-                    self.log, principal, row.task_id, until=TERMINAL | INTERRUPTED
-                ):
-                    pass
 
 
 async def _not_here() -> None:

@@ -77,7 +77,7 @@ class Tasks:
             UnknownTask: there is none for this principal.
             TaskEnded: it is over.
         """
-        return await self._runner.cancel(principal, task_id)
+        return await self._runner.control.cancel(principal, task_id)
 
     async def events(
         self, principal: Principal, task_id: str, *, after: int = 0, wait: bool = False
