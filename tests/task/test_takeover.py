@@ -16,7 +16,6 @@ import pytest
 from codin.agent.base import Task as AgentTask
 from codin.agent.events import AgentEvent, Failed, InputRequest, TextDelta, TextFinal
 from codin.memory.inmemory import InMemoryMemory
-from codin.model.record import ModelRecord
 from codin.security import LOCAL_USER, Principal, RunGrants, Scope
 from codin.task import (
     AgentRequestHandler,
@@ -28,7 +27,6 @@ from codin.task import (
     SqliteEventLog,
     TaskRunner,
 )
-from codin.task.asking import AskingWork
 from codin.task.conversation import MemoryConversation
 from codin.task.log.entries import Adopt
 from codin.task.log.follow import follow
@@ -520,46 +518,3 @@ async def test_what_a_process_hands_over_goes_on_in_another(log: EventLog) -> No
     assert await other.recover() == [task.id]
     assert (await end_of(log, task.id))["state"] == COMPLETED
     await other.aclose()
-
-
-async def test_a_run_that_only_ends_its_processes_is_ended(log: EventLog) -> None:
-    async def deadly(task: AgentTask) -> AsyncGenerator[AgentEvent, None]:
-        yield TextFinal(message_id="m", text="here it comes")
-        begun.set()
-        await asyncio.sleep(60)
-
-    agent = SmallAgent(deadly)
-    work = AskingWork(
-        *(agent, agent.info, RunServices(grants=RunGrants())), log=log, record=ModelRecord()
-    )
-    task: Any = None
-    attempts = 0
-    while attempts < 10:
-        attempts += 1
-        begun = asyncio.Event()
-        runner = TaskRunner(
-            log,
-            lease_seconds=30,
-            pulse_seconds=PULSE,
-            works=lambda principal, agent_id: work,
-            limits=RunLimits(stalls=3),
-        )
-        if task is None:
-            handler = AgentRequestHandler(agent.id, lambda _: work, runner)
-            request = send_request("red")
-            request.configuration.return_immediately = True
-            task = await handler.on_message_send(request, call_context())
-        else:
-            await runner.recover()
-        if (await log.task(LOCAL_USER, task.id)).ended:
-            await runner.aclose()
-            break
-        await asyncio.wait_for(begun.wait(), 30)
-        await asyncio.sleep(0.1)
-        await runner.aclose(hand_over=True)
-    assert attempts == 5
-    end = await end_of(log, task.id)
-    assert end["state"] == FAILED
-    assert "got no further" in str(end)
-    texts = [event for event in await log.read(LOCAL_USER, task.id) if event.kind == "artifact"]
-    assert len(texts) == 1, "what was said is said once"

@@ -59,6 +59,11 @@ class ActiveRun:
         await self.run.say({"type": "paused"})
         await self.leave()
 
+    async def hand_over(self) -> None:
+        """Stop the work so that another process goes on with it: it is not what ended this one."""
+        await self.run.say({"type": "handed_over"})
+        await self.leave()
+
     async def leave(self) -> None:
         """Stop the work without a word, and return when another process may go on with it, from all
         that was said."""

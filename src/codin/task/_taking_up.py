@@ -88,12 +88,18 @@ class TakingUp:
         if row.parent_id is not None and (await self._log.task(row.principal, row.parent_id)).ended:
             return interrupted("the task that it was a step of has ended")
         if row.state != SUBMITTED:
-            beginning = beginning.repeated(row)
+            beginning = beginning.repeated(row, waited=await self._waits(row))
         if beginning.stalled >= self._stalls:
             return interrupted(
                 f"it was begun {beginning.attempt - 1} times, and got no further the last times"
             )
         return beginning
+
+    async def _waits(self, row: TaskRow) -> bool:
+        """Whether the task only waits for its steps: those may be what ends its processes."""
+        steps = await self._log.steps(row.principal, row.task_id)
+        below = [one.child_id for one in steps if one.state == "working" and one.child_id]
+        return any([not (await self._log.task(row.principal, one)).ended for one in below])
 
     async def _taking_up(
         self, row: TaskRow, work: Work, beginning: Beginning, lease: Lease

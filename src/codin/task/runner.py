@@ -296,7 +296,7 @@ class TaskRunner:
         await self._beginnings.settled()
         runs = list(self._runs)
         if hand_over:
-            await asyncio.gather(*(run.leave() for run in runs), return_exceptions=True)
+            await asyncio.gather(*(run.hand_over() for run in runs), return_exceptions=True)
         else:
             await asyncio.gather(*(run.cancel(reason) for run in runs), return_exceptions=True)
         await self._watch.stop()

@@ -19,8 +19,8 @@ class RunLimits:
     """How many runs of agents a process has at a time: in all, of one tenant, of the agents that
     have a limit of their own, and of those that run in one runtime, by its name. A process with
     none takes tasks and leaves them to others.
-    A run that got no further ``stalls`` times in a row is not begun again: it is probably what ends
-    its processes.
+    A run that got no further ``stalls`` times in a row, and did not just wait for others or was
+    handed over, is not begun again: it is probably what ends its processes.
 
     Goals, and agents that are called by agents, are not counted: they wait for others, or those
     wait for them.

@@ -32,7 +32,9 @@ _LIFE_SECONDS = (0.2, 2.0)
 """How long a worker goes on before something befalls it."""
 _DOOM_SECONDS = 6.0
 """How long it may take to come by the moment of its death."""
-_PASSAGES = 60
+_PASSAGES = 200
+"""How often at most a worker comes by that moment first: enough that it gets some of its work done,
+after it has taken up what another has left."""
 _RUNS = 16
 _LAST_SECONDS = 300.0
 """How long what is left may take once nothing befalls anybody."""
