@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -214,11 +215,15 @@ async def test_closing_lets_go_of_all_connections(url: str) -> None:
         await database.open()
 
 
+async def _until(go: asyncio.Event, _: object) -> None:
+    await go.wait()
+
+
 async def test_who_is_cancelled_while_a_connection_comes_free_is(url: str) -> None:
     async with PostgresDatabase(url, connections=1) as database:
         for turns in range(60):
             go = asyncio.Event()
-            first = asyncio.create_task(database.run(lambda _, go=go: go.wait()))  # type: ignore[misc]
+            first = asyncio.create_task(database.run(partial(_until, go)))
             await asyncio.sleep(0.005)
             second = asyncio.create_task(database.run(lambda _: asyncio.sleep(60)))
             await asyncio.sleep(0.005)

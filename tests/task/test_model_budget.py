@@ -222,13 +222,17 @@ async def test_an_answer_from_the_record_uses_nothing(
 
 
 class Frugal(Planner):
-    """Plans with a model, and has the plan use no more than ``budget``."""
+    """Plans with a model, unless the ``first`` plan is given, and has the plan use no more than
+    ``budget``."""
 
-    def __init__(self, planner: LLMPlanner, **budget: Any) -> None:
+    def __init__(self, planner: LLMPlanner, first: Plan | None = None, **budget: Any) -> None:
         self._planner = planner
+        self._first = first
         self._budget = Budget(**budget)
 
     async def plan(self, request: PlanRequest) -> Plan:
+        if self._first is not None:
+            return self._first
         plan = await self._planner.plan(request)
         return plan.model_copy(update={"budget": self._budget})
 
@@ -261,8 +265,7 @@ async def test_what_it_takes_to_plan_anew_counts(
         {"id": "bad", "agent": "w", "needs": ["good"], "retry": {"attempts": 1}},
         budget={"tokens": 50},
     )
-    planner = Frugal(models.planner)
-    planner.plan = Fixed(plan).plan  # type: ignore[method-assign]
+    planner = Frugal(models.planner, plan)
     agents = {"w": worker, "other": Worker()}
     task = await reach(models.house(runner, planner, **agents))
     assert error_type(task) == "BudgetExceeded"

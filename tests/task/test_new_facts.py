@@ -423,6 +423,17 @@ async def test_an_agents_task_still_takes_no_message_while_it_works(
     await handler.on_get_task(GetTaskRequest(id=task.id), call_context())
 
 
+async def gone_on(log: EventLog, planner: Fixed, scout: Scout, task_id: str, *let: str) -> Task:
+    """The goal, once another process has brought it to its end."""
+    other = second_runner(log)
+    manager = house(other, planner, {"w": scout})
+    scout.let(*let)
+    await manager.start()
+    task = await ended(manager, log, task_id)
+    await other.aclose()
+    return task
+
+
 async def test_what_was_told_before_a_restart_is_heeded_after_it(
     runner: TaskRunner, log: EventLog
 ) -> None:
@@ -436,12 +447,7 @@ async def test_what_was_told_before_a_restart_is_heeded_after_it(
     await manager.aclose(hand_over=True)
     assert not planner.asked
 
-    other = second_runner(log)
-    manager = house(other, planner, {"w": scout})
-    scout.let("a end", "c")
-    await manager.start()
-    task = await ended(manager, log, task_id)
-    await other.aclose()
+    task = await gone_on(log, planner, scout, task_id, "a end", "c")
     assert planner.asked == [(["a"], ["w in step 'a': It is another one."])]
     assert len(await payloads(log, task, "facts")) == 1
     assert answer_of(task) == "c is done"
@@ -484,12 +490,7 @@ async def test_a_plan_that_was_made_anew_is_not_made_anew_after_a_restart(
     await scout.until("a", "c")
     await manager.aclose(hand_over=True)
 
-    other = second_runner(log)
-    manager = house(other, planner, {"w": scout})
-    scout.let("c")
-    await manager.start()
-    task = await ended(manager, log, task_id)
-    await other.aclose()
+    task = await gone_on(log, planner, scout, task_id, "c")
     assert len(planner.asked) == 1
     assert len(await payloads(log, task, "plan")) == 2
     assert answer_of(task) == "c is done"

@@ -42,14 +42,8 @@ class AgentPlanner(Planner):
         Raises:
             PlanningFailed: it gives none that can be run.
         """
-        request = self._without_itself(request)
-        said = (
-            f"{_question(request)}\n\nThis plan was begun: {json.dumps(plan.shown())}\n"
-            f"Step {failed_step.id} has failed: {shortened(error)}\n"
-            "Give the plan with which the goal is reached all the same. Leave the steps that are"
-            " done as they are, and give new steps new ids."
-        )
-        mended = await self._asked(request, said)
+        failed = f"Step {failed_step.id} has failed: {shortened(error)}"
+        mended = await self._asked_anew(request, plan, failed)
         why = f"{failed_step.id} failed ({error[:300]}). {mended.reason}".strip()
         return plan.with_steps(mended.steps, why)
 
@@ -61,16 +55,22 @@ class AgentPlanner(Planner):
         Raises:
             PlanningFailed: it gives none that can be run.
         """
+        since = (
+            f"Steps that are done: {', '.join(done) or 'none'}\n"
+            f"What has come to be known since:\n{listed(facts)}"
+        )
+        new = await self._asked_anew(request, plan, since)
+        return plan.with_steps(new.steps, new.reason)
+
+    async def _asked_anew(self, request: PlanRequest, plan: Plan, since: str) -> Plan:
+        """The agent's plan in place of one that was begun, told what has come ``since``."""
         request = self._without_itself(request)
         said = (
-            f"{_question(request)}\n\nThis plan was begun: {json.dumps(plan.shown())}\n"
-            f"Steps that are done: {', '.join(done) or 'none'}\n"
-            f"What has come to be known since:\n{listed(facts)}\n"
-            "Give the plan with which the goal is reached now. Leave the steps that are done as"
-            " they are, and give new steps new ids."
+            f"{_question(request)}\n\nThis plan was begun: {json.dumps(plan.shown())}\n{since}\n"
+            "Give the plan with which the goal is reached all the same. Leave the steps that are"
+            " done as they are, and give new steps new ids."
         )
-        new = await self._asked(request, said)
-        return plan.with_steps(new.steps, new.reason)
+        return await self._asked(request, said)
 
     async def _asked(self, request: PlanRequest, question: str) -> Plan:
         problems: list[str] = []

@@ -50,10 +50,9 @@ class WorkerProcess:
         name = owner.partition("/")[2]
         return self._process is not None and name.startswith(f"{self._process.pid}.")
 
-    async def kill(self, seconds: float = 0.0) -> bool:
-        """Wait ``seconds`` for it to die at its moment, and kill it when it does not; whether it
-        did."""
-        died = await self._ended(seconds) if seconds else not self.alive
+    async def kill(self) -> bool:
+        """Kill it, unless it died at its moment; whether it did."""
+        died = not self.alive
         self._send(signal.SIGKILL)
         await self._ended(_GONE_SECONDS)
         return died

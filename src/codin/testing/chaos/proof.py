@@ -22,7 +22,7 @@ from codin.testing.chaos.audit import Audit, Findings
 from codin.testing.chaos.fleet import WorkerProcess
 from codin.testing.chaos.ledger import EffectLedger
 from codin.testing.chaos.team import manager_over
-from codin.testing.kills.doom import MOMENTS, Moment
+from codin.testing.kills.doom import MOMENTS
 from codin.testing.tasks import call_context, send_request
 
 Store = Literal["sqlite", "postgres"]
@@ -30,8 +30,6 @@ Restart = Callable[[], None]
 
 _LIFE_SECONDS = (0.2, 2.0)
 """How long a worker goes on before something befalls it."""
-_DOOM_SECONDS = 6.0
-"""How long it may take to come by the moment of its death."""
 _PASSAGES = 200
 """How often at most a worker comes by that moment first: enough that it gets some of its work done,
 after it has taken up what another has left."""
@@ -112,8 +110,8 @@ class ChaosProof:
             sending = asyncio.create_task(self._send_all(log))
             try:
                 await asyncio.gather(*(worker.start() for worker in self._fleet))
-                for number in range(self._kills):
-                    await self._befall(log, number)
+                while self._report.kills < self._kills:
+                    await self._befall(log)
                 await sending
                 await self._all_done(log)
             finally:
@@ -139,10 +137,12 @@ class ChaosProof:
         finally:
             await manager.aclose()
 
-    def _call_for_goals(self, number: int) -> None:
-        """Have as many of the goals sent as this is of what befalls the workers."""
-        before, now = (self._report.goals * done // self._kills for done in (number, number + 1))
-        for _ in range(now - before):
+    def _count(self, what: str) -> None:
+        """Something befell a worker: as much of the goals is sent as this is of all that does."""
+        self._befell[what] += 1
+        before = self._report.goals * self._report.kills // self._kills
+        self._report.kills += 1
+        for _ in range(self._report.goals * self._report.kills // self._kills - before):
             self._due.release()
 
     async def _send(self, manager: Any, number: int) -> None:
@@ -156,21 +156,21 @@ class ChaosProof:
             else:
                 return
 
-    async def _befall(self, log: EventLog, number: int) -> None:
-        self._call_for_goals(number)
+    async def _befall(self, log: EventLog) -> None:
         await asyncio.sleep(self._random.uniform(*_LIFE_SECONDS))
+        for worker in self._fleet:
+            if not worker.alive:  # since its moment came
+                await self._kill(worker)
         worker = await self._at_work(log)
-        self._report.kills += 1
-        match number % 10:
+        match self._report.kills % 10:
             case 8:
-                self._befell["stopped and continued"] += 1
+                self._count("stopped and continued")
                 await worker.freeze()
             case 9 if self._restart is not None:
-                self._befell["database restarted"] += 1
+                self._count("database restarted")
                 await asyncio.to_thread(self._restart)
             case _:
-                moment = MOMENTS[number % len(MOMENTS)]
-                await self._kill(worker, moment)
+                await self._kill(worker)
 
     async def _at_work(self, log: EventLog) -> WorkerProcess:
         """One of the workers: of those that have something to do, if any does within a while."""
@@ -184,11 +184,12 @@ class ChaosProof:
             await asyncio.sleep(_RETRY_SECONDS)
         return self._random.choice(self._fleet)
 
-    async def _kill(self, worker: WorkerProcess, moment: Moment) -> None:
-        """Kill the worker, and start another that dies at ``moment`` before its next death."""
+    async def _kill(self, worker: WorkerProcess) -> None:
+        """Kill the worker, unless it died by itself, and start another that dies at a moment of the
+        platform's, if it comes by that before it is killed."""
         died = await worker.kill()
-        self._befell["killed at a failpoint" if died else "killed at random"] += 1
-        await worker.start(moment, self._random.randint(1, _PASSAGES))
+        self._count("killed at a failpoint" if died else "killed at random")
+        await worker.start(self._random.choice(MOMENTS), self._random.randint(1, _PASSAGES))
 
     async def _all_done(self, log: EventLog) -> None:
         """Wait for the last goals, with workers that nothing befalls any more."""
