@@ -59,7 +59,7 @@ async def test_a_task_of_another_process_can_be_canceled(serve: Serve, open_log:
     assert row.state == "TASK_STATE_CANCELED"
     assert [e async for e in stream][-1].status.state == TaskState.TASK_STATE_CANCELED
     with pytest.raises(UnknownTask):
-        await other.cancel(BOB, task.id)
+        await other.control.cancel(BOB, task.id)
     await other.aclose()
     await other_log.close()
 

@@ -23,7 +23,7 @@ from codin.gateway.a2a import AgentsApp, Serving, a2a_routes
 from codin.gateway.api import PageApi
 from codin.gateway.auth import GuardMiddleware
 from codin.gateway.base import GatewayParts
-from codin.gateway.errors import LimitReached, inside, is_away
+from codin.gateway.errors import LimitReached, inside
 from codin.gateway.headers import SecurityHeadersMiddleware
 from codin.gateway.health import health_routes
 from codin.gateway.jwks import jwks_routes
@@ -33,6 +33,7 @@ from codin.gateway.responses import error_response, limit_response
 from codin.gateway.sdk_logs import quiet_client_faults
 from codin.gateway.streams import StreamLimits
 from codin.security import ForbiddenError
+from codin.task.errors import is_away
 
 logger = logging.getLogger(__name__)
 

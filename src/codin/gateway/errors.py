@@ -5,18 +5,13 @@ from __future__ import annotations
 import math
 
 from codin.errors import CodinError
-from codin.task.errors import DamagedArtifact, LogError, LogVersionError
+from codin.task.errors import is_away
 
 _UNEXPECTED = "something went wrong here; the server's log has it"
 _AWAY = (
     "the platform's database cannot be used at the moment, because it is away or its disk is full:"
     " what was acknowledged is kept; send the same again later"
 )
-
-
-def is_away(error: Exception) -> bool:
-    """Whether it is that the database cannot be used, which may be over when it is tried again."""
-    return isinstance(error, LogError) and not isinstance(error, DamagedArtifact | LogVersionError)
 
 
 def inside(error: Exception) -> str:

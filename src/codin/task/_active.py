@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from codin.agent.events import Canceled, EndEvent, Failed
 from codin.agent.response import failure
-from codin.task.errors import FencedError
+from codin.task.errors import FencedError, is_away
 from codin.task.recovery import past_deadline
 from codin.task.work import Run, Work
 
@@ -82,7 +82,7 @@ class ActiveRun:
 
         Raises:
             FencedError: the task is in other hands now; the work is stopped.
-            TaskError: the log took it no more; the work is stopped.
+            TaskError: the log took it no more, or could not be read; the work is stopped.
         """
         try:
             await self._driven(await self._seconds(), ending)
@@ -150,6 +150,8 @@ class ActiveRun:
             return Failed(error_type="Stopped", message=f"{self._work.id} ended without an answer")
         error = performing.exception()
         if error is not None:
+            if is_away(error):
+                raise error
             _log.debug("the work of task %s failed", self.run.task_id, exc_info=error)
             return failure(error)
         return performing.result()

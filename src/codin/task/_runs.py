@@ -19,7 +19,7 @@ from codin.task._paused import kept_with
 from codin.task._run_calls import Reply
 from codin.task.beginning import Beginning, message_at
 from codin.task.conversation import Conversation, answered
-from codin.task.errors import FencedError, TaskError
+from codin.task.errors import FencedError, TaskError, is_away
 from codin.task.journal import Journal
 from codin.task.log.base import EventLog
 from codin.task.log.leases import Lease
@@ -126,8 +126,9 @@ class Runs:
             stopped = True  # the lease was given back with the last event
         except FencedError as error:
             _log.log(logging.DEBUG if active.left else logging.WARNING, "%s", error)
-        except Exception:
-            _log.exception("the run of task %s could not be brought to its end", new.task_id)
+        except Exception as error:
+            told = "the run of task %s could not be brought to its end, and will be begun again: %s"
+            _log.warning(told, new.task_id, error, exc_info=not is_away(error))
             self.doubtful(active.run.principal, new.task_id)
         finally:
             if not stopped:

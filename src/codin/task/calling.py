@@ -147,7 +147,7 @@ class AgentCalls:
                 await made.mark("canceled")
             raise
         except Exception as error:
-            await made.mark("failed", error=str(error))
+            await made.mark("failed", error=str(error))  # which is dropped where the log is away
             raise
         return await self._marked(made, attempt.end), attempt
 

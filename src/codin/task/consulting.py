@@ -111,6 +111,8 @@ class Consultations:
                 if reply is not None and isinstance(attempt.end, InputRequest):
                     call, attempt = await self._calls.answered(call, reply.message, heard)
         except (CodinError, A2AError) as error:
+            if run.broken_by(error):
+                raise RunEnded(f"the run of task {run.task_id} is over: {error}") from error
             raise ToolFailed(f"{agent_id} could not be asked: {error}") from error
         if isinstance(attempt.end, InputRequest):
             await self._pass_up(call, key, attempt.end)

@@ -135,7 +135,8 @@ class Dispatcher:
                     for event in decoder.decode(response):
                         attempt.apply(event)
                         await said(event)
-        except BaseException:
+        except BaseException as error:
+            self._run.broken_by(error)
             if attempt.child_id and not self._run.lost:
                 await self.stop(step, attempt.child_id)
             raise

@@ -73,6 +73,11 @@ class DamagedArtifact(ArtifactError):
         )
 
 
+def is_away(error: BaseException) -> bool:
+    """Whether it is that the log cannot be used, which may be over when it is tried again."""
+    return isinstance(error, LogError) and not isinstance(error, DamagedArtifact | LogVersionError)
+
+
 class UnknownArtifact(TaskError, NotFoundError):
     """No such content for this caller; unknown and somebody else's look the same."""
 

@@ -16,6 +16,7 @@ from codin.model.record import ModelRecord
 from codin.security import Principal
 from codin.task.budget import BudgetWatch
 from codin.task.dispatch import Dispatcher, Handlers
+from codin.task.errors import is_away
 from codin.task.files import FilesBefore, GoalFiles
 from codin.task.findings import answer, reached
 from codin.task.goal_plans import GoalPlans
@@ -167,6 +168,8 @@ class GoalWork:
         try:
             new = await self._plans.revised(run, steps, self._agents(run), facts)
         except CodinError as error:
+            if is_away(error):
+                raise
             await run.say({"type": KEPT, "error": str(error), **because})
         else:
             await steps.begin(new, **because)
@@ -196,6 +199,9 @@ class GoalWork:
             if working.done():
                 return working.result()
             used_up = watching.result()
+        except Exception as error:
+            run.broken_by(error)  # before what runs is canceled
+            raise
         finally:
             watching.cancel()
             working.cancel()

@@ -14,6 +14,7 @@ from codin.agent.planning.plan import Plan, PlanError
 from codin.agent.planning.planner import Planner, PlanningFailed, PlanRequest
 from codin.agent.planning.step import Step
 from codin.errors import CodinError
+from codin.task.errors import is_away
 from codin.task.files import GoalFiles
 from codin.task.log.base import EventLog
 from codin.task.new_facts import Fact
@@ -81,6 +82,8 @@ class GoalPlans:
             new = await self._planner.repair(request, plan, failed.step, failed.reason)
             new.check(agents, max_steps=self._max_steps)
         except CodinError as error:
+            if is_away(error):
+                raise
             _log.info("the plan of task %s could not be mended: %s", run.task_id, error)
             return None
         return new

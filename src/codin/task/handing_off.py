@@ -94,6 +94,8 @@ class HandOffs:
         try:
             await self._calls.admit(post.run, agent_id, message_of(post.run, ""))
         except CodinError as error:
+            if post.run.broken_by(error):
+                raise RunEnded(f"the run of task {grant.task_id} is over: {error}") from error
             raise ToolFailed(f"it cannot be handed to {agent_id}: {error}") from error
         if post.promised:
             raise ToolFailed(f"the conversation has been handed to {post.promised} already")

@@ -59,6 +59,7 @@ class Journal:
         self._delta: TextDelta | None = None
         self._closed = False
         self._over = False
+        self._failure: Exception | None = None
         self._count = 0
         self._done = 0
         self._filled = Signal()
@@ -115,8 +116,18 @@ class Journal:
         if self._writer is not None:
             self._writer.cancel()
 
+    def fail(self, error: Exception) -> None:
+        """Write no more, because of ``error``: as if the log had not taken something."""
+        if self._failure is None:
+            broken, self._failure = self._broken, error
+            self.close()
+            if broken is not None:
+                broken()
+
     def check(self) -> None:
-        """Return when nothing has gone wrong so far. Raises as ``run``."""
+        """Return when nothing has gone wrong so far. Raises as ``run``, and what it failed by."""
+        if self._failure is not None:
+            raise self._failure
         if self._writer is not None and self._writer.done() and not self._writer.cancelled():
             self._writer.result()
 

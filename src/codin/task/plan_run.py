@@ -118,6 +118,9 @@ class PlanRun:
                     await self._done(queue, job)
                 if failed and not finish:
                     _cancel(running)
+        except Exception as error:
+            self.steps.run.broken_by(error)  # before what runs is canceled
+            raise
         finally:
             _cancel(running)
             if running:
@@ -163,6 +166,9 @@ class PlanRun:
             if step.id in self.outputs:
                 queue.done(step)
                 continue
+            row = self.steps.rows[step.id]
+            if row.state == "failed":  # for good, and the process ended before anything came of it
+                return StepFailure(step, row.error or "it failed")
             if not self._goes_on(step.id):
                 continue
             try:

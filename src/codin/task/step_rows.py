@@ -10,6 +10,7 @@ from codin.agent.a2a import user_message
 from codin.agent.events import Completed, InputRequest
 from codin.agent.planning.step import Step
 from codin.task.dispatch import Attempt, Dispatcher
+from codin.task.errors import is_away
 from codin.task.log._json import digest
 from codin.task.log.rows import StepRow
 from codin.task.step_jobs import Job
@@ -68,6 +69,8 @@ class StepRows:
         try:
             attempt = await dispatcher.send(step, message, begun)
         except Exception as problem:
+            if is_away(problem):
+                raise
             attempt = Attempt(end=failure(problem))
         except BaseException:
             await self.mark(step.id, state="canceled")

@@ -21,6 +21,7 @@ from codin.agent.planning.plan import Plan
 from codin.agent.planning.step import Check, Judge, Retry
 from codin.agent.response import failure
 from codin.task.dispatch import Attempt, Dispatcher, answer_to
+from codin.task.errors import is_away
 from codin.task.files import FilesBefore, GoalFiles
 from codin.task.findings import StepOutput, step_message
 from codin.task.new_facts import GoalFacts
@@ -122,13 +123,10 @@ class StepRun:
                 attempt = await self.dispatcher.send(job.named, message, begun, said)
             if goes_on and attempt.child_id:
                 await self.facts.look(job, attempt.child_id)
-        except MissingOutput as missing:
-            return Failed(error_type="MissingOutput", message=str(missing))
         except Exception as problem:
-            if isinstance(problem, TimeoutError) and limit.expired():
-                took = f"it took longer than the {job.step.seconds:g} s of its step"
-                return Failed(error_type="Timeout", message=took)
-            return failure(problem)
+            if is_away(problem):
+                raise
+            return _problem(problem, limit, job)
         if not isinstance(attempt.end, Completed):
             return attempt.end
         return await self.take(job, attempt)
@@ -194,6 +192,16 @@ class StepRun:
 
     async def _files(self) -> dict[str, int]:
         return await self.files.state(self.run.principal, self.run.goal_id)
+
+
+def _problem(problem: Exception, limit: asyncio.Timeout, job: Job) -> Failed:
+    """What went wrong with an attempt, as its end."""
+    if isinstance(problem, MissingOutput):
+        return Failed(error_type="MissingOutput", message=str(problem))
+    if isinstance(problem, TimeoutError) and limit.expired():
+        took = f"it took longer than the {job.step.seconds:g} s of its step"
+        return Failed(error_type="Timeout", message=took)
+    return failure(problem)
 
 
 def reason_of(end: EndEvent) -> str:

@@ -25,6 +25,7 @@ from codin.task._entries import told
 from codin.task._paused import Kept
 from codin.task._run_calls import Reply, RunCalls
 from codin.task.beginning import Beginning
+from codin.task.errors import is_away
 from codin.task.journal import Journal
 from codin.task.log.entries import Adopt, Entry
 from codin.task.log.rows import Lane, StepRow
@@ -126,6 +127,16 @@ class Run:
         """
         if not (await self.journal.put(Entry("call", dict(call))) and await self.journal.flushed()):
             raise RunEnded(f"the run of task {self.task_id} is over: its calls are not recorded")
+
+    def broken_by(self, error: BaseException) -> bool:
+        """Whether ``error`` is that the log cannot be used. Then it is no end of the run: nothing
+        more of it is told, what it began is left alone, and it is made again when the log can be
+        used."""
+        if not (isinstance(error, Exception) and is_away(error)):
+            return False
+        self.lost = True
+        self.journal.fail(error)
+        return True
 
     def recall(self, texts: Mapping[str, str]) -> None:
         """These messages were said in it before, by id."""

@@ -31,11 +31,12 @@ from codin.gateway.a2a.calling import (
 )
 from codin.gateway.a2a.operations import OPERATIONS, Operation
 from codin.gateway.a2a.streaming import update_stream
-from codin.gateway.errors import LimitReached, inside, is_away
+from codin.gateway.errors import LimitReached, inside
 from codin.gateway.quota import turn_of
 from codin.gateway.responses import FastJson, rest_limit_response
 from codin.gateway.streams import StreamLimits
 from codin.security import ForbiddenError
+from codin.task.errors import is_away
 from codin.task.handler import AgentRequestHandler
 
 _log = logging.getLogger(__name__)

@@ -17,8 +17,9 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from codin.errors import CodinError, InvalidInputError, NotFoundError
-from codin.gateway.errors import LimitReached, Unauthenticated, inside, is_away
+from codin.gateway.errors import LimitReached, Unauthenticated, inside
 from codin.security import ForbiddenError
+from codin.task.errors import is_away
 
 logger = logging.getLogger(__name__)
 
