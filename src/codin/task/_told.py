@@ -93,6 +93,11 @@ class Told:
             case _:
                 return self._other(event)
 
+    def only(self, prefix: str) -> Told:
+        """This, of which no messages are said again but those whose ids begin so."""
+        self._texts_left = deque(key for key in self._texts_left if key.startswith(prefix))
+        return self
+
     def rest(self) -> list[TextFinal]:
         """What is left to be said when the run has ended: texts that take the place of earlier ones
         and that nobody has said to be whole."""

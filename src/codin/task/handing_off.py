@@ -126,11 +126,13 @@ class Passing:
         self._calls = calls
 
     async def open_step(self, run: Run) -> StepRow | None:
-        """The step by which the task was handed over before it asked something, if it was."""
+        """The step by which the task was handed over before it asked something, or by an attempt
+        before this one, if it was: that may even have seen its end."""
         rows = await self._log.steps(run.principal, run.task_id)
         passed = [row for row in rows if row.step_id.startswith(("handoff-", "route-"))]
-        open_ones = [row for row in passed if row.state == "working" and row.child_id]
-        return open_ones[-1] if open_ones else None
+        again = run.beginning.again
+        going_on = [row for row in passed if row.child_id and (again or row.state == "working")]
+        return going_on[-1] if going_on else None
 
     async def pass_on(self, run: Run, caller: str, to: str, how: How, note: str = "") -> EndEvent:
         """Have the agent ``to`` do the task, with all that has been said in its conversation.
@@ -182,7 +184,9 @@ class PassingWork(AskingWork):
         step = await self._passing.open_step(run)
         if step is not None:
             await self.recall(run, since=1)
-            return await self._passing.go_on(run, self.id, step, self._said)
+            # what its own agent said before is not said again by the one that has the task now
+            said = self._said.only(f"{step.step_id}-")
+            return await self._passing.go_on(run, self.id, step, said)
         post = self._post = self._hand_offs.open(run)
         try:
             end = await self._until_handed(run, post)

@@ -66,6 +66,8 @@ class Audit:
             if row.parent_id is None:
                 self._goal(row)
                 await self._steps(row)
+            elif row.state != COMPLETED:
+                found.say(f"step {row.task_id} is {row.state}: {row.status}")
             self._calls(events)
         self._effects()
         return found
