@@ -15,7 +15,7 @@ from codin.memory._chunk_store import Question
 from codin.memory._found import chunk_of
 from codin.memory._postgres_nearest import indexed
 from codin.memory._postgres_tables import NARROWED, THERE, reach
-from codin.memory._postgres_vectors import vector_text
+from codin.memory._postgres_vectors import Numbers
 from codin.memory._postgres_writing import Collection
 from codin.memory._words import asked_words, plain_words
 from codin.memory.chunks import FoundChunk
@@ -57,7 +57,7 @@ class Search:
             return []
         values = {
             **self._values(),
-            "vector": vector_text(question.vector),
+            "vector": Numbers([question.vector]),
             "limit": question.depth,
         }
         if self.collection.indexed:
@@ -70,10 +70,10 @@ class Search:
                 kind = indexed(space.dimension)
                 rows = await self._rows(
                     f"""WITH near AS MATERIALIZED (
-                            SELECT seq, vector <=> %(vector)s::vector AS distance
+                            SELECT seq, vector <=> %(vector)s::float4[]::vector AS distance
                             FROM memory_vector
                             WHERE dimension = {space.dimension} AND {self._wanted}
-                            ORDER BY vector::{kind} <=> %(vector)s::{kind} LIMIT %(limit)s
+                            ORDER BY vector::{kind} <=> %(vector)s::float4[]::{kind} LIMIT %(limit)s
                         ) SELECT seq, distance FROM near ORDER BY distance, seq""",
                     values,
                 )
@@ -81,7 +81,7 @@ class Search:
                 if len(rows) >= min(question.depth, there):
                     return [(seq, _cosine(distance)) for seq, distance in rows]
         rows = await self._rows(
-            f"""SELECT seq, vector <=> %(vector)s::vector AS distance FROM memory_vector
+            f"""SELECT seq, vector <=> %(vector)s::float4[]::vector AS distance FROM memory_vector
                 WHERE {self._wanted} ORDER BY distance, seq LIMIT %(limit)s""",
             values,
         )

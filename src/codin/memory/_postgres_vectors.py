@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg.adapt import Dumper
@@ -57,8 +56,3 @@ def nth_vector(place: str) -> str:
     numbers of ``%(vectors)s``, of which each has ``%(dimension)s``."""
     begin = f"({place})::int * %(dimension)s::int"
     return f"(%(vectors)s::float4[])[{begin} + 1:{begin} + %(dimension)s::int]::vector"
-
-
-def vector_text(vector: Any) -> str:
-    """A vector as the extension reads it."""
-    return json.dumps(vector.tolist())
