@@ -27,9 +27,8 @@ if TYPE_CHECKING:
 # In a search sorting is the last resort: without figures of a table that was just filled the
 # planner takes comparing all for faster than the index.
 _SETTINGS = (
-    "SET LOCAL hnsw.ef_search = 100",
+    "SET LOCAL hnsw.ef_search = 140",
     "SET LOCAL hnsw.iterative_scan = relaxed_order",
-    "SET LOCAL plan_cache_mode = force_custom_plan",
     "SET LOCAL enable_sort = off",
     "SET LOCAL jit = off",
 )

@@ -24,7 +24,7 @@ from codin.security import Scope
 CHUNK = "id, text, metadata, agent, session, updated, expires"
 """The columns of ``chunk_of``."""
 
-_WORD_ROWS = 4_000
+_WORD_ROWS = 3_000
 """So many matches are ranked: of a question's words the rarest ones, all while there are few."""
 _SATURATION, _LENGTH = 1.2, 0.75
 """BM25's k1 and b."""
@@ -68,7 +68,7 @@ class Search:
             there = await self._count(values, max(bound, question.depth) + 1)
             if there > bound:
                 kind = indexed(space.dimension)
-                rows = await self._rows(
+                rows = await self._ranked(
                     f"""WITH near AS MATERIALIZED (
                             SELECT seq, vector <=> %(vector)s::float4[]::vector AS distance
                             FROM memory_vector
@@ -80,7 +80,7 @@ class Search:
                 # An index gives up after so many that are not wanted.
                 if len(rows) >= min(question.depth, there):
                     return [(seq, _cosine(distance)) for seq, distance in rows]
-        rows = await self._rows(
+        rows = await self._ranked(
             f"""SELECT seq, vector <=> %(vector)s::float4[]::vector AS distance FROM memory_vector
                 WHERE {self._wanted} ORDER BY distance, seq LIMIT %(limit)s""",
             values,
@@ -92,7 +92,7 @@ class Search:
         scope = self.scope
         if scope.agent is None and scope.session is None and not self.question.tags:
             return min(self.collection.vectors, most)
-        rows = await self._rows(
+        rows = await self._ranked(
             f"""SELECT count(*) FROM (
                     SELECT FROM memory_vector WHERE {self._wanted} LIMIT %(most)s
                 ) AS several""",
@@ -124,7 +124,7 @@ class Search:
             values[f"word{number}"] = f"'{word}'"
         # Too common words count only for those that have another one.
         sought = " | ".join(f"'{word}'" for word in _rarest(asked))
-        rows = await self._rows(
+        rows = await self._ranked(
             f"""SELECT seq, {score} AS score FROM memory_chunk
                 WHERE words @@ %(sought)s::tsquery AND {self._wanted}
                 ORDER BY score DESC, seq LIMIT %(limit)s""",
@@ -164,9 +164,16 @@ class Search:
         by_seq = {row[0]: row[1:] for row in rows}
         return [chunk_of(self.scope, by_seq[seq], score) for seq, score in scored]
 
-    async def _rows(self, query: str, values: dict[str, Any]) -> list[Row]:
-        cursor = await self.connection.execute(query.encode(), values)
+    async def _rows(
+        self, query: str, values: dict[str, Any], *, prepare: bool | None = None
+    ) -> list[Row]:
+        cursor = await self.connection.execute(query.encode(), values, prepare=prepare)
         return await cursor.fetchall()
+
+    async def _ranked(self, query: str, values: dict[str, Any]) -> list[Row]:
+        """Rows of a query that is planned for these very values: which way is the best depends on
+        how narrow they make it."""
+        return await self._rows(query, values, prepare=False)
 
 
 def _rarest(asked: Sequence[Row]) -> list[str]:
