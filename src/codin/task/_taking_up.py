@@ -88,7 +88,9 @@ class TakingUp:
         if row.parent_id is not None and (await self._log.task(row.principal, row.parent_id)).ended:
             return interrupted("the task that it was a step of has ended")
         if row.state != SUBMITTED:
-            beginning = beginning.repeated(row, waited=await self._waits(row))
+            beginning = beginning.repeated(row)
+        if beginning.stalled and await self._waits(row):
+            beginning = replace(beginning, stalled=0)
         if beginning.stalled >= self._stalls:
             return interrupted(
                 f"it was begun {beginning.attempt - 1} times, and got no further the last times"

@@ -73,10 +73,9 @@ class Beginning:
             answer=answer,
         )
 
-    def repeated(self, row: TaskRow, *, waited: bool = False) -> Beginning:
-        """The same run, made again because its process ended: which is not counted for one that
-        ``waited`` for others."""
-        stalled = 0 if waited or row.last_seq > self.seq else self.stalled + 1
+    def repeated(self, row: TaskRow) -> Beginning:
+        """The same run, made again because its process ended."""
+        stalled = 0 if row.last_seq > self.seq else self.stalled + 1
         return replace(self, attempt=self.attempt + 1, stalled=stalled)
 
     def messages(self) -> tuple[Message, ...]:
