@@ -24,7 +24,7 @@ up: $(VENV)/.run-ready ## set up, then serve the example team and its web page
 test: check $(VENV)/.test-ready ## set up, then run all tests
 	@$(BIN)/codin model pull --if-absent
 	@$(CACHED) $(BIN)/pytest -m "$(QUICK)" -q -n 4 --dist loadfile
-	@$(CACHED) $(BIN)/pytest -m "slow and not alone" -q -n 2 --dist loadfile
+	@$(CACHED) $(BIN)/pytest -m "not ($(QUICK)) and not alone" -q -n 2 --dist loadfile
 	@$(CACHED) $(BIN)/pytest -m "alone and not ($(QUICK))"
 
 test-fast: $(VENV)/.test-ready ## the quick tests, some at a time

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
 
-_ALONE = frozenset({"bench", "clients", "examples", "gateway", "runtime", "sandbox", "ui"})
-"""Folders whose tests measure times, or fill the machine by themselves."""
+_ALONE = frozenset({Path("bench"), Path("sandbox", "test_escapes.py")})
+"""What measures times; all other tests hold on a machine that does something else beside."""
 _ALL_SLOW = re.compile(r"^pytestmark = (\[[^\]]*)?pytest\.mark\.slow\b", re.MULTILINE)
 
 
@@ -34,8 +34,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what is not to be run beside other tests."""
     here = Path(__file__).parent
     for item in items:
-        folder = item.path.relative_to(here).parts[0]
-        if folder in _ALONE or any(item.iter_markers("model")) or any(item.iter_markers("browser")):
+        if _ALONE & {*item.path.relative_to(here).parents, item.path.relative_to(here)}:
             item.add_marker("alone")
 
 
