@@ -6,7 +6,7 @@ import asyncio
 import mimetypes
 import uuid
 from collections.abc import Mapping
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from codin.agent._parts import jsonable
 from codin.agent.adapters._message import result_text
 from codin.agent.adapters._run import Run
+from codin.agent.adapters._threads import ThreadCalls
 from codin.agent.adapters.crewai.asking import Stopped
 from codin.agent.adapters.crewai.record import Record
 from codin.agent.adapters.crewai.schema import without_circles
@@ -48,7 +49,7 @@ class Reader:
         self._calls: dict[str, list[str]] = {}
         self._roles: list[str] = []
         self._last_role = ""
-        self._using: set[Future[str]] = set()
+        self._waited = ThreadCalls()
 
     def sink(self, _: Any, event: Any) -> None:
         """Called by CrewAI, in whatever thread."""
@@ -65,8 +66,7 @@ class Reader:
     def stop(self) -> None:
         """Have CrewAI end the run the next time that it tells something; tools end at once."""
         self._stopped = True
-        for using in list(self._using):
-            using.cancel()
+        self._waited.stop()
 
     async def use(self, tool: Tool, arguments: Mapping[str, Any]) -> str:
         """Call ``tool`` for the model, after all that was told before."""
@@ -77,17 +77,10 @@ class Reader:
         """``use``, from a thread of CrewAI's."""
         if self._stopped:
             raise Stopped
-        using = asyncio.run_coroutine_threadsafe(self.use(tool, arguments), self._loop)
-        self._using.add(using)
-        if self._stopped:
-            # It may have begun and the run been stopped before this thread came here.
-            using.cancel()
         try:
-            return using.result()
+            return self._waited.wait(self.use(tool, arguments))
         except CancelledError:
             raise Stopped from None
-        finally:
-            self._using.discard(using)
 
     async def read_all(self) -> None:
         """Until there is no more."""

@@ -53,7 +53,7 @@ class LlamaIndexAgent(Adapter):
             else:
                 await run.emit(question(await Paused.of(workflow, handler, reader.asked)))
         finally:
-            reader.stop()
+            reader.threads.stop()
             await handler.cancel_run(timeout=_CANCEL_SECONDS)
 
     async def _workflow(self, task: Task, tools: Sequence[Any]) -> Any:

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Coroutine, Mapping
-from concurrent.futures import Future
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 from pydantic import BaseModel
 
 from codin.agent._parts import jsonable
 from codin.agent.adapters._message import result_text
 from codin.agent.adapters._run import Run
+from codin.agent.adapters._threads import ThreadCalls
 from codin.agent.adapters.llama_index.pause import fields
 from codin.agent.base import AgentError
 from codin.agent.events import ArtifactProduced
 
 _ANSWER = "Answer:"
 
-T = TypeVar("T")
-
 
 class Reader:
-    """Tells ``run`` what a workflow streams, and keeps in ``asked`` what it asks."""
+    """Tells ``run`` what a workflow streams, and keeps in ``asked`` what it asks; ``threads`` are
+    those in which code of its agents runs."""
 
     def __init__(self, run: Run, asked: list[dict[str, Any]]) -> None:
         self.run = run
@@ -36,7 +35,7 @@ class Reader:
         self._answered = False
         self._calls: list[tuple[str, dict[str, Any], str]] = []
         self._told = asyncio.Condition()
-        self._using: set[Future[Any]] = set()
+        self.threads = ThreadCalls()
 
     def listen_to(self, agents: Mapping[str, Any]) -> None:
         """Know how ``agents`` write: a ReAct agent's thoughts and calls are in its text."""
@@ -69,20 +68,6 @@ class Reader:
             call = next(c for c in self._calls if c[:2] == wanted)
             self._calls.remove(call)
         return call[2]
-
-    def wait_for(self, work: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop) -> T:
-        """Do ``work`` in the loop, from a thread that executes code."""
-        using = asyncio.run_coroutine_threadsafe(work, loop)
-        self._using.add(using)
-        try:
-            return using.result()
-        finally:
-            self._using.discard(using)
-
-    def stop(self) -> None:
-        """End what threads wait for."""
-        for using in list(self._using):
-            using.cancel()
 
     async def last(self, handler: Any, *, expected: str) -> None:
         """What the workflow gave, where it was not said before; ``expected`` names the output that

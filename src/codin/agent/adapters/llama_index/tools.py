@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import uuid
 from collections.abc import Mapping
@@ -43,7 +42,6 @@ def bridge(tool: Tool, reader: Reader) -> Any:
 def _functions(tool: Tool, reader: Reader) -> tuple[Any, Any]:
     """The tool for code that an agent writes, which tells nobody that it calls: for code in the
     loop, and for code in a thread."""
-    loop = asyncio.get_running_loop()
 
     async def in_loop(**arguments: Any) -> Any:
         given = await reader.run.use(tool, uuid.uuid4().hex, arguments)
@@ -52,7 +50,7 @@ def _functions(tool: Tool, reader: Reader) -> tuple[Any, Any]:
         return jsonable(given.value)
 
     def in_code(**arguments: Any) -> Any:
-        return reader.wait_for(in_loop(**arguments), loop)
+        return reader.threads.wait(in_loop(**arguments))
 
     for function in (in_loop, in_code):
         function.__name__ = tool.name

@@ -6,12 +6,13 @@ import asyncio
 import io
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError
 from typing import Any
 
 from codin.agent._parts import jsonable
 from codin.agent.adapters._message import result_text
 from codin.agent.adapters._run import Run
+from codin.agent.adapters._threads import ThreadCalls
 from codin.agent.events import ArtifactProduced
 from codin.tool.base import Tool
 
@@ -40,7 +41,7 @@ class Thread:
         self._said: asyncio.Queue[tuple[Callable[..., Awaitable[None]], Any] | None]
         self._said = asyncio.Queue()
         self._stopped = False
-        self._using: set[Future[Any]] = set()
+        self._calls = ThreadCalls()
 
     def tell(self, what: Callable[..., Awaitable[None]], *arguments: Any) -> None:
         """Have ``what`` told, after all that was told before."""
@@ -56,14 +57,10 @@ class Thread:
         """
         if self._stopped:
             raise Stopped
-        using = asyncio.run_coroutine_threadsafe(self._use(tool, arguments), self._loop)
-        self._using.add(using)
         try:
-            given = using.result()
+            given = self._calls.wait(self._use(tool, arguments))
         except CancelledError:
             raise Stopped from None
-        finally:
-            self._using.discard(using)
         if given.is_error:
             raise RuntimeError(given.text)
         return jsonable(given.value)
@@ -74,8 +71,7 @@ class Thread:
     def stop(self) -> None:
         """End the run the next time that it tells something; tools end at once."""
         self._stopped = True
-        for using in self._using:
-            using.cancel()
+        self._calls.stop()
 
     async def tell_all(self) -> None:
         """Until there is no more."""
