@@ -37,6 +37,7 @@ _PROGRAMS = "/opt/codin"
 _START_SECONDS = 60.0
 _REMOVE_SECONDS = 10.0
 _AGAIN_SECONDS = 0.1
+_ENDING = ("state improper", "is not running")
 _CREDENTIALS = struct.Struct("3i")
 
 OnEnd = Callable[["DockerSandbox"], Awaitable[None]]
@@ -197,7 +198,8 @@ def name_of(identity: str) -> str:
 async def remove(engine: Engine, container: str) -> None:
     """Take a container away, whatever its state; one that has gone already is as well.
 
-    Podman refuses while it has not yet noticed that the container has ended: it is asked again.
+    An engine refuses while it has not yet noticed that the container has ended (Podman), or when it
+    ends between its being looked at and its being killed (Docker): it is asked again.
     """
     deadline = time.monotonic() + _REMOVE_SECONDS
     while True:
@@ -207,7 +209,8 @@ async def remove(engine: Engine, container: str) -> None:
         except EngineError as error:
             if error.status in {NOT_FOUND, CONFLICT}:  # a conflict: it is being removed
                 return
-            if "state improper" not in str(error) or time.monotonic() > deadline:
+            ending = any(words in str(error) for words in _ENDING)
+            if not ending or time.monotonic() > deadline:
                 raise
             await asyncio.sleep(_AGAIN_SECONDS)
         else:
