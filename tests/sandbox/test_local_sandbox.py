@@ -10,6 +10,7 @@ from codin.process_name import process_name
 from codin.sandbox import Limits, LocalSandboxProvider, Mount, SandboxSpec
 from codin.sandbox.errors import PermissionDenied, SandboxUnavailable
 from codin.sandbox.local import bwrap
+from codin.sandbox.local.provider import _remove_tree
 from codin.testing.escapes.user import as_nobody, can_be_somebody_else, home_of_nobody
 from codin.testing.sandbox_conformance import SandboxConformance
 
@@ -110,6 +111,13 @@ async def test_closing_leaves_nothing_on_disk(monkeypatch, tmp_path):
     await provider.close()
     assert list(tmp_path.iterdir()) == []
     await provider.close()
+
+
+async def test_what_another_has_removed_leaves_the_folder_around_it_alone(tmp_path):
+    """Two processes may clear away the same: the folder for temporary files stays everybody's."""
+    tmp_path.chmod(0o1777)
+    _remove_tree(tmp_path / "gone")
+    assert tmp_path.stat().st_mode & 0o7777 == 0o1777
 
 
 async def test_what_a_killed_platform_left_is_removed(monkeypatch, tmp_path):

@@ -271,7 +271,8 @@ def _remove_tree(folder: Path) -> None:
             return
         opened.add(path)
         with contextlib.suppress(OSError):
-            os.chmod(os.path.dirname(path), 0o700)
+            if Path(path) != folder:  # what that is in is not the sandbox's
+                os.chmod(os.path.dirname(path), 0o700)
             if os.path.islink(path) or not os.path.isdir(path):
                 os.unlink(path)
             else:
