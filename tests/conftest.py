@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +37,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _ALONE & {*item.path.relative_to(here).parents, item.path.relative_to(here)}:
             item.add_marker("alone")
+
+
+@pytest.fixture(autouse=True)
+def _own_connections() -> None:
+    """LangChain keeps one client for all models at an address, with its open connections. An
+    address may come again, of another test's server, when the loop of these has been closed."""
+    if loaded := sys.modules.get("langchain_openai.chat_models._client_utils"):
+        loaded._cached_async_httpx_client.cache_clear()
 
 
 @pytest.fixture(scope="session")
